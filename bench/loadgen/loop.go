@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// conn is one keep-alive connection with at most one request on its way.
+type conn struct {
+	fd     int
+	busy   bool
+	ticket int // which request of the schedule it carries
+	unsent []byte
+	reply  []byte
+}
+
+// loop drives all connections from one thread with epoll and a timer descriptor: Go's own timers may be a
+// millisecond late, which is more than what is measured here.
+type loop struct {
+	epoll, timer int
+	all          []*conn
+	byFD         map[int]*conn
+	free         []*conn
+	requests     [][]byte
+
+	start    time.Time
+	finished time.Time
+	interval time.Duration
+	total    int
+	next     int // the first request of the schedule that has not been sent
+	done     int
+	ok       int
+	not2xx   int
+	latency  []time.Duration
+	lag      []time.Duration
+}
+
+func newLoop(address string, requests []string, connections int) (*loop, error) {
+	to, err := net.ResolveTCPAddr("tcp4", address)
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{byFD: make(map[int]*conn, connections)}
+	for _, request := range requests {
+		l.requests = append(l.requests, []byte(request))
+	}
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	if l.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("timerfd: %w", err)
+	}
+	if err := l.watch(l.timer, unix.EPOLLIN); err != nil {
+		return nil, err
+	}
+	for range connections {
+		fd, err := dial(to)
+		if err != nil {
+			return nil, fmt.Errorf("connect to %s: %w", address, err)
+		}
+		c := &conn{fd: fd}
+		l.all, l.free = append(l.all, c), append(l.free, c)
+		l.byFD[fd] = c
+		if err := l.watch(fd, unix.EPOLLIN); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func dial(to *net.TCPAddr) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}); err != nil {
+		return 0, err
+	}
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return 0, err
+	}
+	return fd, unix.SetNonblock(fd, true)
+}
+
+func (l *loop) watch(fd int, events uint32) error {
+	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+}
+
+func (l *loop) plan(total int, interval time.Duration) {
+	l.total, l.interval = total, interval
+	l.latency = make([]time.Duration, 0, total)
+	l.lag = make([]time.Duration, 0, total)
+}
+
+func (l *loop) due(ticket int) time.Time { return l.start.Add(time.Duration(ticket) * l.interval) }
+
+// drive runs the schedule, then waits up to grace for the last replies.
+func (l *loop) drive(grace time.Duration) error {
+	l.start = time.Now()
+	end := l.due(l.total).Add(grace)
+	events := make([]unix.EpollEvent, 256)
+	for l.done < l.total {
+		now := time.Now()
+		if now.After(end) {
+			break
+		}
+		if err := l.sendDue(now); err != nil {
+			return err
+		}
+		wait := end
+		if l.next < l.total && len(l.free) > 0 {
+			wait = l.due(l.next)
+		}
+		if err := l.arm(time.Until(wait)); err != nil {
+			return err
+		}
+		n, err := unix.EpollWait(l.epoll, events, -1)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("epoll_wait: %w", err)
+		}
+		for _, event := range events[:max(n, 0)] {
+			if c := l.byFD[int(event.Fd)]; c != nil {
+				if err := l.ready(c); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	l.finished = time.Now()
+	return nil
+}
+
+func (l *loop) arm(in time.Duration) error {
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(in, time.Nanosecond)))}
+	return unix.TimerfdSettime(l.timer, 0, &spec, nil)
+}
+
+func (l *loop) sendDue(now time.Time) error {
+	for l.next < l.total && len(l.free) > 0 && !now.Before(l.due(l.next)) {
+		c := l.free[len(l.free)-1]
+		l.free = l.free[:len(l.free)-1]
+		c.ticket, c.busy = l.next, true
+		c.unsent, c.reply = l.requests[l.next%len(l.requests)], c.reply[:0]
+		l.lag = append(l.lag, now.Sub(l.due(l.next)))
+		l.next++
+		if err := c.write(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write sends what it can; a request is smaller than a socket's buffer, so a second round is never needed.
+func (c *conn) write() error {
+	n, err := unix.Write(c.fd, c.unsent)
+	if err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	if n < len(c.unsent) {
+		return fmt.Errorf("send: only %d of %d bytes fitted the socket's buffer", n, len(c.unsent))
+	}
+	return nil
+}
+
+func (l *loop) ready(c *conn) error {
+	var chunk [4096]byte
+	n, err := unix.Read(c.fd, chunk[:])
+	switch {
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return nil
+	case err != nil:
+		return fmt.Errorf("receive: %w", err)
+	case n == 0:
+		return errors.New("the server closed a keep-alive connection")
+	}
+	c.reply = append(c.reply, chunk[:n]...)
+	status, whole, err := parse(c.reply)
+	if err != nil || !whole {
+		return err
+	}
+	l.latency = append(l.latency, time.Since(l.due(c.ticket)))
+	l.done++
+	if status/100 == 2 {
+		l.ok++
+	} else {
+		l.not2xx++
+	}
+	c.busy = false
+	l.free = append(l.free, c)
+	return nil
+}
+
+// parse reads the status of a reply and whether it is complete: by Content-Length or by its last chunk.
+func parse(reply []byte) (status int, whole bool, err error) {
+	head, body, found := bytes.Cut(reply, []byte("\r\n\r\n"))
+	if !found {
+		return 0, false, nil
+	}
+	if len(head) < 12 {
+		return 0, false, fmt.Errorf("not HTTP: %q", head)
+	}
+	if status, err = strconv.Atoi(string(head[9:12])); err != nil {
+		return 0, false, fmt.Errorf("not HTTP: %q", head)
+	}
+	if status == 204 || status == 304 {
+		return status, true, nil
+	}
+	for line := range bytes.SplitSeq(head, []byte("\r\n")) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(name, []byte("content-length")) {
+			length, err := strconv.Atoi(string(bytes.TrimSpace(value)))
+			return status, len(body) >= length, err
+		}
+	}
+	return status, bytes.HasSuffix(body, []byte("0\r\n\r\n")), nil
+}
