@@ -113,6 +113,7 @@ def _figures(load: Load, daemon: Usage, nginx: Usage) -> dict[str, float]:
         "p999_ms": load.p999,
         "max_ms": load.longest,
         "lag_ms": load.lag,
+        "generator_us": load.cpu / max(load.requests, 1) * MICRO,
         "cpu_us": (daemon.user + daemon.system) / events * MICRO,
         "user_us": daemon.user / events * MICRO,
         "sys_us": daemon.system / events * MICRO,

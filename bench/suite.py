@@ -12,18 +12,24 @@ from types import FrameType
 
 from bench import measure, mix, report
 from bench.contenders import Contender, Go, NginxFloor, go_build
+from bench.ingestd_rows import Ingestd, IngestdKafka
 from bench.measure import Plan, Result
 from bench.paths import CALLBACKS, RESULTS, cache_dir
+from bench.peers import PEERS
 from bench.procs import BenchError
 from bench.stats import Table
 
 
-def contenders() -> list[Contender]:
+def contenders(kafka: str | None) -> list[Contender]:
     """Return all that may take part, in the order of the table."""
     return [
+        Ingestd("queued", "file sink, answered when the event is in the queue"),
+        Ingestd("stored", "file sink, answered after fdatasync"),
+        IngestdKafka(kafka),
         Go("go-nethttp", "net/http, channel, ticker, encoding/json, bufio"),
         Go("go-hertz", "the same on CloudWeGo Hertz (netpoll)"),
         NginxFloor(),
+        *PEERS,
     ]
 
 
@@ -41,6 +47,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         "--rates", default="2000,10000,20000", help="offered requests/s (default %(default)s)"
     )
     parser.add_argument("--connections", type=int, default=64, help="wrk's connections (default 64)")
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="broker for the row 'ingestd kafka'")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument(
         "--quick", action="store_true", help="2 rounds of 2 s, 10,000/s only: for a first look"
@@ -83,9 +90,8 @@ def _filesystem(folder: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def choose(only: str | None) -> tuple[list[Contender], dict[str, str]]:
+def choose(everyone: list[Contender], only: str | None) -> tuple[list[Contender], dict[str, str]]:
     """Return who takes part, and for the others why not. Raises BenchError for an unknown name."""
-    everyone = contenders()
     names = [name.strip() for name in only.split(",")] if only else [one.name for one in everyone]
     unknown = set(names) - {one.name for one in everyone}
     if unknown:
@@ -131,13 +137,14 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the comparison; 1 where a contender's figures are invalid."""
     args = arguments(argv)
+    everyone = contenders(args.kafka)
     if args.list:
-        for one in contenders():
+        for one in everyone:
             print(f"{one.name:16} {one.what}")
         return 0
     signal.signal(signal.SIGTERM, _interrupt)  # so that the with blocks stop what was started
     try:
-        chosen, absent = choose(args.only)
+        chosen, absent = choose(everyone, args.only)
         plan = make_plan(args)
         results = interleave(chosen, args.rounds, plan)
     except BenchError as error:

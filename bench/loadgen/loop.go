@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,14 +21,15 @@ type conn struct {
 	reply  []byte
 }
 
-// loop drives all connections from one thread with epoll and a timer descriptor: Go's own timers may be a
-// millisecond late, which is more than what is measured here.
+// loop drives all connections from one thread with epoll: Go's own timers may be a millisecond late, which
+// is more than what is measured here.
 type loop struct {
-	epoll, timer int
-	all          []*conn
-	byFD         map[int]*conn
-	free         []*conn
-	requests     [][]byte
+	epoll    int
+	all      []*conn
+	byFD     map[int]*conn
+	free     []*conn
+	requests [][]byte
+	chunk    [4096]byte
 
 	start    time.Time
 	finished time.Time
@@ -53,12 +55,6 @@ func newLoop(address string, requests []string, connections int) (*loop, error) 
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	if l.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("timerfd: %w", err)
-	}
-	if err := l.watch(l.timer, unix.EPOLLIN); err != nil {
-		return nil, err
-	}
 	for range connections {
 		fd, err := dial(to)
 		if err != nil {
@@ -67,7 +63,7 @@ func newLoop(address string, requests []string, connections int) (*loop, error) 
 		c := &conn{fd: fd}
 		l.all, l.free = append(l.all, c), append(l.free, c)
 		l.byFD[fd] = c
-		if err := l.watch(fd, unix.EPOLLIN); err != nil {
+		if err := l.watch(fd); err != nil {
 			return nil, err
 		}
 	}
@@ -88,8 +84,8 @@ func dial(to *net.TCPAddr) (int, error) {
 	return fd, unix.SetNonblock(fd, true)
 }
 
-func (l *loop) watch(fd int, events uint32) error {
-	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+func (l *loop) watch(fd int) error {
+	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 }
 
 func (l *loop) plan(total int, interval time.Duration) {
@@ -117,14 +113,11 @@ func (l *loop) drive(grace time.Duration) error {
 		if l.next < l.total && len(l.free) > 0 {
 			wait = l.due(l.next)
 		}
-		if err := l.arm(time.Until(wait)); err != nil {
-			return err
+		n, err := l.wait(events, time.Until(wait))
+		if err != nil {
+			return fmt.Errorf("epoll_pwait2: %w", err)
 		}
-		n, err := unix.EpollWait(l.epoll, events, -1)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("epoll_wait: %w", err)
-		}
-		for _, event := range events[:max(n, 0)] {
+		for _, event := range events[:n] {
 			if c := l.byFD[int(event.Fd)]; c != nil {
 				if err := l.ready(c); err != nil {
 					return err
@@ -136,9 +129,27 @@ func (l *loop) drive(grace time.Duration) error {
 	return nil
 }
 
-func (l *loop) arm(in time.Duration) error {
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(in, time.Nanosecond)))}
-	return unix.TimerfdSettime(l.timer, 0, &spec, nil)
+// wait returns how many connections have something to read. It is a raw system call, as are write and read:
+// told of each, Go's scheduler would wake a second thread for it and cost more than the requests themselves.
+func (l *loop) wait(events []unix.EpollEvent, most time.Duration) (int, error) {
+	timeout := unix.NsecToTimespec(int64(max(most, 0)))
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(l.epoll), uintptr(unsafe.Pointer(&events[0])),
+		uintptr(len(events)), uintptr(unsafe.Pointer(&timeout)), 0, 0)
+	if errno == unix.EINTR {
+		return 0, nil
+	}
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+func rawIO(call uintptr, fd int, data []byte) (int, error) {
+	n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 func (l *loop) sendDue(now time.Time) error {
@@ -158,7 +169,7 @@ func (l *loop) sendDue(now time.Time) error {
 
 // write sends what it can; a request is smaller than a socket's buffer, so a second round is never needed.
 func (c *conn) write() error {
-	n, err := unix.Write(c.fd, c.unsent)
+	n, err := rawIO(unix.SYS_WRITE, c.fd, c.unsent)
 	if err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
@@ -169,8 +180,7 @@ func (c *conn) write() error {
 }
 
 func (l *loop) ready(c *conn) error {
-	var chunk [4096]byte
-	n, err := unix.Read(c.fd, chunk[:])
+	n, err := rawIO(unix.SYS_READ, c.fd, l.chunk[:])
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 		return nil
@@ -179,7 +189,7 @@ func (l *loop) ready(c *conn) error {
 	case n == 0:
 		return errors.New("the server closed a keep-alive connection")
 	}
-	c.reply = append(c.reply, chunk[:n]...)
+	c.reply = append(c.reply, l.chunk[:n]...)
 	status, whole, err := parse(c.reply)
 	if err != nil || !whole {
 		return err

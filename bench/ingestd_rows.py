@@ -1,0 +1,115 @@
+"""ingestd itself: answering at once, answering when stored, and writing to Kafka."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+
+from bench import interpreter
+from bench.contenders import ROTATE_BYTES, Contender, Place, Stored
+from bench.paths import ROOT
+from bench.procs import BenchError, free_port
+
+SERVE = "from ingestd.cli import main; main()"
+SOURCES = {  # name: path; the same feeds as in contenders/clicklog
+    "ocean": ("/c/ocean", "click", "callback_param", "ts"),
+    "kuaishou": ("/c/kuaishou", "click", "callback", "ts"),
+    "gdt": ("/c/gdt", "click", "click_id", "click_time"),
+    "baidu": ("/c/baidu", "click", "click_id", "ts"),
+    "weibo": ("/c/weibo", "click", "IMP", "clicktime"),
+    "bili": ("/c/bili", "click", "trackid", "click_ts"),
+    "oppo": ("/c/oppo", "click", "adid", "timestamp"),
+    "xiaomi": ("/c/xiaomi", "click", "callback", "click_time"),
+    "vivo": ("/c/vivo", "click", "requestId", "clickTime"),
+    "adjust": ("/p/adjust", "postback", "click_id", "click_time"),
+}
+
+
+def sources() -> str:
+    """Return the configuration of the request mix's sources."""
+    return "".join(
+        f'\n[[source]]\nname = "{name}"\npath = "{path}"\ntype = "{kind}"\n'
+        f'dedup = ["{click_id}"]\nevent_time = {{ param = "{time}" }}\n'
+        for name, (path, kind, click_id, time) in SOURCES.items()
+    )
+
+
+def config(place: Place, ack: str, sink: str) -> str:
+    """Return a whole configuration around a sink's sections."""
+    return f"""\
+[ingest]
+listen = "unix:{place.socket}"
+ack = "{ack}"
+instance = "bench"
+
+[flush]
+interval = "200ms"
+max_events = 5000
+
+[admin]
+listen = "tcp:127.0.0.1:{free_port()}"
+{sink}{sources()}"""
+
+
+class Ingestd(Contender):
+    """ingestd with the file sink, in one of its ack modes."""
+
+    def __init__(self, ack: str, what: str) -> None:
+        self.name = f"ingestd {ack}"
+        self.what = what
+        self._ack = ack
+
+    def absent(self) -> str | None:
+        return None if (ROOT / "ingestd" / "cli.py").exists() else "ingestd/cli.py does not exist"
+
+    def sink(self, place: Place) -> str:
+        """Return the sink's sections."""
+        return f"""
+[file]
+directory = "{place.out}"
+rotate_bytes = "{ROTATE_BYTES >> 20}MiB"
+compress = "none"
+"""
+
+    def command(self, place: Place) -> list[str]:
+        place.out.mkdir()
+        file = place.work / "ingestd.toml"
+        file.write_text(config(place, self._ack, self.sink(place)), encoding="utf-8")
+        return [interpreter.python(), "-c", SERVE, "serve", "-c", str(file)]
+
+    def env(self) -> dict[str, str]:
+        return interpreter.env()
+
+
+class IngestdKafka(Ingestd):
+    """ingestd writing to a broker that is there already; its cost is ingestd's own, not the broker's."""
+
+    def __init__(self, bootstrap: str | None) -> None:
+        super().__init__("queued", "events go straight to Kafka; the broker's own CPU is not counted")
+        self.name = "ingestd kafka"
+        self._bootstrap = bootstrap
+        self._topic = ""
+
+    def absent(self) -> str | None:
+        return super().absent() or (None if self._bootstrap else "no broker given: --kafka HOST:PORT")
+
+    def sink(self, place: Place) -> str:
+        self._topic = f"bench-{uuid.uuid4().hex[:12]}"
+        return f"""
+[kafka]
+bootstrap = ["{self._bootstrap}"]
+topic = "{self._topic}"
+
+[spool]
+directory = "{place.work}/spool"
+"""
+
+    def stored(self, place: Place, known: set[str]) -> Stored:
+        """Ask the broker how many records the topic has; their contents are not looked at."""
+        command = [interpreter.python(), "-m", "bench.kafka_count", str(self._bootstrap), self._topic]
+        done = subprocess.run(
+            command, env=self.env(), capture_output=True, text=True, timeout=120, check=False
+        )
+        if done.returncode:
+            raise BenchError(f"cannot count the records of {self._topic}: {done.stderr.strip()}")
+        return Stored(int(done.stdout), 0)

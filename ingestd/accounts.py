@@ -1,0 +1,65 @@
+"""Per-source counters, kept as plain integers on the hot path and read by the metrics at a scrape.
+
+Conservation, per source and at any moment between two loop turns:
+`received == rejected + unstored + stored`.
+"""
+
+from __future__ import annotations
+
+# Parameter names come from outside: past this many distinct ones a source's counter says "other".
+MAX_MACRO_PARAMS = 64
+
+
+class Account:
+    """What became of one source's events. It outlives a reload: the name is its identity."""
+
+    __slots__ = (
+        "macros", "received", "received_bytes", "rejected", "source", "stored", "stored_bytes", "unstored",
+    )  # fmt: skip
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.received = 0
+        self.received_bytes = 0
+        self.stored = 0
+        self.stored_bytes = 0
+        self.unstored = 0
+        self.rejected: dict[str, int] = {}
+        self.macros: dict[str, int] = {}
+
+    def turn_away(self, reason: str) -> None:
+        """Count a request refused before it was decoded, as one event received and rejected."""
+        self.received += 1
+        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+
+    def settle(self, count: int, size: int, refused: str | None) -> None:
+        """Close the account of `count` unstored events: stored (None), or rejected for a reason."""
+        self.unstored -= count
+        if refused is None:
+            self.stored += count
+            self.stored_bytes += size
+        else:
+            self.rejected[refused] = self.rejected.get(refused, 0) + count
+
+    def macro(self, param: str) -> None:
+        """Count an unreplaced macro in a parameter."""
+        macros = self.macros
+        if param not in macros and len(macros) >= MAX_MACRO_PARAMS:
+            param = "other"
+        macros[param] = macros.get(param, 0) + 1
+
+
+class Accounts:
+    """All accounts by source name, and the requests that belong to no source."""
+
+    def __init__(self) -> None:
+        self.by_source: dict[str, Account] = {}
+        self.refused: dict[str, int] = {}
+
+    def account(self, source: str) -> Account:
+        """The source's account, opened on first use."""
+        return self.by_source.setdefault(source, Account(source))
+
+    def refuse(self, reason: str) -> None:
+        """Count a request that never became an event of any source."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1

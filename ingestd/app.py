@@ -1,0 +1,291 @@
+"""The composition root: what `ingestd serve` is made of. Stopping is starting read backwards."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ingestd import __version__, systemd
+from ingestd.accounts import Accounts
+from ingestd.admin import AdminConnection, as_json
+from ingestd.buffer import Buffer
+from ingestd.config import Config
+from ingestd.errors import ConfigError, SinkError
+from ingestd.event import Call
+from ingestd.flusher import Clock, Flusher, FlushPolicy
+from ingestd.http1 import Limits
+from ingestd.listener import Listener, Timeouts, open_sockets, tcp_socket, unix_socket
+from ingestd.log import RateLimit
+from ingestd.metrics import BatchMetrics, IngestCollector, exposition
+from ingestd.protocol import Shared
+from ingestd.replies import Reply
+from ingestd.router import Intake, Router
+from ingestd.sinks.file import FileSink
+from ingestd.sources.source import Source
+
+logger = logging.getLogger(__name__)
+
+LAG_PERIOD = 0.1
+TICK_PERIOD = 1.0
+
+
+class App:
+    """One instance of the daemon."""
+
+    def __init__(self, config: Config, reload: Callable[[], Config], log_limit: RateLimit) -> None:
+        self._config = config
+        self._read_config = reload
+        self._log_limit = log_limit
+        self._loop = asyncio.get_running_loop()
+        self._node = f"{socket.gethostname()}/{config.ingest.instance}"
+        self._accounts = Accounts()
+        self._metrics = BatchMetrics()
+        self._reloads = {"config_reloads": 0, "config_reload_failures": 0}
+        self._loaded_at = time.time()
+        self._stopping = asyncio.Event()
+        self.failed = False  # something went wrong that the exit status should tell
+        self._tasks: list[asyncio.Task[None]] = []
+        self._admin_connections: set[AdminConnection] = set()
+        self._build(config)
+
+    def _build(self, config: Config) -> None:
+        ingest, flush = config.ingest, config.flush
+        stored = ingest.ack == "stored"
+        policy = FlushPolicy(flush.interval, flush.max_events, flush.max_bytes, stored, flush.stall_timeout)
+        assert config.file is not None  # the configuration sees to it
+        self._sink = FileSink(config.file, ingest.instance, time.monotonic, time.time)
+        self._buffer = Buffer(config.buffer.max_bytes, flush.max_events, flush.max_bytes)
+        clock = Clock(self._loop.call_later, time.monotonic, time.time_ns)
+        self._flusher = Flusher(self._buffer, self._sink, policy, self._metrics, clock)
+        self._intake = Intake(Router(self._sources(config)), self._accounts, self._buffer, ack_stored=stored)
+        limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
+        self._shared = Shared(self._intake, limits, self._accounts.refuse, ingest.max_connections)
+        self._collector = IngestCollector(
+            self._accounts, self._metrics, self._gauges, self._counters, __version__
+        )
+
+    def _sources(self, config: Config) -> list[Source]:
+        inflated = config.ingest.max_inflated
+        return [
+            Source(settings, self._accounts.account(settings.name), self._node, inflated)
+            for settings in config.source
+        ]
+
+    async def run(self) -> None:
+        """Start, serve until told to stop, stop. Raises SinkError or ListenError when it cannot start."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self.stop)
+        await self._start()
+        systemd.notify("READY=1", f"STATUS=taking events for {len(self._config.source)} sources")
+        await self._stopping.wait()
+        systemd.notify("STOPPING=1", "STATUS=draining")
+        await self._stop()
+
+    async def _start(self) -> None:
+        ingest = self._config.ingest
+        await self._sink.open()
+        self._background("flusher", self._flusher.run())
+        sockets, owned = open_sockets(
+            ingest.listen, systemd.listen_fds(), ingest.socket_mode, ingest.socket_group
+        )
+        timeouts = Timeouts(ingest.header_timeout, ingest.body_timeout, ingest.idle_timeout)
+        self._listener = Listener(self._shared, timeouts, sockets, owned)
+        self._admin = await self._start_admin()
+        await self._listener.start(ingest.backlog)
+        self._background("sweeper", self._listener.sweep())
+        self._background("lag", self._measure_lag())
+        self._background("tick", self._tick())
+        self._loop.add_signal_handler(signal.SIGHUP, self.reload)
+        self._loop.add_signal_handler(signal.SIGUSR1, self.rotate)
+        # What is loaded by now stays: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        for sock in sockets:
+            logger.info("listening", extra={"address": _name(sock), "ack": ingest.ack, "pid": os.getpid()})
+
+    def _background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A part of the daemon that ends by itself is a bug: say so and stop in good order."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.critical("part of the daemon failed", extra={"part": task.get_name()}, exc_info=error)
+            self.failed = True
+            self.stop()
+
+    async def _stop(self) -> None:
+        timeout = self._config.ingest.drain_timeout
+        try:
+            async with asyncio.timeout(timeout):
+                await self._listener.drain()
+                await self._flusher.drain()
+                for task in self._tasks:
+                    task.cancel()
+                await self._sink.close()
+        except TimeoutError:
+            self.failed = True
+            logger.error(
+                "not drained in time", extra={"seconds": timeout, "unstored_events": self._buffer.events}
+            )
+        except SinkError as error:
+            self.failed = True
+            logger.error(
+                "the last file stays open and is finished at the next start", extra={"error": str(error)}
+            )
+        finally:
+            self._listener.abort()
+            for task in self._tasks:
+                task.cancel()
+            self._admin.close()
+        stored = sum(account.stored for account in self._accounts.by_source.values())
+        logger.info("stopped", extra={"stored_events": stored, "unstored_events": self._buffer.events})
+
+    # signals
+
+    def stop(self) -> None:
+        """TERM, INT: drain and end."""
+        self._stopping.set()
+
+    def rotate(self) -> None:
+        """USR1: finish the present file."""
+        self._buffer.call(Call(self._sink.rotate))
+
+    def reload(self) -> None:
+        """HUP: take the sources of the configuration file; where it is wrong keep what is in force."""
+        systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            config = self._read_config()
+            sources = self._sources(config)
+        except ConfigError as error:
+            self._reloads["config_reload_failures"] += 1
+            for problem in error.problems:
+                logger.error("configuration refused, the old one stays", extra={"problem": str(problem)})
+        else:
+            self._intake.router = Router(sources)
+            self._reloads["config_reloads"] += 1
+            self._loaded_at = time.time()
+            changed = [name for name in Config.model_fields if name != "source"
+                       and getattr(config, name) != getattr(self._config, name)]  # fmt: skip
+            if changed:
+                logger.warning("sources reloaded; these sections need a restart", extra={"sections": changed})
+            else:
+                logger.info("sources reloaded", extra={"sources": len(sources)})
+        systemd.notify("READY=1", f"STATUS=taking events for {len(self._intake.router.sources)} sources")
+
+    # by time
+
+    async def _measure_lag(self) -> None:
+        """How late the loop is, and a sign of life for the supervisor: given by the loop itself."""
+        period = systemd.watchdog_period()
+        fed = 0.0
+        while True:
+            due = time.monotonic() + LAG_PERIOD
+            await asyncio.sleep(LAG_PERIOD)
+            now = time.monotonic()
+            self._metrics.loop_lag_seconds.observe(max(0.0, now - due))
+            if period is not None and now - fed >= period / 4:
+                fed = now
+                systemd.notify("WATCHDOG=1")
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_PERIOD)
+            self._buffer.call(Call(self._sink.tick))
+
+    # admin
+
+    async def _start_admin(self) -> asyncio.AbstractServer:
+        handlers = {
+            "/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics_text, "/status": self._status,
+        }  # fmt: skip
+        kind, _, rest = self._config.admin.listen.partition(":")
+        sock = tcp_socket(rest) if kind == "tcp" else unix_socket(Path(rest), 0o660, "")
+        make = self._loop.create_server if kind == "tcp" else self._loop.create_unix_server
+        server = await make(lambda: AdminConnection(handlers, self._admin_connections), sock=sock)  # type: ignore[operator]
+        logger.info("admin", extra={"address": self._config.admin.listen})
+        return server  # type: ignore[no-any-return]
+
+    async def _livez(self) -> Reply:
+        return Reply(200, b"ok\n")
+
+    def why_not_ready(self) -> list[str]:
+        """Why new events are refused now; [] when they are taken."""
+        reasons = []
+        if self._stopping.is_set():
+            reasons.append("draining")
+        if self._flusher.trouble:
+            reasons.append(f"storage: {self._flusher.trouble}")
+        if self._buffer.refusing == "overload":
+            reasons.append(f"buffer full: {self._buffer.bytes} of {self._buffer.max_bytes} bytes")
+        return reasons
+
+    async def _readyz(self) -> Reply:
+        reasons = self.why_not_ready()
+        if reasons:
+            return Reply(503, ("not ready: " + "; ".join(reasons) + "\n").encode())
+        return Reply(200, b"ready\n")
+
+    async def _metrics_text(self) -> Reply:
+        # In a thread: with thousands of sources the text takes longer than the loop may pause.
+        text = await self._loop.run_in_executor(None, exposition, self._collector)
+        return Reply(200, text, "text/plain; version=0.0.4; charset=utf-8")
+
+    async def _status(self) -> Reply:
+        accounts = self._accounts
+        return as_json({
+            "version": __version__,
+            "node": self._node,
+            "pid": os.getpid(),
+            "ack": self._config.ingest.ack,
+            "ready": not self.why_not_ready(),
+            "not_ready_because": self.why_not_ready(),
+            "unstored_events": self._buffer.events,
+            "buffer_bytes": self._buffer.bytes,
+            "connections": len(self._shared.connections),
+            "sinks": {self._sink.name: self._sink.status()},
+            "sources": {
+                account.source: {
+                    "received": account.received, "stored": account.stored, "unstored": account.unstored,
+                    "rejected": account.rejected, "macros": account.macros,
+                }
+                for account in accounts.by_source.values()
+            },
+            "requests_refused": accounts.refused,
+        })  # fmt: skip
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "unstored_events": self._buffer.events,
+            "buffer_bytes": self._buffer.bytes,
+            "buffer_max_bytes": self._buffer.max_bytes,
+            "ready": not self.why_not_ready(),
+            "connections": len(self._shared.connections),
+            "sources": len(self._intake.router.sources),
+            "file_open_bytes": self._sink.status()["file_bytes"],
+            "config_reload_time_seconds": self._loaded_at,
+        }
+
+    def _counters(self) -> dict[str, float]:
+        return {
+            "commit_failures": self._metrics.commit_failures,
+            "commit_stalls": self._metrics.stalls,
+            "log_lines_suppressed": self._log_limit.suppressed,
+            **self._reloads,
+            **asdict(self._sink.counters),
+        }
+
+
+def _name(sock: socket.socket) -> str:
+    name: Any = sock.getsockname()
+    return f"unix:{name}" if isinstance(name, str) else f"tcp:{name[0]}:{name[1]}"

@@ -1,0 +1,182 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ingestd import __version__
+from ingestd.errors import ConfigError, IngestdError
+
+EX_CONFIG = 78  # sysexits.h: a supervisor should not try again by itself
+
+config_option = click.option(
+    "-c", "--config", "config_path", type=click.Path(path_type=Path), default=Path("/etc/ingestd/ingestd.toml"),
+    show_default=True, help="The configuration file (TOML).",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a script.")
+
+
+class Failing(click.Group):
+    """Ends with a message and a fixed status, not a traceback, where an error was foreseen."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            for problem in error.problems:
+                click.echo(f"{error.origin}: {problem}", err=True)
+            sys.exit(EX_CONFIG)
+        except IngestdError as error:
+            click.echo(f"ingestd: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=Failing, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Takes ad platforms' click callbacks and answers only when the click is on disk.
+
+    \b
+    Example:
+      ingestd serve -c conf/quickstart.toml
+      ingestd send -c conf/quickstart.toml
+    """
+
+
+@main.command()
+@config_option
+def serve(config_path: Path) -> None:
+    """Run the daemon.
+
+    \b
+    Signals: TERM, INT  answer what is under way, store everything, stop
+             HUP        read the sources anew; a wrong file changes nothing
+             USR1       finish the present file
+    Exit status: 0 stopped in order, 1 could not start or not everything was stored, 78 wrong configuration.
+
+    \b
+    Example:
+      ingestd serve -c conf/quickstart.toml
+    """
+    from ingestd.commands.serve import run
+
+    sys.exit(run(config_path))
+
+
+@main.command()
+@config_option
+@json_option
+def check(config_path: Path, as_json: bool) -> None:
+    """Say whether the configuration can be used, here and now, and what to write where it cannot.
+
+    \b
+    Example:
+      ingestd check -c /etc/ingestd/ingestd.toml
+    """
+    from ingestd.commands.check import run
+
+    sys.exit(run(config_path, as_json=as_json))
+
+
+@main.command()
+@config_option
+@click.argument("url")
+@click.option("--post", metavar="TEXT|@FILE", help="As a POST with this body (@- reads standard input).")
+@click.option("--content-type", default="application/x-www-form-urlencoded", show_default=True)
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header.")
+@json_option
+def explain(
+    config_path: Path, url: str, post: str | None, content_type: str, headers: tuple[str, ...], as_json: bool
+) -> None:
+    """Show what becomes of one request: the source, the event, its flags, the reply. Stores nothing.
+
+    \b
+    Example:
+      ingestd explain -c conf/quickstart.toml 'https://click.example.com/c/demo/app42?imei=__IMEI__&ts=1718000000123'
+    """
+    from ingestd.commands.explain import run
+
+    sys.exit(run(config_path, url, post, content_type, headers, as_json=as_json))
+
+
+@main.command()
+@config_option
+@click.option(
+    "--to",
+    "target",
+    help="Where to: unix:PATH, tcp:HOST:PORT or http://HOST:PORT. Default: the config's listener.",
+)
+@click.option(
+    "-n", "--count", type=click.IntRange(1), default=100, show_default=True, help="Requests in all."
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a second; default as fast as it answers.",
+)
+@click.option("--connections", type=click.IntRange(1, 1000), default=8, show_default=True)
+@click.option("--source", help="Only to this source; default the sources in turn.")
+def send(
+    config_path: Path,
+    target: str | None,
+    count: int,
+    rate: float | None,
+    connections: int,
+    source: str | None,
+) -> None:
+    """Send real example callbacks to a running instance and say how they were answered.
+
+    \b
+    Example:
+      ingestd send -c conf/quickstart.toml -n 1000
+      ingestd send -c /etc/ingestd/ingestd.toml --to http://127.0.0.1:80 -n 20
+    """
+    from ingestd.commands.send import run
+
+    sys.exit(run(config_path, target, count, rate, connections, source))
+
+
+@main.command()
+def schema() -> None:
+    """Print the event's JSON Schema.
+
+    \b
+    Example:
+      ingestd schema > event.schema.json
+    """
+    from ingestd.commands.show import print_schema
+
+    print_schema()
+
+
+@main.command()
+@config_option
+@json_option
+def sources(config_path: Path, as_json: bool) -> None:
+    """List the configured sources: name, path, profile, type, reply.
+
+    \b
+    Example:
+      ingestd sources -c /etc/ingestd/ingestd.toml
+    """
+    from ingestd.commands.show import print_sources
+
+    print_sources(config_path, as_json=as_json)
+
+
+@main.command()
+@json_option
+def version(as_json: bool) -> None:
+    """Print the version, and those of the libraries the speed depends on.
+
+    \b
+    Example:
+      ingestd version --json
+    """
+    from ingestd.commands.show import print_version
+
+    print_version(__version__, as_json=as_json)

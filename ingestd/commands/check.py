@@ -1,0 +1,65 @@
+"""`ingestd check`: can this configuration be used, here and now?"""
+
+from __future__ import annotations
+
+import grp
+import os
+from pathlib import Path
+
+import click
+import orjson
+
+from ingestd import config
+from ingestd.errors import ConfigError, Problem
+
+EX_CONFIG = 78
+
+
+def run(path: Path, *, as_json: bool) -> int:
+    """Report on the configuration and what it needs of this machine. Returns the exit status."""
+    problems: list[Problem] = []
+    settings = None
+    try:
+        settings = config.load(path)
+    except ConfigError as error:
+        problems += error.problems
+    if settings is not None:
+        problems += surroundings(settings)
+    if as_json:
+        rows = [{"key": one.key, "what": one.what, "hint": one.hint} for one in problems]
+        click.echo(orjson.dumps({"ok": not problems, "problems": rows}, option=orjson.OPT_INDENT_2))
+    elif problems:
+        for problem in problems:
+            click.echo(f"{path}: {problem}", err=True)
+    elif settings is not None:
+        count = len(settings.source)
+        click.echo(f"{path}: ok, {count} source{'s' * (count != 1)}, ack {settings.ingest.ack}")
+    return EX_CONFIG if problems else 0
+
+
+def surroundings(settings: config.Config) -> list[Problem]:
+    """What the configuration names and this machine does not have, or not for this user."""
+    problems = []
+    group = settings.ingest.socket_group
+    if group and group not in {entry.gr_name for entry in grp.getgrall()}:
+        problems.append(
+            Problem("ingest.socket_group", f"no group {group!r} here", "nginx' group, often www-data")
+        )
+    assert settings.file is not None
+    if trouble := unwritable(settings.file.directory):
+        problems.append(Problem("file.directory", trouble, "make it, owned by the user that runs ingestd"))
+    return problems
+
+
+def unwritable(directory: Path) -> str:
+    """Why files cannot be made in a directory (or in the nearest one there is above it); "" if they can."""
+    existing = directory.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        return f"{existing} is no directory"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return f"{existing} is not writable for user {os.geteuid()}"
+    if os.statvfs(existing).f_flag & os.ST_RDONLY:
+        return f"{existing} is on a read-only file system"
+    return ""

@@ -1,0 +1,116 @@
+"""`ingestd send`: real example callbacks at a running instance."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from importlib import resources
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from ingestd import config
+from ingestd.errors import IngestdError
+
+
+def run(
+    path: Path, target: str | None, count: int, rate: float | None, connections: int, only: str | None
+) -> int:
+    """Send `count` callbacks. Returns 0 where every one was answered with success."""
+    settings = config.load(path)
+    address = target or settings.ingest.listen[0]
+    requests = build(settings, only)
+    with click.progressbar(length=count, label=f"sending to {address}") as bar:
+        sender = Sender(address, requests, count, rate, bar.update)
+        began = time.monotonic()
+        asyncio.run(sender.run(min(connections, count)))
+    seconds = time.monotonic() - began
+    success = sum(number for status, number in sender.answers.items() if status.startswith("2"))
+    click.echo(f"{count} sent in {seconds:.2f} s ({count / seconds:.0f}/s), {success} answered with success")
+    for status, number in sorted(sender.answers.items()):
+        click.echo(f"  {number:>8}  {status}")
+    return 0 if success == count else 1
+
+
+def examples() -> dict[str, str]:
+    """The shipped example callbacks: platform to request query."""
+    text = resources.files("ingestd").joinpath("data/callbacks.json").read_text("utf-8")
+    callbacks: dict[str, str] = json.loads(text)["callbacks"]
+    return {name: urlsplit(url).query for name, url in callbacks.items()}
+
+
+def build(settings: config.Config, only: str | None) -> list[bytes]:
+    """Requests of every configured source (or `only` one) with the examples in turn."""
+    sources = [source for source in settings.source if only in (None, source.name)]
+    if not sources:
+        known = ", ".join(source.name for source in settings.source)
+        raise IngestdError(f"--source {only}: there is no such source, there are {known}")
+    return [
+        f"GET {source.path}/example?{query} HTTP/1.1\r\nHost: click.example.com\r\n"
+        f"User-Agent: ingestd-send\r\n\r\n".encode()
+        for source in sources
+        for query in examples().values()
+    ]
+
+
+class Sender:
+    """Sends over several keep-alive connections; `answers` counts what came back."""
+
+    def __init__(
+        self, address: str, requests: list[bytes], count: int, rate: float | None, progress: object
+    ) -> None:
+        self._address = address
+        self._requests = requests
+        self._numbers = iter(range(count))
+        self._rate = rate
+        self._progress = progress
+        self._began = 0.0
+        self.answers: Counter[str] = Counter()
+
+    async def run(self, connections: int) -> None:
+        """Send everything. Raises IngestdError where nobody listens."""
+        self._began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(connections):
+                group.create_task(self._worker())
+
+    async def _worker(self) -> None:
+        reader, writer = await self._connect()
+        for number in self._numbers:
+            if self._rate is not None:
+                await asyncio.sleep(max(0.0, self._began + number / self._rate - time.monotonic()))
+            status, closes = await self._one(reader, writer, self._requests[number % len(self._requests)])
+            self.answers[status] += 1
+            self._progress(1)  # type: ignore[operator]
+            if closes:
+                writer.close()
+                reader, writer = await self._connect()
+        writer.close()
+
+    async def _one(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+    ) -> tuple[str, bool]:
+        try:
+            writer.write(request)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            lines = head.split("\r\n")
+            fields = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
+            await reader.readexactly(int(fields.get("content-length", "0")))
+        except (OSError, asyncio.IncompleteReadError) as error:
+            return f"no answer ({type(error).__name__})", True
+        return lines[0].partition(" ")[2], fields.get("connection") == "close"
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        kind, _, rest = self._address.partition(":")
+        try:
+            if kind == "unix":
+                return await asyncio.open_unix_connection(rest)
+            host, _, port = (
+                rest.strip("/").rpartition(":") if ":" in rest.strip("/") else (rest.strip("/"), "", "80")
+            )
+            return await asyncio.open_connection(host.strip("[]"), int(port))
+        except (OSError, ValueError) as error:
+            raise IngestdError(f"cannot reach {self._address}: {error}; is ingestd running?") from error

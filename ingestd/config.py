@@ -1,0 +1,261 @@
+"""The configuration: frozen, typed, every key with a default but the sources; no side effects.
+
+`load` reads TOML and `INGESTD_<SECTION>_<KEY>` from the environment and raises ConfigError with every
+problem it finds, each with the key, what is wrong and what to write instead.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ingestd import config_errors, profiles
+from ingestd.errors import ConfigError, Problem
+
+SIZE_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
+
+
+def _quantity(value: object, units: Mapping[str, float], example: str) -> float:
+    if isinstance(value, str) and (match := _QUANTITY.fullmatch(value.strip())) and match[2] in units:
+        return float(match[1]) * units[match[2]]
+    raise ValueError(
+        f'{value!r} is not understood; write a number with a unit ({" ".join(units)}): "{example}"'
+    )
+
+
+def _size(value: object) -> int:
+    return int(_quantity(value, SIZE_UNITS, "64MiB"))
+
+
+def _duration(value: object) -> float:
+    return _quantity(value, DURATION_UNITS, "200ms")
+
+
+def _mode(value: object) -> int:
+    if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3}", value):
+        return int(value, 8)
+    raise ValueError(f'{value!r} is not a file mode; write it as "0660"')
+
+
+def _listen_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _listen_address(value: str) -> str:
+    if value.startswith("unix:/") or re.fullmatch(r"unix:[^/].*", value):
+        return value
+    if re.fullmatch(r"tcp:(\[[0-9a-fA-F:.]+\]|[^:\[\]]+):\d{1,5}", value):
+        return value
+    raise ValueError(
+        f'{value!r} is no address; write "unix:/run/ingestd/ingestd.sock" or "tcp:127.0.0.1:8080"'
+    )
+
+
+Size = Annotated[int, BeforeValidator(_size)]
+Duration = Annotated[float, BeforeValidator(_duration)]
+FileMode = Annotated[int, BeforeValidator(_mode)]
+Listen = Annotated[str, BeforeValidator(_listen_address)]
+Positive = Annotated[int, Field(gt=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+
+
+class Section(BaseModel):
+    """A section of the configuration: frozen, and no key it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+
+class Ingest(Section):
+    """[ingest]: where requests come in and when they are answered."""
+
+    listen: Annotated[tuple[Listen, ...], BeforeValidator(_listen_list)] = ("unix:/run/ingestd/ingestd.sock",)
+    socket_mode: FileMode = "0660"  # type: ignore[assignment]
+    socket_group: str = ""
+    backlog: Positive = 4096
+    ack: Literal["stored", "queued"] = "stored"
+    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] = Field(
+        default_factory=lambda: socket.gethostname()[:64] or "0"
+    )
+    max_connections: Positive = 20000
+    max_target: Size = "32KiB"  # type: ignore[assignment]
+    max_headers: Size = "32KiB"  # type: ignore[assignment]
+    max_body: Size = "1MiB"  # type: ignore[assignment]
+    max_inflated: Size = "8MiB"  # type: ignore[assignment]
+    header_timeout: Duration = "10s"  # type: ignore[assignment]
+    body_timeout: Duration = "30s"  # type: ignore[assignment]
+    idle_timeout: Duration = "90s"  # type: ignore[assignment]
+    drain_timeout: Duration = "20s"  # type: ignore[assignment]
+
+
+class Buffer(Section):
+    """[buffer]: the cap on bytes not yet stored."""
+
+    max_bytes: Size = "256MiB"  # type: ignore[assignment]
+
+
+class Flush(Section):
+    """[flush]: when a batch is written."""
+
+    interval: Duration = "200ms"  # type: ignore[assignment]
+    max_events: Positive = 5000
+    max_bytes: Size = "4MiB"  # type: ignore[assignment]
+    stall_timeout: Duration = "2500ms"  # type: ignore[assignment]
+
+
+class File(Section):
+    """[file]: the file sink."""
+
+    directory: Path = Path("/var/lib/ingestd/clicks")
+    prefix: Name = "clicks"
+    rotate_bytes: Size = "512MiB"  # type: ignore[assignment]
+    rotate_every: Duration = "1h"  # type: ignore[assignment]
+    compress: Literal["none", "gzip", "zstd"] = "none"
+    keep_days: Annotated[float, Field(ge=0)] = 0
+    keep_bytes: Size = "0B"  # type: ignore[assignment]
+    file_mode: FileMode = "0640"  # type: ignore[assignment]
+
+
+class Admin(Section):
+    """[admin]: health, metrics and status, on a listener of their own."""
+
+    listen: Listen = "tcp:127.0.0.1:9401"
+
+
+class Log(Section):
+    """[log]: lines on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["logfmt", "json"] = "logfmt"
+
+
+class ReplyConfig(Section):
+    """`reply`: what the platform wants to hear when its event is taken."""
+
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    body: str = "ok"
+    content_type: str = "text/plain"
+
+
+class OverloadConfig(Section):
+    """`on_overload`: what the platform is told when its event cannot be taken now."""
+
+    status: Annotated[int, Field(ge=200, le=599)] = 503
+    body: str = "busy"
+    retry_after: Annotated[int, Field(ge=0, le=86400)] = 1
+
+
+class EventTime(Section):
+    """`event_time`: the parameter with the platform's own time of the event, and its unit."""
+
+    param: str
+    unit: Literal["auto", "s", "ms"] = "auto"
+
+
+Method = Literal["GET", "POST"]
+
+
+class Source(Section):
+    """[[source]]: one ad platform's feed. A profile gives the defaults; every key overrides its own."""
+
+    name: Name
+    path: Annotated[str, Field(pattern=r"^/[!-~]*[!-.0-~]$|^/[!-.0-~]$")]
+    profile: Name = "generic"
+    type: Literal["click", "impression", "postback"] = "click"
+    methods: tuple[Method, ...] = ("GET", "POST")
+    event_time: EventTime | None = None
+    dedup: tuple[str, ...] = ()
+    volatile: tuple[str, ...] = ()
+    keep_raw: Literal["always", "odd", "never"] = "odd"
+    reply: ReplyConfig = ReplyConfig()
+    on_overload: OverloadConfig = OverloadConfig()
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    ingest: Ingest = Ingest()
+    buffer: Buffer = Buffer()
+    flush: Flush = Flush()
+    file: File | None = None
+    admin: Admin = Admin()
+    log: Log = Log()
+    source: tuple[Source, ...] = ()
+
+    @model_validator(mode="after")
+    def _files_unless_told_otherwise(self) -> Self:
+        if self.file is None:
+            object.__setattr__(self, "file", File())
+        return self
+
+
+def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read the configuration file. Raises ConfigError with every problem found."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [Problem("file", f"cannot be read: {error}")]) from error
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), [Problem("TOML", str(error))]) from error
+    return parse(tree, str(path), environ)
+
+
+def parse(tree: dict[str, Any], origin: str, environ: Mapping[str, str]) -> Config:
+    """Validate a parsed TOML tree. Raises ConfigError."""
+    problems = _override(tree, environ)
+    problems += profiles.apply(tree)
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(origin, problems + config_errors.explain(error, Config)) from None
+    problems += _across_keys(config)
+    if problems:
+        raise ConfigError(origin, problems)
+    return config
+
+
+def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> list[Problem]:
+    """Lay INGESTD_<SECTION>_<KEY> over the tree: a TOML value, or else plain text."""
+    sections = {name for name in Config.model_fields if name != "source"}
+    problems = []
+    for variable, text in sorted(environ.items()):
+        section, _, key = variable.removeprefix("INGESTD_").lower().partition("_")
+        if not variable.startswith("INGESTD_") or not key:
+            continue
+        if section not in sections:
+            problems.append(Problem(variable, "no such section", f"use one of {', '.join(sorted(sections))}"))
+            continue
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        tree.setdefault(section, {})[key] = value
+    return problems
+
+
+def _across_keys(config: Config) -> list[Problem]:
+    problems: list[Problem] = []
+    seen: dict[tuple[str, str], int] = {}
+    if not config.source:
+        problems.append(Problem("source", "there is none", 'add a [[source]] with name and path = "/c/..."'))
+    for index, source in enumerate(config.source):
+        for key in ("name", "path"):
+            value = getattr(source, key)
+            first = seen.setdefault((key, value), index)
+            if first != index:
+                problems.append(Problem(f"source[{index}].{key}", f"{value!r} is taken by source[{first}]"))
+    if config.flush.max_bytes > config.buffer.max_bytes:
+        problems.append(
+            Problem("flush.max_bytes", "is more than buffer.max_bytes", "a batch must fit into the buffer")
+        )
+    return problems

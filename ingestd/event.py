@@ -1,0 +1,114 @@
+"""The event: schema v1, and the entry that carries finished events from the intake to the sinks.
+
+An event becomes its final bytes inside the request that brought it; from there on only those bytes,
+a count and the source's account travel, and nothing is decoded twice.
+
+The first keys of every line stand at fixed places (`v`, `id`, `dup_key`, `received_at`), so that a
+sink can cut them out without parsing: see `ID_SLICE`, `DUP_KEY_SLICE`, `RECEIVED_AT_SLICE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ingestd.accounts import Account
+
+SCHEMA_VERSION = 1
+
+# {"v":1,"id":"<36>","dup_key":"<32>","received_at":<13 digits until the year 2286>,...
+ID_SLICE = slice(13, 49)
+DUP_KEY_SLICE = slice(62, 94)
+RECEIVED_AT_SLICE = slice(110, 123)
+LINE_START = b'{"v":1,"id":"'
+
+
+class Entry:
+    """What one request brought: one event or several, as finished NDJSON bytes. All or none is stored.
+
+    `data`: the lines, each ended by a newline. `count`: how many. `account`: the source's counters.
+    `received_ns`: wall clock, nanoseconds since the epoch.
+    """
+
+    __slots__ = ("account", "count", "data", "received_ns")
+
+    account: Account
+    count: int
+    data: bytes
+    received_ns: int
+
+    def settle(self, refused: str | None) -> None:
+        """Called once, when the entry's fate is known: stored (None), or refused for a reason."""
+
+
+class Call(Entry):
+    """Work for the task that owns the sink, in its turn among the entries: a rotation, a look at the clock."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Callable[[], Awaitable[None]]) -> None:
+        self.run = run
+        self.count = 0
+        self.data = b""
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "description": description}
+
+
+JSON_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "ingestd event, schema v1",
+    "type": "object",
+    "properties": {
+        "v": {"const": SCHEMA_VERSION, "description": "schema version"},
+        "id": {
+            "type": "string",
+            "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+            "description": "UUIDv7, unique to this event; also the Kafka header `id`",
+        },
+        "dup_key": {
+            "type": "string",
+            "pattern": "^[0-9a-f]{32}$",
+            "description": "equal for repeats of one click: XXH3-128 of source, type and click id, "
+            "else of source, type, route and the raw query (and body) less volatile parameters",
+        },
+        "received_at": {"type": "integer", "description": "our clock, ms since the epoch"},
+        "event_at": {
+            "type": ["integer", "null"],
+            "description": "the platform's own time of the event, ms since the epoch; null if unknown",
+        },
+        "source": _text("the configured source's name"),
+        "route": _text("what follows the source's path, without its slash"),
+        "type": {"enum": ["click", "impression", "postback"]},
+        "method": _text("the request's method"),
+        "path": _text("the request's path as received; each character is one byte (ISO-8859-1)"),
+        "params": {
+            "type": "object",
+            "description": "the query's parameters, then a form body's, decoded once; blank values kept",
+            "additionalProperties": {
+                "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+            },
+        },
+        "raw": _text("the query exactly as received, each character one byte (ISO-8859-1)"),
+        "body": {"description": "JSON as JSON; anything else as text (see the flag body_not_utf8)"},
+        "content_type": _text("the body's media type as received"),
+        "client_ip": _text("the platform's or user's address, as nginx saw it"),
+        "forwarded_for": _text("the whole X-Forwarded-For header"),
+        "user_agent": _text("the request's User-Agent"),
+        "signature": {"enum": ["ok", "bad", "missing", "none"]},
+        "flags": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "what is odd about the event: macro:<param>, bad_utf8, bad_percent, bad_json, "
+            "body_not_utf8, header_not_utf8, ...",
+        },
+        "node": _text("host/instance that took the event"),
+    },
+    "required": [
+        "v", "id", "dup_key", "received_at", "event_at", "source", "route", "type", "method", "path",
+        "params", "client_ip", "forwarded_for", "user_agent", "signature", "flags", "node",
+    ],
+    "additionalProperties": False,
+}  # fmt: skip

@@ -1,0 +1,87 @@
+"""Structured log lines on stderr: one line an occurrence, never one per event.
+
+Under journald each line carries its priority (`<3>`, sd-daemon(3)). What is said too often is left out
+and counted, so that trouble which repeats itself cannot fill the disk it may be about.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from typing import Any, Literal
+
+import orjson
+
+# Every attribute a record has of itself; what a caller adds by `extra` is everything else.
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+# The same message of the same place: this many lines a minute.
+REPEATS_PER_MINUTE = 20
+
+
+class Formatter(logging.Formatter):
+    """`time level logger message key=value ...`, or the same as one JSON object."""
+
+    def __init__(self, form: Literal["logfmt", "json"], *, journal: bool) -> None:
+        super().__init__()
+        self._json = form == "json"
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, whatever the values hold."""
+        fields: dict[str, Any] = {"level": record.levelname.lower(), "msg": record.getMessage()}
+        fields.update({key: value for key, value in vars(record).items() if key not in _OWN})
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        if not self._journal:
+            moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            fields = {"time": f"{moment}.{int(record.msecs):03d}Z", **fields}
+        line = (
+            orjson.dumps(fields, default=str).decode() if self._json else " ".join(map(_pair, fields.items()))
+        )
+        return f"<{_PRIORITY.get(record.levelno, 5)}>{line}" if self._journal else line
+
+
+def _pair(item: tuple[str, Any]) -> str:
+    key, value = item
+    text = str(value)
+    if text and text.isprintable() and not set(text) & set(' "='):
+        return f"{key}={text}"
+    return f"{key}={orjson.dumps(text).decode()}"
+
+
+class RateLimit(logging.Filter):
+    """Lets the same message of the same place through so many times a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._window = 0
+        self._seen: dict[tuple[str, int, str], int] = {}
+        self.suppressed = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line may be written."""
+        window = int(record.created // 60)
+        if window != self._window:
+            self._window = window
+            self._seen.clear()
+        place = (record.pathname, record.lineno, record.levelname)
+        count = self._seen[place] = self._seen.get(place, 0) + 1
+        if count > REPEATS_PER_MINUTE:
+            self.suppressed += 1
+            return False
+        return True
+
+
+def setup(level: str, form: Literal["logfmt", "json"]) -> RateLimit:
+    """Have everything logged to stderr in our form. Returns the limit, for its count."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Formatter(form, journal="JOURNAL_STREAM" in os.environ))
+    limit = RateLimit()
+    handler.addFilter(limit)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    return limit

@@ -1,0 +1,188 @@
+"""Every metric ingestd exposes, declared in this file. Counted per batch or as plain integers; put into
+Prometheus' form only when scraped.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from ingestd.accounts import Account, Accounts
+from ingestd.event import Entry
+
+SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+_received_ns = attrgetter("received_ns")
+
+
+class Histogram:
+    """Counts in buckets, filled many at a time. `bounds`: upper bounds, ascending."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count a value, `times` times."""
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.sum += value * times
+
+    def observe_batch(self, batch: Sequence[Entry], now_ns: int) -> None:
+        """Count for each entry the seconds since it was received, in O(buckets), not O(entries).
+
+        Entries stand in the order they came, so a bucket's share is found by bisection.
+        """
+        size = len(batch)
+        oldest = max(0.0, (now_ns - batch[0].received_ns) / 1e9)
+        newest = max(0.0, (now_ns - batch[-1].received_ns) / 1e9)
+        first, last = bisect_left(self.bounds, newest), bisect_left(self.bounds, oldest)
+        rest = size
+        for bucket in range(first, last):
+            since = now_ns - int(self.bounds[bucket] * 1e9)
+            older = bisect_left(batch, since, key=_received_ns)
+            self.counts[bucket] += max(0, rest - older)
+            rest = min(rest, older)
+        self.counts[last] += rest
+        self.sum += max(0.0, size * now_ns - sum(map(_received_ns, batch))) / 1e9
+
+    def family(self, name: str, text: str) -> HistogramMetricFamily:
+        """In Prometheus' form: cumulative."""
+        total, buckets = 0, []
+        for bound, count in zip((*map(str, map(float, self.bounds)), "+Inf"), self.counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        metric = HistogramMetricFamily(name, text)
+        metric.add_metric([], buckets, self.sum)
+        return metric
+
+
+@dataclass
+class BatchMetrics:
+    """What the flusher and the sinks count, once a batch."""
+
+    ack_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    commit_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    batch_events: Histogram = field(default_factory=lambda: Histogram(COUNTS))
+    loop_lag_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    commit_failures: int = 0
+    stalls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """Numbers that are looked up when somebody asks."""
+
+    read: Callable[[], dict[str, float]]
+
+
+# name -> help, of the gauges and counters that come as one number (the app says where they are read).
+GAUGES = {
+    "unstored_events": "Events taken and not stored yet: what a crash would lose in queued mode",
+    "buffer_bytes": "Bytes of events taken and not stored yet",
+    "buffer_max_bytes": "The cap on buffer_bytes; past it new events are refused",
+    "ready": "1 while new events are taken",
+    "connections": "Open client connections",
+    "sources": "Configured sources",
+    "file_open_bytes": "Bytes in the file being written",
+    "config_reload_time_seconds": "When the configuration in force was loaded, seconds since the epoch",
+}
+COUNTERS = {
+    "commit_failures": "Commits that failed; nothing of their batch counts as stored",
+    "commit_stalls": "Commits that took longer than flush.stall_timeout",
+    "config_reloads": "Configurations loaded by HUP",
+    "config_reload_failures": "Configurations refused at HUP, the old one kept",
+    "files_finished": "Files finished: synced and renamed",
+    "file_errors": "File operations besides commits that failed and are tried again",
+    "files_recovered": "Files of an earlier process finished at start",
+    "files_removed": "Finished files removed by retention",
+    "bad_bytes": "Bytes set aside in .bad files because they were no whole event",
+    "log_lines_suppressed": "Log lines left out because the same was said too often",
+}
+PER_SOURCE: dict[str, tuple[str, Callable[[Account], float]]] = {
+    "events_received": ("Events taken in, and requests to the source refused", lambda a: a.received),
+    "events_stored": ("Events made durable", lambda a: a.stored),
+    "received_bytes": ("Bytes of events taken in, as they are written", lambda a: a.received_bytes),
+    "stored_bytes": ("Bytes of events made durable", lambda a: a.stored_bytes),
+}
+
+
+class IngestCollector(Collector):
+    """Reads accounts, histograms and gauges at a scrape."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        batches: BatchMetrics,
+        gauges: Callable[[], dict[str, float]],
+        counters: Callable[[], dict[str, float]],
+        version: str,
+    ) -> None:
+        self._accounts = accounts
+        self._batches = batches
+        self._gauges = gauges
+        self._counters = counters
+        self._version = version
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics, now."""
+        yield from self._per_source(list(self._accounts.by_source.values()))
+        refused = CounterMetricFamily(
+            "ingestd_requests_refused", "Requests that were no event of any source", labels=["reason"]
+        )
+        for reason, count in list(self._accounts.refused.items()):
+            refused.add_metric([reason], count)
+        yield refused
+        gauges, counters = self._gauges(), self._counters()
+        for name, text in GAUGES.items():
+            yield GaugeMetricFamily(f"ingestd_{name}", text, gauges[name])
+        for name, text in COUNTERS.items():
+            yield CounterMetricFamily(f"ingestd_{name}", text, counters[name])
+        batches = self._batches
+        yield batches.ack_seconds.family("ingestd_ack_seconds", "From request to reply, stored mode")
+        yield batches.commit_seconds.family("ingestd_commit_seconds", "Write and fdatasync of a batch")
+        yield batches.batch_events.family("ingestd_batch_events", "Events in a batch")
+        yield batches.loop_lag_seconds.family("ingestd_loop_lag_seconds", "How late a timer of the loop was")
+        info = GaugeMetricFamily("ingestd_build_info", "Version", labels=["version"])
+        info.add_metric([self._version], 1)
+        yield info
+
+    def _per_source(self, accounts: list[Account]) -> Iterable[Metric]:
+        for name, (text, read) in PER_SOURCE.items():
+            family = CounterMetricFamily(f"ingestd_{name}", text, labels=["source"])
+            for account in accounts:
+                family.add_metric([account.source], read(account))
+            yield family
+        unstored = GaugeMetricFamily(
+            "ingestd_source_unstored_events", "A source's events taken and not stored yet", labels=["source"]
+        )
+        rejected = CounterMetricFamily(
+            "ingestd_events_rejected", "Events refused, by reason", labels=["source", "reason"]
+        )
+        macros = CounterMetricFamily(
+            "ingestd_macro_unreplaced", "Values that were a macro left in", labels=["source", "param"]
+        )
+        for account in accounts:
+            unstored.add_metric([account.source], account.unstored)
+            for reason, count in list(account.rejected.items()):
+                rejected.add_metric([account.source, reason], count)
+            for param, count in list(account.macros.items()):
+                macros.add_metric([account.source, param], count)
+        yield from (unstored, rejected, macros)
+
+
+def exposition(collector: Collector) -> bytes:
+    """The text a Prometheus server reads."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    text: Any = generate_latest(registry)
+    return bytes(text)

@@ -1,0 +1,298 @@
+"""One connection: bytes to requests, requests to the intake, replies back in the order of the requests.
+
+A reply may come at once or long after (when its batch is on disk); a later request's reply waits for
+the earlier ones (RFC 9112, 9.3.2). Nothing here knows what becomes of an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from ingestd import replies
+from ingestd.errors import RequestRefusedError
+from ingestd.event import Entry
+from ingestd.http1 import Headers, Limits, RequestParser
+
+if TYPE_CHECKING:
+    from ingestd.replies import Reply
+
+logger = logging.getLogger(__name__)
+
+# Requests of one connection that may wait for their replies; past it we stop reading from the client.
+MAX_PIPELINE = 256
+
+
+class Answering(Protocol):
+    """What an exchange asks of the source that took it: the replies it gives."""
+
+    reply: Reply
+
+    def refusal(self, reason: str) -> Reply:
+        """The reply to an event that cannot be taken now."""
+
+
+class Exchange(Entry):
+    """A request and its reply. If it becomes an event it is also the entry the buffer carries."""
+
+    __slots__ = ("_connection", "_head", "_keep", "answering", "out")
+
+    answering: Answering
+
+    def __init__(self, connection: Connection, head: bool, keep: bool) -> None:
+        self._connection = connection
+        self._head = head
+        self._keep = keep
+        self.out: bytes | None = None  # the reply's bytes, once it is known
+
+    def answer(self, reply: Reply) -> None:
+        """Fix the reply; it leaves as soon as the earlier ones have left."""
+        connection = self._connection
+        keep = self._keep and not (connection.draining and connection.is_last(self))
+        if keep and not self._head:
+            self.out = reply.keep
+        else:
+            self.out = reply.form(head=self._head, keep_alive=keep)
+            connection.final = connection.final or not keep
+        connection.send_ready()
+
+    def settle(self, refused: str | None) -> None:
+        """The entry's fate is known: success if it is on disk, the source's own refusal if not."""
+        if self.out is None:
+            self.answer(self.answering.reply if refused is None else self.answering.refusal(refused))
+
+    @property
+    def client_address(self) -> str:
+        """The peer's address where the peer is the client; "" behind a Unix socket."""
+        return self._connection.client_address
+
+    @property
+    def behind_proxy(self) -> bool:
+        """The peer is nginx (a Unix socket), so what it says of the client is believed."""
+        return self._connection.behind_proxy
+
+
+Intake = Callable[[Exchange, bytes, bytes, Headers, bytes], None]
+
+
+class Shared:
+    """What all connections of a listener share. `tick` counts the sweeper's rounds."""
+
+    def __init__(
+        self, intake: Intake, limits: Limits, refused: Callable[[str], None], max_connections: int
+    ) -> None:
+        self.intake = intake
+        self.limits = limits
+        self.refused = refused
+        self.connections: set[Connection] = set()
+        self.max_connections = max_connections
+        self.tick = 0
+
+
+class Connection(RequestParser, asyncio.Protocol):
+    """The asyncio protocol of one client connection (behind nginx: of one of its keep-alive ones)."""
+
+    __slots__ = (
+        "_eof", "_exchanges", "_hung_up", "_reading", "_shared", "behind_proxy", "client_address",
+        "draining", "final", "since", "transport",
+    )  # fmt: skip
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared.limits)
+        # for the connection's life
+        self._shared = shared
+        self.transport: asyncio.Transport | None = None
+        self.client_address = ""
+        self.behind_proxy = True
+        self._exchanges: deque[Exchange] = deque()
+        # how it is doing
+        self.since = shared.tick  # when the present wait began: for a request, a body, or anything at all
+        self.draining = False
+        self._reading = True
+        self._eof = False
+        self.final = False  # a reply has said `Connection: close`: once it has left, so do we
+        self._hung_up = False  # the bytes that come cannot be trusted any more and are thrown away
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Admit the connection, or turn it away where there are too many."""
+        self.transport = cast("asyncio.Transport", transport)
+        shared = self._shared
+        shared.connections.add(self)
+        peer: Any = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            self.client_address, self.behind_proxy = peer[0], False
+        if len(shared.connections) > shared.max_connections:
+            self.refuse("connections")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone; what it sent goes its way all the same, only the replies have no taker."""
+        self.transport = None
+        self._shared.connections.discard(self)
+        self._exchanges.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self._hung_up or self.final:
+            return
+        was_in_body = self.in_body
+        if not self._target:
+            self.since = self._shared.tick
+        try:
+            self.feed(data)
+        except RequestRefusedError as error:
+            if not self.final:  # what follows a request with `Connection: close` is no request
+                self.refuse(error.reason)
+        except Exception:
+            logger.exception("bug in request handling")
+            self.refuse("internal")
+        if self.in_body and not was_in_body:
+            self.since = self._shared.tick
+        if len(self._exchanges) >= MAX_PIPELINE:
+            self._pause()
+
+    def eof_received(self) -> bool:
+        """The client sends no more. Keep the way back open while replies are due."""
+        self._eof = True
+        return bool(self._exchanges)
+
+    def pause_writing(self) -> None:
+        """The client does not take its replies: take no more of its requests."""
+        self._pause()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._resume()
+
+    def _pause(self) -> None:
+        if self._reading and self.transport is not None:
+            self._reading = False
+            self.transport.pause_reading()
+
+    def _resume(self) -> None:
+        if not self._reading and self.transport is not None and not self.transport.is_closing():
+            self._reading = True
+            self.transport.resume_reading()
+
+    # RequestParser
+
+    def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
+        """A whole request: open its exchange and hand it to the intake."""
+        if self._hung_up:
+            return
+        exchange = Exchange(self, method == b"HEAD", keep)
+        self._exchanges.append(exchange)
+        self.since = self._shared.tick
+        try:
+            self._shared.intake(exchange, method, target, headers, body)
+        except Exception:
+            logger.exception("bug in request handling")
+            self._exchanges.pop()
+            self.refuse("internal")
+
+    def on_expect_continue(self) -> None:
+        """Invite the body; behind earlier replies still due, the invitation waits its turn."""
+        if self._exchanges:
+            waiting = Exchange(self, False, True)
+            waiting.out = replies.CONTINUE
+            self._exchanges.append(waiting)
+        elif self.transport is not None:
+            self.transport.write(replies.CONTINUE)
+
+    # replies
+
+    def is_last(self, exchange: Exchange) -> bool:
+        """No reply is due after this one."""
+        return self._exchanges[-1] is exchange
+
+    def send_ready(self) -> None:
+        """Write the replies that are known and next in order; close after one that says so."""
+        exchanges, transport = self._exchanges, self.transport
+        if transport is None:
+            return
+        if len(exchanges) == 1:
+            out = exchanges.popleft().out
+        else:
+            ready = []
+            while exchanges and exchanges[0].out is not None:
+                ready.append(exchanges.popleft().out)
+            out = b"".join(ready)  # type: ignore[arg-type]
+        if out:
+            transport.write(out)
+        if not exchanges and (self.final or self._eof):
+            self._close()
+        elif not self._reading and len(exchanges) < MAX_PIPELINE // 2:
+            self._resume()
+
+    def refuse(self, reason: str) -> None:
+        """Answer a request that cannot be parsed or taken, after the replies due before it, and hang up."""
+        self._shared.refused(reason)
+        exchange = Exchange(self, False, False)
+        self._exchanges.append(exchange)
+        self._hung_up = True
+        self.since = self._shared.tick
+        exchange.answer(replies.REFUSAL_REPLIES[reason])
+
+    def _close(self) -> None:
+        """Close once the client has had its reply.
+
+        A Unix socket closed with bytes unread resets the peer, which may then lose our last reply: after
+        a refusal the way is only half closed, and the sweeper or the client's own close ends it.
+        """
+        transport = self.transport
+        if transport is None:
+            return
+        if self._hung_up and not self._eof and transport.can_write_eof():
+            if not transport.is_closing():
+                transport.write_eof()
+        else:
+            transport.close()
+
+    # the listener's sweeper and drain
+
+    @property
+    def waiting_for(self) -> str:
+        """What the connection is waiting for: "reply", "body", "head", "request" (idle) or "close"."""
+        if self._hung_up and not self._exchanges:
+            return "close"
+        if self._exchanges:
+            return "reply"
+        if self.in_body:
+            return "body"
+        return "head" if self.in_request else "request"
+
+    def drain(self) -> None:
+        """From now on every reply says `Connection: close`; an idle connection ends now."""
+        self.draining = True
+        if not self._exchanges and not self.in_request:
+            self.stop_reading()
+
+    def stop_reading(self) -> None:
+        """Take what the client has sent already, then see its end.
+
+        On a Unix socket the peer's next write fails at once, so nginx sends the request elsewhere, and
+        nothing it had written before is lost. TCP has no such thing: there it is a plain close.
+        """
+        if self.transport is None:
+            return
+        sock = self.transport.get_extra_info("socket")
+        if self.behind_proxy and sock is not None:
+            _shutdown_reading(sock.fileno())
+        else:
+            self.transport.close()
+
+
+def _shutdown_reading(fd: int) -> None:
+    duplicate = socket.socket(fileno=os.dup(fd))
+    try:
+        duplicate.shutdown(socket.SHUT_RD)
+    except OSError as error:
+        logger.debug("peer already gone", extra={"error": str(error)})
+    finally:
+        duplicate.close()

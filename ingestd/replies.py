@@ -1,0 +1,98 @@
+"""HTTP replies as ready-made bytes, and the one table from a refusal's reason to its status.
+
+A reply is built when the configuration is read and only ever written afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+ALLOW = "GET, HEAD, POST"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Reply:
+    """One reply in the four forms a connection may need: keep or close, with or without its body.
+
+    No `Date` header: nginx writes its own, and formatting a date is work per event.
+    """
+
+    __slots__ = ("close", "head_close", "head_keep", "keep", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes = b"",
+        content_type: str = "text/plain",
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.status = status
+        lines = [f"HTTP/1.1 {status} {_phrase(status)}"]
+        if status not in (204, 304):
+            lines.append(f"Content-Length: {len(body)}")
+        if body:
+            lines.append(f"Content-Type: {content_type}")
+        lines.extend(f"{name}: {value}" for name, value in headers)
+        head = ("\r\n".join(lines) + "\r\n").encode("latin-1")
+        self.head_keep = head + b"\r\n"
+        self.head_close = head + b"Connection: close\r\n\r\n"
+        self.keep = self.head_keep + body
+        self.close = self.head_close + body
+
+    def form(self, *, head: bool, keep_alive: bool) -> bytes:
+        """The bytes to write: for a HEAD request without the body, and saying whether we close."""
+        if head:
+            return self.head_keep if keep_alive else self.head_close
+        return self.keep if keep_alive else self.close
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # a source may configure a status no registry knows
+        return "Status"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How one reason is answered. `close`: the bytes that follow cannot be trusted, so we hang up."""
+
+    status: int
+    text: str
+    close: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+RETRY = (("Retry-After", "1"),)
+
+# Every "no" ingestd says, under a bounded reason that is also the metric's label. Reasons of events
+# that belong to a source (overload, storage, stalled) are answered in the source's own overload form;
+# the status here is their default.
+REFUSALS: dict[str, Refusal] = {
+    "bad_request": Refusal(400, "malformed HTTP request", close=True),
+    "bad_length": Refusal(400, "conflicting or bad Content-Length or Transfer-Encoding", close=True),
+    "not_found": Refusal(404, "no source takes this path"),
+    "method": Refusal(405, f"method not allowed, use {ALLOW}", headers=(("Allow", ALLOW),)),
+    "unknown_method": Refusal(405, f"unknown method, use {ALLOW}", close=True, headers=(("Allow", ALLOW),)),
+    "header_timeout": Refusal(408, "the request head took too long", close=True),
+    "body_timeout": Refusal(408, "the request body took too long", close=True),
+    "body_too_large": Refusal(413, "the body is over the limit", close=True),
+    "inflated_too_large": Refusal(413, "the decompressed body is over the limit"),
+    "target_too_long": Refusal(414, "the request target is over the limit", close=True),
+    "encoding": Refusal(415, "unknown Content-Encoding, use gzip, zstd or identity"),
+    "bad_encoding": Refusal(400, "the body does not decompress"),
+    "expectation": Refusal(417, "only Expect: 100-continue is understood", close=True),
+    "headers_too_large": Refusal(431, "the request headers are over the limit", close=True),
+    "internal": Refusal(500, "internal error", close=True),
+    "connections": Refusal(503, "too many connections", close=True, headers=RETRY),
+    "overload": Refusal(503, "busy, try again", headers=RETRY),
+    "storage": Refusal(503, "cannot store now, try again", headers=RETRY),
+    "stalled": Refusal(503, "storage is stalled, try again", headers=RETRY),
+    "version": Refusal(505, "HTTP/1.0 and HTTP/1.1 only", close=True),
+}
+
+REFUSAL_REPLIES: dict[str, Reply] = {
+    reason: Reply(refusal.status, refusal.text.encode() + b"\n", headers=refusal.headers)
+    for reason, refusal in REFUSALS.items()
+}

@@ -1,0 +1,121 @@
+"""From a request to its source, and from the source's bytes into the buffer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ingestd.accounts import Accounts
+from ingestd.buffer import Buffer
+from ingestd.errors import RequestRefusedError
+from ingestd.http1 import Headers
+from ingestd.protocol import Exchange
+from ingestd.replies import REFUSAL_REPLIES
+from ingestd.sources.source import Source
+
+# Paths come from outside: the cache of looked-up ones starts anew when it holds this many.
+MAX_CACHED_PATHS = 4096
+
+
+class Match(NamedTuple):
+    """A path's source, what follows the source's path, and the path as text."""
+
+    source: Source
+    route: str
+    path: str
+
+
+class Router:
+    """Finds the source whose path is the longest that a request's path equals or continues with `/`."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = tuple(sources)
+        self._by_path = {source.config.path.encode(): source for source in sources}
+        self._cache: dict[bytes, Match] = {}
+
+    def match(self, path: bytes) -> Match | None:
+        """The source that takes a path, or None."""
+        found = self._cache.get(path)
+        if found is None:
+            found = self._look_up(path)
+            if found is not None:
+                if len(self._cache) >= MAX_CACHED_PATHS:
+                    self._cache.clear()
+                self._cache[path] = found
+        return found
+
+    def _look_up(self, path: bytes) -> Match | None:
+        prefix = path
+        while prefix:
+            source = self._by_path.get(prefix)
+            if source is not None:
+                return Match(source, path[len(prefix) + 1 :].decode("latin-1"), path.decode("latin-1"))
+            prefix = prefix.rpartition(b"/")[0]
+        return None
+
+
+class Intake:
+    """Takes whole requests: each is answered at once, or becomes an entry in the buffer."""
+
+    def __init__(self, router: Router, accounts: Accounts, buffer: Buffer, *, ack_stored: bool) -> None:
+        self.router = router
+        self._accounts = accounts
+        self._buffer = buffer
+        self._ack_stored = ack_stored
+
+    def __call__(
+        self, exchange: Exchange, method: bytes, target: bytes, headers: Headers, body: bytes
+    ) -> None:
+        """Handle one request. `headers` is only read here and not kept."""
+        path, _, raw = target.partition(b"?")
+        match = self.router.match(path)
+        if match is None:
+            match = self._odd_target(target)
+            if match is None:
+                self._refuse(exchange, "not_found")
+                return
+        source = match.source
+        if method not in source.methods:
+            if method == b"HEAD":  # a link checker; there is no event in it
+                exchange.answer(source.reply)
+            else:
+                self._refuse(exchange, "method")
+            return
+        buffer = self._buffer
+        if buffer.refusing is not None:
+            source.account.turn_away(buffer.refusing)
+            exchange.answer(source.refusal(buffer.refusing))
+            return
+        exchange.received_ns = received_ns = time.time_ns()
+        client = headers.find(b"X-Real-IP") if exchange.behind_proxy else None
+        client_ip = client.decode("latin-1") if client else exchange.client_address
+        try:
+            data, count = source.events(
+                method, match.path, match.route, raw, headers, body, client_ip, received_ns
+            )
+        except RequestRefusedError as error:
+            source.account.turn_away(error.reason)
+            exchange.answer(REFUSAL_REPLIES[error.reason])
+            return
+        account = source.account
+        account.received += count
+        account.received_bytes += len(data)
+        account.unstored += count
+        exchange.account, exchange.data, exchange.count = account, data, count
+        exchange.answering = source
+        buffer.put(exchange)
+        if not self._ack_stored:
+            exchange.answer(source.reply)
+
+    def _refuse(self, exchange: Exchange, reason: str) -> None:
+        self._accounts.refuse(reason)
+        exchange.answer(REFUSAL_REPLIES[reason])
+
+    def _odd_target(self, target: bytes) -> Match | None:
+        """An absolute target (`http://host/path`), which a server must take too (RFC 9112, 3.2.2)."""
+        scheme, separator, rest = target.partition(b"://")
+        if not separator or scheme.lower() not in (b"http", b"https"):
+            return None
+        path = b"/" + rest.partition(b"/")[2]
+        return self.router.match(path.partition(b"?")[0])

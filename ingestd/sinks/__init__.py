@@ -1,0 +1,1 @@
+"""Sinks: where batches become durable. A sink knows nothing of HTTP."""

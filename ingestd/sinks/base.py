@@ -1,0 +1,35 @@
+"""What a sink is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ingestd.event import Entry
+
+
+class Sink(Protocol):
+    """Makes batches durable. Used by one task only: no two calls overlap."""
+
+    name: str
+
+    async def open(self) -> None:
+        """Get ready, and recover what a crash left. Raises SinkError."""
+
+    async def commit(self, batch: Sequence[Entry]) -> None:
+        """Return when every event of the batch is durable. Raises SinkError: then none of it counts."""
+
+    async def probe(self) -> None:
+        """After a failure: raises SinkError as long as a commit could not succeed."""
+
+    async def tick(self) -> None:
+        """Called about once a second between commits: what is due by time alone."""
+
+    async def rotate(self) -> None:
+        """Finish the present file, if any, so that a reader can have it."""
+
+    async def close(self) -> None:
+        """Finish and release everything. Raises SinkError if something could not be finished."""
+
+    def status(self) -> dict[str, Any]:
+        """For /status and the metrics."""

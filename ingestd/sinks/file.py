@@ -1,0 +1,223 @@
+"""The file sink: rotating NDJSON files, every batch written and fdatasync'd before it counts.
+
+All disk work happens in two worker threads, by aiofiles' wrapper: one owns the file being written, the
+other compresses and removes finished ones, so that neither the loop nor a commit waits for them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiofiles.os import wrap
+
+from ingestd import config
+from ingestd.errors import SinkError
+from ingestd.event import Entry
+from ingestd.sinks import recovery, retention
+from ingestd.sinks.ndjson import NdjsonFile
+
+logger = logging.getLogger(__name__)
+
+# A commit may be this large; less room than that is "disk full".
+RESERVE = 4 << 20
+
+
+@dataclass
+class FileCounters:
+    """What the metrics say of files."""
+
+    files_finished: int = 0
+    files_recovered: int = 0
+    files_removed: int = 0
+    file_errors: int = 0
+    bad_bytes: int = 0
+
+
+class FileSink:
+    """Sink over a directory that several instances may share."""
+
+    name = "file"
+
+    def __init__(
+        self, settings: config.File, instance: str, clock: Callable[[], float], wall: Callable[[], float]
+    ) -> None:
+        self._settings = settings
+        self._directory = settings.directory
+        self._stem = f"{settings.prefix}-{instance}"
+        self._clock = clock
+        self._wall = wall
+        self._file: NdjsonFile | None = None
+        self._opened_at = 0.0
+        self._owner = ThreadPoolExecutor(1, "commit")
+        self._keeper = ThreadPoolExecutor(1, "files")
+        self._expire_at = 0.0
+        self.counters = FileCounters()
+
+    # Sink
+
+    async def open(self) -> None:
+        """Make the directory, finish what a crash left, and see that a file can be written."""
+        await self._own(self._prepare)
+        if self._settings.compress != "none":
+            for path in retention.finished(self._directory, self._settings.prefix):
+                if path.suffix == ".ndjson":
+                    self._keep(self._compress, path)
+
+    async def commit(self, batch: Sequence[Entry]) -> None:
+        """Write and fdatasync; rotate where the file has reached its size."""
+        await self._own(self._write, batch)
+
+    async def probe(self) -> None:
+        """See that the directory takes a file of a batch's size; finish what the failure left."""
+        await self._own(self._prepare)
+
+    async def tick(self) -> None:
+        """Rotate a file that is old enough, remove what retention says."""
+        if self._file is not None and self._clock() - self._opened_at >= self._settings.rotate_every:
+            await self.rotate()
+        if self._clock() >= self._expire_at:
+            self._expire_at = self._clock() + 60
+            self._keep(self._expire)
+
+    async def rotate(self) -> None:
+        """Finish the present file. Where that fails it is logged, counted and tried again at a later tick."""
+        try:
+            await self._own(self._finish)
+        except SinkError as error:
+            self.counters.file_errors += 1
+            logger.error("cannot finish a file", extra={"error": str(error)})
+
+    async def close(self) -> None:
+        """Finish the file and what is under way."""
+        try:
+            await self._own(self._finish)
+            await wrap(_nothing)(executor=self._keeper)  # its turn comes after all that is under way
+        finally:
+            self._owner.shutdown(wait=False)
+            self._keeper.shutdown(wait=False, cancel_futures=True)
+
+    def status(self) -> dict[str, Any]:
+        """The present file."""
+        file = self._file
+        return {
+            "directory": str(self._directory),
+            "file": file.path.name if file else None,
+            "file_bytes": file.size if file else 0,
+            "file_age_seconds": round(self._clock() - self._opened_at, 1) if file else 0,
+        }
+
+    # in the owner's thread
+
+    async def _own(self, work: Callable[..., None], *arguments: Any) -> None:
+        try:
+            await wrap(work)(*arguments, executor=self._owner)
+        except OSError as error:
+            raise SinkError(f"{self._directory}: {error.strerror or error}") from error
+
+    def _write(self, batch: Sequence[Entry]) -> None:
+        data = b"".join([entry.data for entry in batch])
+        file = self._file or self._create()
+        try:
+            file.append(data)
+        except OSError:
+            self._file = None
+            file.abandon()
+            raise
+        if file.size >= self._settings.rotate_bytes:
+            try:
+                self._finish()
+            except OSError as error:  # the batch is durable all the same
+                self.counters.file_errors += 1
+                logger.error("cannot finish a file", extra={"file": file.path.name, "error": str(error)})
+
+    def _create(self) -> NdjsonFile:
+        settings = self._settings
+        self._file = NdjsonFile.create(self._directory, self._stem, settings.file_mode, self._wall())
+        self._opened_at = self._clock()
+        return self._file
+
+    def _prepare(self) -> None:
+        """Raises OSError unless a whole batch could be stored now."""
+        self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._recover()
+        file = self._file or self._create()
+        try:
+            file.reserve(RESERVE)
+        except OSError:
+            self._file = None
+            file.abandon()
+            raise
+
+    def _recover(self) -> None:
+        for path in recovery.orphans(self._directory, self._settings.prefix):
+            if self._file is not None and path == self._file.path:
+                continue
+            result = recovery.recover(path)
+            if result is None:
+                continue
+            self.counters.bad_bytes += result.bad_bytes
+            if result.file is not None:
+                self.counters.files_recovered += 1
+                fields = {"file": result.file.name, "bad_bytes": result.bad_bytes}
+                logger.warning("finished a file a crash had left open", extra=fields)
+                self._hand_over(result.file)
+
+    def _finish(self) -> None:
+        file = self._file
+        if file is None:
+            return
+        if file.size == 0:
+            file.discard()
+            self._file = None
+            return
+        final = file.finish()
+        self._file = None
+        self.counters.files_finished += 1
+        self._hand_over(final)
+
+    # in the keeper's thread
+
+    def _hand_over(self, path: Path) -> None:
+        if self._settings.compress != "none":
+            self._keep(self._compress, path)
+
+    def _keep(self, work: Callable[..., None], *arguments: Any) -> None:
+        self._keeper.submit(work, *arguments).add_done_callback(_log_bug)
+
+    def _compress(self, path: Path) -> None:
+        try:
+            retention.compress(path, self._settings.compress)
+        except OSError as error:  # the file is whole, only larger; the next start tries again
+            self.counters.file_errors += 1
+            logger.error("cannot compress", extra={"file": path.name, "error": str(error)})
+
+    def _expire(self) -> None:
+        settings = self._settings
+        if not settings.keep_days and not settings.keep_bytes:
+            return
+        older_than = self._wall() - settings.keep_days * 86400 if settings.keep_days else None
+        try:
+            removed = retention.expire(
+                self._directory, settings.prefix, older_than=older_than, keep_bytes=settings.keep_bytes
+            )
+        except OSError as error:
+            self.counters.file_errors += 1
+            logger.error("cannot remove old files", extra={"error": str(error)})
+            return
+        self.counters.files_removed += len(removed)
+        for path in removed:
+            logger.info("removed by retention", extra={"file": path.name})
+
+
+def _nothing() -> None:
+    """The last piece of work in a queue: when it is done, so is everything before it."""
+
+
+def _log_bug(future: Future[None]) -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        logger.error("bug in file keeping", exc_info=error)

@@ -1,0 +1,96 @@
+"""One NDJSON file being written: created, appended to durably, finished. Blocking; runs in a worker thread.
+
+A file is `<prefix>-<instance>-<UTC start>.ndjson.open` while it is written, and locked (flock) by the
+process that writes it: an `.open` file nobody holds was left by a crash. Finished it loses `.open`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from ingestd import fsutil
+
+logger = logging.getLogger(__name__)
+
+OPEN = ".open"
+
+
+class NdjsonFile:
+    """A file open for appending. `size`: bytes known to be durable."""
+
+    def __init__(self, path: Path, fd: int, wall: float) -> None:
+        self.path = path
+        self.size = 0
+        self.started = wall
+        self._fd = fd
+
+    @classmethod
+    def create(cls, directory: Path, stem: str, mode: int, wall: float) -> NdjsonFile:
+        """Create `<stem>-<UTC start>.ndjson.open`, locked, its name durable. Raises OSError."""
+        moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(wall)) + f".{int(wall * 1000) % 1000:03d}Z"
+        number = 0
+        while True:
+            again = f"-{number}" if number else ""
+            path = directory / f"{stem}-{moment}{again}.ndjson{OPEN}"
+            number += 1
+            if finished_name(path).exists():
+                continue
+            try:
+                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, mode)
+            except FileExistsError:
+                continue
+            if fsutil.try_lock(fd):  # else a recovery has found it first and takes it for a crash's
+                break
+            os.close(fd)
+        try:
+            os.fchmod(fd, mode)
+            fsutil.fsync_directory(directory)
+        except OSError:
+            os.close(fd)
+            raise
+        return cls(path, fd, wall)
+
+    def append(self, data: bytes) -> None:
+        """Write and fdatasync. Raises OSError: then nothing of `data` counts, and the file must not be
+        used any more but by `abandon` (after a failed fsync the kernel may have dropped the pages, and
+        the next fsync would succeed all the same).
+        """
+        fsutil.write_all(self._fd, data)
+        os.fdatasync(self._fd)
+        self.size += len(data)
+
+    def reserve(self, size: int) -> None:
+        """Raises OSError unless `size` more bytes can be written durably. Leaves the file as it was."""
+        os.posix_fallocate(self._fd, self.size, size)
+        os.fdatasync(self._fd)
+        os.ftruncate(self._fd, self.size)
+
+    def finish(self) -> Path:
+        """Sync, give the file its final name (durably), close it. Raises OSError and stays open."""
+        os.fsync(self._fd)
+        final = fsutil.rename_new(self.path, finished_name(self.path))
+        fsutil.fsync_directory(self.path.parent)
+        os.close(self._fd)
+        return final
+
+    def discard(self) -> None:
+        """Close and remove a file that holds nothing."""
+        os.close(self._fd)
+        fsutil.unlink_quietly(self.path)
+
+    def abandon(self) -> None:
+        """After a failure: cut what does not count, as far as that works, and leave the rest to recovery."""
+        try:
+            os.ftruncate(self._fd, self.size)
+        except OSError as error:
+            logger.error("cannot cut a file", extra={"file": self.path.name, "error": str(error)})
+        finally:
+            os.close(self._fd)
+
+
+def finished_name(path: Path) -> Path:
+    """`x.ndjson.open` to `x.ndjson`."""
+    return path.with_name(path.name.removesuffix(OPEN))

@@ -1,0 +1,1 @@
+"""Sources: from one platform's request to the event's final bytes."""

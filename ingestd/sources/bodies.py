@@ -1,0 +1,147 @@
+"""Request bodies: decompressed under a cap, then form, JSON, JSON array, NDJSON or plain text.
+
+JSON goes into the event byte for byte: parsed only to be checked and to look keys up, never re-written,
+so no number loses digits and no repeated key is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any, NamedTuple
+
+import orjson
+import zstandard
+
+from ingestd.errors import RequestRefusedError
+
+# Only the ends of values are wanted of it: numbers are not converted, however long they are.
+_scan_json = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
+
+
+class Part(NamedTuple):
+    """One event's share of a body: its value for the event, and its top-level keys if it is an object."""
+
+    value: Any
+    keys: dict[str, Any]
+    raw: bytes
+    flags: tuple[str, ...] = ()
+
+
+def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
+    """Undo Content-Encoding. Raises RequestRefusedError where it is unknown, broken, or over `limit` bytes."""
+    encoding = encoding.strip().lower()
+    if encoding in (b"", b"identity"):
+        return body
+    if encoding in (b"gzip", b"x-gzip"):
+        return _gunzip(body, limit)
+    if encoding == b"zstd":
+        return _unzstd(body, limit)
+    raise RequestRefusedError("encoding")
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    parts, size = [], 0
+    while body:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            part = member.decompress(body, limit - size + 1)
+        except zlib.error:
+            raise RequestRefusedError("bad_encoding") from None
+        size += len(part)
+        if size > limit:
+            raise RequestRefusedError("inflated_too_large")
+        if not member.eof:
+            raise RequestRefusedError("bad_encoding")
+        parts.append(part)
+        body = member.unused_data
+    return b"".join(parts)
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    try:
+        # A window larger than the cap would be memory spent for nothing.
+        reader = zstandard.ZstdDecompressor(max_window_size=max(limit, 1 << 20)).stream_reader(
+            body, read_across_frames=True
+        )
+        inflated: bytes = reader.read(limit + 1)
+        if len(inflated) > limit:
+            raise RequestRefusedError("inflated_too_large")
+    except zstandard.ZstdError:
+        raise RequestRefusedError("bad_encoding") from None
+    if not _zstd_is_whole(body, inflated):
+        raise RequestRefusedError("bad_encoding")
+    return inflated
+
+
+def _zstd_is_whole(body: bytes, inflated: bytes) -> bool:
+    """A stream reader takes a truncated frame for its end; the frame object knows better."""
+    rest = body
+    while rest:
+        frame = zstandard.ZstdDecompressor(max_window_size=max(len(inflated), 1 << 20)).decompressobj()
+        frame.decompress(rest)
+        if not frame.eof:
+            return False
+        rest = frame.unused_data
+    return bool(body)
+
+
+def split(body: bytes, media_type: str) -> list[Part]:
+    """A body that is no form, as one part an event: an array's elements, NDJSON's lines, else the whole.
+
+    An array that holds nothing is one event, too: nothing that was sent is dropped.
+    """
+    if "ndjson" in media_type or "jsonl" in media_type or "json-seq" in media_type:
+        lines = [line for line in body.replace(b"\x1e", b"").split(b"\n") if line.strip()]
+        return [part for line in lines for part in [_json_or_text(line)]] or [_text(body)]
+    if media_type.endswith("json"):
+        return _json_parts(body)
+    return [_text(body)]
+
+
+def _json_parts(body: bytes) -> list[Part]:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return [_text(body, "bad_json")]
+    if not isinstance(value, list) or not value:
+        return [_json_part(value, body)]
+    try:
+        return [_json_part(*pair) for pair in zip(value, _elements(body), strict=True)]
+    except RecursionError:  # nested deeper than Python's scanner follows
+        return [_text(body, "bad_json")]
+
+
+def _json_or_text(line: bytes) -> Part:
+    try:
+        return _json_part(orjson.loads(line), line)
+    except orjson.JSONDecodeError:
+        return _text(line.removesuffix(b"\r"), "bad_json")
+
+
+def _json_part(value: Any, raw: bytes) -> Part:
+    # In valid JSON a raw newline only ever stands between tokens; NDJSON cannot hold one.
+    line = raw.strip().replace(b"\n", b" ").replace(b"\r", b" ")
+    return Part(orjson.Fragment(line), value if isinstance(value, dict) else {}, raw)
+
+
+def _elements(body: bytes) -> list[bytes]:
+    """The bytes of each element of a valid JSON array, as they stand."""
+    text = body.decode("utf-8")
+    position = text.index("[") + 1
+    elements = []
+    while True:
+        while text[position] in " \t\r\n,":
+            position += 1
+        if text[position] == "]":
+            return elements
+        _, end = _scan_json(text, position)
+        elements.append(text[position:end].encode())
+        position = end
+
+
+def _text(body: bytes, *flags: str) -> Part:
+    try:
+        return Part(body.decode("utf-8"), {}, body, flags)
+    except UnicodeDecodeError:
+        return Part(body.decode("latin-1"), {}, body, (*flags, "body_not_utf8"))

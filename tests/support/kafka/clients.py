@@ -1,0 +1,157 @@
+"""Topics, configs, users and records as librdkafka sees them: a second opinion on what aiokafka wrote."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+Isolation = Literal["read_committed", "read_uncommitted"]
+Config = dict[str, Any]
+# A broker that was just killed is an expected sight here: no log lines, and a quick return to it.
+QUIET: Config = {"log_level": 0, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100}
+TIMEOUT = 30.0
+POLL = 0.02
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as a consumer sees it; `timestamp` in milliseconds."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:
+    """Poll what cannot be waited for. Raises TimeoutError naming `what` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not after {timeout:g} s")
+        time.sleep(POLL)
+
+
+class Admin:
+    """Each change returns once a client asking for metadata can see it. Raises KafkaException when refused."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._client = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
+
+    def answers(self, timeout: float) -> bool:
+        """Whether a broker answers ApiVersions and Metadata and counts itself as part of the cluster."""
+        try:
+            return bool(self._client.list_topics(timeout=timeout).brokers)
+        except KafkaException:
+            return False
+
+    def create_topic(self, name: str, partitions: int, configs: Mapping[str, str]) -> None:
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(configs))
+        _settle(self._client.create_topics([topic], operation_timeout=TIMEOUT))
+        wait_until(lambda: self.leaders(name) == partitions, f"topic {name} has leaders")
+
+    def delete_topic(self, name: str) -> None:
+        _settle(self._client.delete_topics([name], operation_timeout=TIMEOUT))
+        wait_until(lambda: self.leaders(name) == 0, f"topic {name} is gone")
+
+    def alter_topic(self, name: str, configs: Mapping[str, str]) -> None:
+        """Set topic configs such as min.insync.replicas or max.message.bytes, and wait until they hold."""
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in configs.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        _settle(self._client.incremental_alter_configs([resource]))
+        wanted = configs.items()
+        wait_until(lambda: wanted <= self.topic_configs(name).items(), f"{name} has {dict(configs)}")
+
+    def topic_configs(self, name: str) -> dict[str, str | None]:
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        described = self._client.describe_configs([resource])[resource].result(TIMEOUT)
+        return {key: entry.value for key, entry in described.items()}
+
+    def leaders(self, name: str) -> int:
+        """How many partitions of the topic have a leader; 0 when there is no such topic."""
+        topic = self._client.list_topics(name, timeout=TIMEOUT).topics[name]
+        return sum(1 for partition in topic.partitions.values() if partition.leader >= 0)
+
+    def set_scram_password(self, user: str, password: str) -> None:
+        """Create the user, or change the password, for SCRAM-SHA-256 and SCRAM-SHA-512."""
+        for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+            credential = ScramCredentialInfo(mechanism, 4096)
+            change = UserScramCredentialUpsertion(user, credential, password.encode())
+            _settle(self._client.alter_user_scram_credentials([change]))
+
+
+def _settle(futures: Mapping[Any, Future[Any]]) -> None:
+    for future in futures.values():
+        future.result(TIMEOUT)
+
+
+def consume_all(
+    bootstrap: str, topic: str, isolation: Isolation = "read_committed", config: Mapping[str, Any] | None = None
+) -> list[Record]:
+    """Every record of the topic up to its present end, ordered by partition and offset.
+
+    With read_committed the end is the last stable offset: nothing from an open transaction on.
+    Raises KafkaException, and TimeoutError when the broker stops answering.
+    """
+    settings: Config = {
+        "bootstrap.servers": bootstrap,
+        "group.id": "harness",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "isolation.level": isolation,
+        "check.crcs": True,
+        "fetch.wait.max.ms": 20,
+        **QUIET,
+        **(config or {}),
+    }
+    with closing(Consumer(settings)) as consumer:
+        found = consumer.list_topics(topic, timeout=TIMEOUT).topics[topic]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        consumer.assign([TopicPartition(topic, number, 0) for number in found.partitions])
+        return _read_to_end(consumer, set(found.partitions))
+
+
+def _read_to_end(consumer: Consumer, open_partitions: set[int]) -> list[Record]:
+    records = []
+    deadline = time.monotonic() + TIMEOUT
+    while open_partitions:
+        for message in consumer.consume(10_000, timeout=0.2):
+            error = message.error()
+            if error is None:
+                records.append(_record(message))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                open_partitions.discard(cast(int, message.partition()))
+            else:
+                raise KafkaException(error)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no end of partitions {sorted(open_partitions)} after {TIMEOUT:g} s")
+    return sorted(records, key=lambda record: (record.partition, record.offset))
+
+
+def _record(message: Message) -> Record:
+    headers = cast("list[tuple[str, bytes | None]] | None", message.headers()) or []
+    partition, offset = cast(int, message.partition()), cast(int, message.offset())
+    key, value = cast("bytes | None", message.key()), cast("bytes | None", message.value())
+    return Record(partition, offset, message.timestamp()[1], key, value, tuple(headers))
