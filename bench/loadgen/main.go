@@ -2,8 +2,6 @@
 // the moment the schedule meant the request to be sent, whether or not a connection was free by then.
 package main
 
-//go:debug asyncpreemptoff=1
-
 import (
 	"encoding/json"
 	"flag"
