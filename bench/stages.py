@@ -1,0 +1,197 @@
+"""ingestd's stages one by one, each over the whole request mix, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from uuid_utils import uuid7
+
+from bench.ingestd_rows import sources
+from bench.mix import Request
+from ingestd import config
+from ingestd.accounts import Account, Accounts
+from ingestd.buffer import Buffer
+from ingestd.event import Entry
+from ingestd.http1 import Headers, Limits, RequestParser
+from ingestd.protocol import Connection, Shared
+from ingestd.router import Intake, Match, Router
+from ingestd.sinks.file import FileSink
+from ingestd.sources import macros, query
+from ingestd.sources.source import Source
+
+BATCH = 500
+PLENTY = 1 << 40
+Stage = Callable[[], int]  # does its work once, returns how many events that was
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A request as the intake gets it."""
+
+    method: bytes
+    match: Match
+    raw: bytes
+    headers: Headers
+    body: bytes
+
+
+class _Gather(RequestParser):
+    """Keeps what it parsed, for the stages after it."""
+
+    def __init__(self) -> None:
+        super().__init__(Limits())
+        self.seen: list[tuple[bytes, bytes, Headers, bytes]] = []
+
+    def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
+        self.seen.append((method, target, Headers(headers), body))
+
+
+class _Ignore(RequestParser):
+    def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
+        pass
+
+
+class _Nowhere(asyncio.Transport):
+    """Takes replies and forgets them."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+
+def as_forwarded(request: Request) -> bytes:
+    """Return the bytes nginx sends on: its own headers first."""
+    line, _, rest = request.wire.partition("\r\n")
+    return f"{line}\r\nX-Real-IP: 10.1.2.3\r\nX-Forwarded-For: 10.1.2.3\r\n{rest}".encode()
+
+
+def _entry(line: bytes, account: Account) -> Entry:
+    entry = Entry()
+    entry.account, entry.data, entry.count, entry.received_ns = account, line, 1, time.time_ns()
+    return entry
+
+
+class Workbench:
+    """The parts of a daemon, put together as App does, with no listener and no flusher."""
+
+    def __init__(self, mix: list[Request]) -> None:
+        parsed = config.parse(tomllib.loads(sources()), "bench", {})
+        self.accounts = Accounts()
+        inflated = parsed.ingest.max_inflated
+        made = [Source(one, self.accounts.account(one.name), "bench/0", inflated) for one in parsed.source]
+        self.router = Router(made)
+        self.wires = [as_forwarded(request) for request in mix]
+        parser = _Gather()
+        for wire in self.wires:
+            parser.feed(wire)
+        self.parsed = [self._parsed(*seen) for seen in parser.seen]
+        self.lines = [self._event(one) for one in self.parsed]
+        self.entries = [_entry(line, self.accounts.account("ocean")) for line in self.lines]
+        self._events: list[dict[str, Any]] = [json.loads(line) for line in self.lines]
+        self._params: list[dict[str, Any]] = [event["params"] for event in self._events]
+
+    def _parsed(self, method: bytes, target: bytes, headers: Headers, body: bytes) -> Parsed:
+        path, _, raw = target.partition(b"?")
+        match = self.router.match(path)
+        assert match is not None, target
+        return Parsed(method, match, raw, headers, body)
+
+    def _event(self, one: Parsed) -> bytes:
+        source, route, path = one.match
+        now = time.time_ns()
+        return source.events(one.method, path, route, one.raw, one.headers, one.body, "10.1.2.3", now)[0]
+
+    # the stages
+
+    def parse(self) -> int:
+        """Bytes to requests (httptools and our callbacks)."""
+        feed = _Ignore(Limits()).feed
+        for wire in self.wires:
+            feed(wire)
+        return len(self.wires)
+
+    def decode(self) -> int:
+        """Query bytes to parameters."""
+        decode = query.decode
+        for one in self.parsed:
+            decode(one.raw)
+        return len(self.parsed)
+
+    def macros(self) -> int:
+        """Look for unreplaced macros, in decoded parameters where the query looks as if it had some."""
+        for one, params in zip(self.parsed, self._params, strict=True):
+            if macros.may_contain(one.raw):
+                macros.find(params)
+        return len(self.parsed)
+
+    def ident(self) -> int:
+        """A UUIDv7 as text."""
+        for _ in self.parsed:
+            str(uuid7())
+        return len(self.parsed)
+
+    def encode(self) -> int:
+        """A finished event, as a dictionary, to its JSON line."""
+        for event in self._events:
+            orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+        return len(self._events)
+
+    def event(self) -> int:
+        """All a source does: decode, macros, id, keys, encode."""
+        for one in self.parsed:
+            self._event(one)
+        return len(self.parsed)
+
+    def queue(self) -> int:
+        """Into the buffer, out in batches, released."""
+        buffer = Buffer(PLENTY, BATCH, PLENTY)
+        for entry in self.entries:
+            buffer.put(entry)
+        while buffer.events:
+            batch: list[Entry] = []
+            buffer.take(batch, BATCH, PLENTY)
+            buffer.release(len(batch), sum(len(entry.data) for entry in batch))
+        return len(self.entries)
+
+    def intake(self) -> int:
+        """Bytes on a connection to entries in the buffer and replies: the whole way but the socket."""
+        buffer = Buffer(PLENTY, 1 << 30, PLENTY)
+        intake = Intake(self.router, self.accounts, buffer, ack_stored=False)
+        shared = Shared(intake, Limits(), self.accounts.refuse, 1 << 20)
+        connection = Connection(shared)
+        connection.connection_made(_Nowhere())
+        for wire in self.wires:
+            connection.data_received(wire)
+        assert buffer.events == len(self.wires), "the intake lost events"
+        return len(self.wires)
+
+
+@contextmanager
+def file_commit(lines: list[bytes], folder: Path) -> Iterator[Stage]:
+    """Batches to a file on a real disk, each written and fdatasync'd; wall time is mostly the disk's."""
+    settings = config.File(directory=folder)
+    sink = FileSink(settings, "bench", time.monotonic, time.time)
+    account = Accounts().account("ocean")
+    batches = [
+        [_entry(line, account) for line in lines[at : at + BATCH]] for at in range(0, len(lines), BATCH)
+    ]
+    with asyncio.Runner() as runner:
+        runner.run(sink.open())
+
+        def commit() -> int:
+            for batch in batches:
+                runner.run(sink.commit(batch))
+            return len(lines)
+
+        try:
+            yield commit
+        finally:
+            runner.run(sink.close())
