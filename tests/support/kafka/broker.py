@@ -73,7 +73,7 @@ class KafkaBroker:
         return self._settings.ports["PROXIED"]
 
     def address(self, listener: str) -> str:
-        """host:port of PLAINTEXT, SASL_PLAINTEXT, SSL or SASL_SSL. Raises KeyError if it was not asked for."""
+        """host:port of PLAINTEXT, SASL_PLAINTEXT, SSL or SASL_SSL. Raises KeyError if not asked for."""
         return f"{HOST}:{self._settings.ports[listener]}"
 
     @property
@@ -184,7 +184,9 @@ class KafkaBroker:
 
     def _command(self) -> list[str]:
         archive = self.installation.class_archive
-        self._new_archive = None if archive.exists() else archive.with_name(f"{archive.name}.{secrets.token_hex(4)}")
+        self._new_archive = (
+            None if archive.exists() else archive.with_name(f"{archive.name}.{secrets.token_hex(4)}")
+        )
         option = f"-XX:ArchiveClassesAtExit={self._new_archive}" if self._new_archive else "-Xshare:auto"
         return self._java("kafka.Kafka", str(self._properties), jvm=option)
 
@@ -200,7 +202,9 @@ class KafkaBroker:
         command += ["--config", str(self._properties)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=START_TIMEOUT, check=False)
         if done.returncode != 0:
-            raise BrokerFailedError(f"formatting the storage failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise BrokerFailedError(
+                f"formatting the storage failed: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+            )
         self._formatted = True
 
     def _await_answer(self, process: GuardedProcess) -> None:
@@ -217,4 +221,3 @@ class KafkaBroker:
     def _create_users(self) -> None:
         for user, password in self._settings.users.items():
             self.admin.set_scram_password(user, password)
-

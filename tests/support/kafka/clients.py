@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # typed, but not re-exported
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -52,7 +52,7 @@ def wait_until(condition: Callable[[], bool], what: str, timeout: float = TIMEOU
 
 
 class Admin:
-    """Each change returns once a client asking for metadata can see it. Raises KafkaException when refused."""
+    """Each change returns once clients can see it. Raises KafkaException when refused."""
 
     def __init__(self, bootstrap: str) -> None:
         self._client = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
@@ -76,7 +76,8 @@ class Admin:
     def alter_topic(self, name: str, configs: Mapping[str, str]) -> None:
         """Set topic configs such as min.insync.replicas or max.message.bytes, and wait until they hold."""
         entries = [
-            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in configs.items()
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+            for key, value in configs.items()
         ]
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
         _settle(self._client.incremental_alter_configs([resource]))
@@ -107,7 +108,10 @@ def _settle(futures: Mapping[Any, Future[Any]]) -> None:
 
 
 def consume_all(
-    bootstrap: str, topic: str, isolation: Isolation = "read_committed", config: Mapping[str, Any] | None = None
+    bootstrap: str,
+    topic: str,
+    isolation: Isolation = "read_committed",
+    config: Mapping[str, Any] | None = None,
 ) -> list[Record]:
     """Every record of the topic up to its present end, ordered by partition and offset.
 
@@ -153,5 +157,5 @@ def _read_to_end(consumer: Consumer, open_partitions: set[int]) -> list[Record]:
 def _record(message: Message) -> Record:
     headers = cast("list[tuple[str, bytes | None]] | None", message.headers()) or []
     partition, offset = cast(int, message.partition()), cast(int, message.offset())
-    key, value = cast("bytes | None", message.key()), cast("bytes | None", message.value())
+    key, value = message.key(), message.value()
     return Record(partition, offset, message.timestamp()[1], key, value, tuple(headers))

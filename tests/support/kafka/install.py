@@ -79,10 +79,14 @@ def _java() -> tuple[str, str]:
     java = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
     if java is None:
         raise KafkaUnavailableError("no real Kafka: there is no java on PATH or in JAVA_HOME")
-    printed = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True).stderr
+    printed = subprocess.run(
+        [java, "-version"], capture_output=True, text=True, timeout=60, check=True
+    ).stderr
     match = re.search(r'version "((\d+)[^"]*)"', printed)
     if match is None or int(match[2]) < MIN_JAVA:
-        raise KafkaUnavailableError(f"no real Kafka: it needs Java {MIN_JAVA}, {java} says {printed.strip()!r}")
+        raise KafkaUnavailableError(
+            f"no real Kafka: it needs Java {MIN_JAVA}, {java} says {printed.strip()!r}"
+        )
     return java, match[1]
 
 
@@ -107,7 +111,9 @@ def _locked(path: Path) -> Iterator[None]:
 def _download(jars: Path) -> None:
     mvn = shutil.which("mvn")
     if mvn is None:
-        raise KafkaUnavailableError("no real Kafka: its jars are not in the cache and there is no mvn to fetch them")
+        raise KafkaUnavailableError(
+            "no real Kafka: its jars are not in the cache and there is no mvn to fetch them"
+        )
     with tempfile.TemporaryDirectory(dir=jars.parent, prefix="kafka-download-") as scratch:
         command = [mvn, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
         command += ["-DincludeScope=runtime", f"-DoutputDirectory={scratch}/jars"]

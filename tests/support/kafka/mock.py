@@ -119,7 +119,9 @@ class MockCluster:
         return found.decode()
 
     def create_topic(self, name: str, partitions: int = 1) -> str:
-        self._check(self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1), name)
+        self._check(
+            self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1), name
+        )
         return name
 
     def set_topic_error(self, name: str, code: int) -> None:
@@ -128,7 +130,9 @@ class MockCluster:
 
     def set_leader(self, topic: str, partition: int, broker: int) -> None:
         """Move a partition to `broker`; -1 leaves it without a leader."""
-        done = self._library.rd_kafka_mock_partition_set_leader(self._cluster, topic.encode(), partition, broker)
+        done = self._library.rd_kafka_mock_partition_set_leader(
+            self._cluster, topic.encode(), partition, broker
+        )
         self._check(done, f"leader of {topic}/{partition}")
 
     def push_errors(self, api: Api, codes: Sequence[int]) -> None:
@@ -141,7 +145,9 @@ class MockCluster:
 
     def broker_down(self, broker: int = 1) -> None:
         """Close the broker's connections and refuse new ones."""
-        self._check(self._library.rd_kafka_mock_broker_set_down(self._cluster, broker), f"broker {broker} down")
+        self._check(
+            self._library.rd_kafka_mock_broker_set_down(self._cluster, broker), f"broker {broker} down"
+        )
 
     def broker_up(self, broker: int = 1) -> None:
         """Listen again on the same port."""

@@ -23,7 +23,9 @@ class GuardedProcess:
                 command, stdin=DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
         script = f"read -r _; kill -KILL -- -{self._child.pid}"
-        self._guard = subprocess.Popen(["sh", "-c", script], stdin=PIPE, stderr=DEVNULL, start_new_session=True)
+        self._guard = subprocess.Popen(
+            ["sh", "-c", script], stdin=PIPE, stderr=DEVNULL, start_new_session=True
+        )
 
     @property
     def pid(self) -> int:

@@ -22,7 +22,7 @@ from tests.support.kafka.mock import Api
 from tests.support.kafka.settings import HOST, free_port
 
 REQUEST_START = struct.Struct(">hhi")
-CONNECT_TIMEOUT = 10.0
+CALL_TIMEOUT = 10.0
 RST_ON_CLOSE = struct.pack("ii", 1, 0)
 PRODUCE_ONLY = frozenset({Api.PRODUCE})
 
@@ -30,7 +30,7 @@ PRODUCE_ONLY = frozenset({Api.PRODUCE})
 class Fault(Enum):
     """What happens to the requests of the chosen types; everything else passes."""
 
-    PASS = "pass"  # noqa: S105
+    PASS = "pass"
     CUT = "cut"
     """All connections closed, new ones refused, whatever the request type."""
     STALL = "stall"
@@ -56,7 +56,6 @@ class _Rule:
     fault: Fault = Fault.PASS
     apis: frozenset[Api] = PRODUCE_ONLY
     times: int | None = None
-    delay: float = 0.0
 
 
 class _Connection:
@@ -93,7 +92,7 @@ class _Connection:
             api, _, correlation = REQUEST_START.unpack_from(frame, 4)
             self._proxy.requests[api] += 1
             await self._proxy.pass_gate()
-            if self._proxy.take(api, BEFORE_BROKER):
+            if self._proxy.take(api, BEFORE_BROKER) is Fault.RESET:
                 self.close(reset=True)
                 return
             self._waiting[correlation] = api
@@ -105,18 +104,16 @@ class _Connection:
             frame = await _read_frame(answers)
             await self._proxy.pass_gate()
             api = self._waiting.pop(int.from_bytes(frame[4:8], "big", signed=True))
-            rule = self._proxy.take(api, AFTER_BROKER)
-            match rule and rule.fault:
-                case Fault.SWALLOW:
-                    continue
-                case Fault.LOSE_ACK:
-                    self.close(reset=True)
-                    return
-                case Fault.HALVE:
-                    await _send_half_and_reset(self, writer, frame)
-                    return
-                case Fault.DELAY:
-                    await asyncio.sleep(rule.delay if rule else 0.0)
+            fault = self._proxy.take(api, AFTER_BROKER)
+            if fault is Fault.SWALLOW:
+                continue
+            if fault is Fault.DELAY:
+                await asyncio.sleep(self._proxy.delay)
+            if fault is Fault.HALVE:
+                writer.write(frame[: len(frame) // 2])
+            if fault in (Fault.HALVE, Fault.LOSE_ACK):
+                self.close(reset=True)
+                return
             writer.write(frame)
             await writer.drain()
 
@@ -128,4 +125,129 @@ async def _read_frame(reader: asyncio.StreamReader) -> bytes:
 
 
 class KafkaProxy:
-    """Runs in a thread of its own, so that tests may block or run their own loop."""
+    """Runs in a thread of its own, so that tests may block or run their own loop.
+
+    `upstream` is the port the broker listens on, `port` the one it advertises for it.
+    """
+
+    def __init__(self, upstream: int, port: int | None = None) -> None:
+        self.upstream = upstream
+        self.port = port or free_port()
+        self.requests: Counter[int] = Counter()
+        """How many requests of each type came, by api key."""
+        self.delay = 0.0
+        self._rule = _Rule()
+        self._hits = 0
+        self._hit = threading.Condition()
+        self._connections: dict[asyncio.Task[None], _Connection] = {}
+        self._loop = asyncio.new_event_loop()
+        self._gate = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._thread = threading.Thread(target=self._loop.run_forever, name="kafka-proxy", daemon=True)
+
+    @property
+    def bootstrap(self) -> str:
+        return f"{HOST}:{self.port}"
+
+    def start(self) -> None:
+        """Raises OSError when the port is taken."""
+        self._thread.start()
+        self.set(Fault.PASS)
+
+    def stop(self) -> None:
+        self.set(Fault.CUT)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def set(
+        self,
+        fault: Fault,
+        *,
+        apis: frozenset[Api] = PRODUCE_ONLY,
+        times: int | None = None,
+        delay: float = 0.0,
+    ) -> None:
+        """Apply `fault` from now on to the next `times` requests (None: all) of the types in `apis`.
+
+        In force on return. Past `times` everything passes again. `delay` is in seconds, for DELAY.
+        """
+        self._call(self._set(_Rule(fault, apis, times), delay))
+
+    def drop_connections(self) -> None:
+        """Reset all present connections; new ones are taken."""
+        self._call(self._close_all(reset=True))
+
+    @property
+    def hits(self) -> int:
+        """How many requests the fault has met since it was set."""
+        return self._hits
+
+    def wait_hits(self, count: int = 1, timeout: float = 30.0) -> None:
+        """Wait until the fault has met `count` requests. Raises TimeoutError."""
+        with self._hit:
+            if not self._hit.wait_for(lambda: self._hits >= count, timeout):
+                raise TimeoutError(
+                    f"{self._rule.fault} met {self._hits} of {count} requests in {timeout:g} s"
+                )
+
+    def take(self, api: int, kinds: frozenset[Fault]) -> Fault:
+        """The fault, of these kinds, that this request is due; counts it."""
+        rule = self._rule
+        if rule.fault not in kinds or api not in rule.apis or rule.times == 0:
+            return Fault.PASS
+        if rule.times is not None:
+            rule.times -= 1
+        self._count()
+        return rule.fault
+
+    async def pass_gate(self) -> None:
+        if not self._gate.is_set():
+            self._count()
+            await self._gate.wait()
+
+    def _count(self) -> None:
+        with self._hit:
+            self._hits += 1
+            self._hit.notify_all()
+
+    async def _set(self, rule: _Rule, delay: float) -> None:
+        self._rule, self.delay, self._hits = rule, delay, 0
+        if rule.fault is Fault.STALL:
+            self._gate.clear()
+        else:
+            self._gate.set()
+        if rule.fault is Fault.CUT:
+            if self._server is not None:
+                self._server.close()
+                self._server = None
+            await self._close_all()
+        elif self._server is None:
+            self._server = await asyncio.start_server(self._serve, HOST, self.port)
+
+    async def _close_all(self, reset: bool = False) -> None:
+        for connection in self._connections.values():
+            connection.close(reset)
+        if self._connections:
+            await asyncio.wait(self._connections)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[task] = connection = _Connection(self, reader, writer)
+        try:
+            await connection.run(self.upstream)
+        finally:
+            del self._connections[task]
+
+    def _call(self, change: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(change, self._loop).result(CALL_TIMEOUT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

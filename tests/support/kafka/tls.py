@@ -40,7 +40,9 @@ class TestCa:
         )
         config.write_text(EXTENSIONS)
         common = ("req", "-x509", *P256, "-days", str(days), "-config", config)
-        _openssl(*common, "-extensions", "ca", "-subj", "/CN=test CA", "-keyout", ca_key, "-out", self.ca_file)
+        _openssl(
+            *common, "-extensions", "ca", "-subj", "/CN=test CA", "-keyout", ca_key, "-out", self.ca_file
+        )
         issuer = ("-CA", self.ca_file, "-CAkey", ca_key)
         subject = ("-extensions", "server", "-subj", "/CN=127.0.0.1")
         _openssl(*common, *issuer, *subject, "-keyout", key, "-out", certificate)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def tmpfs(directory: Path, size: str) -> Iterator[Path]:
-    """Mount a tmpfs of `size` (such as 8m) on `directory`. Raises CalledProcessError without the right to mount."""
+    """Mount a tmpfs of `size` (such as 8m). Raises CalledProcessError without the right to mount."""
     directory.mkdir(parents=True, exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
     subprocess.run(mount, check=True, capture_output=True, timeout=30)

@@ -1,0 +1,1 @@
+"""A real Kafka broker, a mock cluster and a faulty wire, for tests."""
