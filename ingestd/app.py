@@ -16,7 +16,7 @@ from typing import Any
 
 from ingestd import __version__, systemd
 from ingestd.accounts import Accounts
-from ingestd.admin import AdminConnection, as_json
+from ingestd.admin import AdminConnection, Handler, as_json
 from ingestd.buffer import Buffer
 from ingestd.config import Config
 from ingestd.errors import ConfigError, SinkError
@@ -206,15 +206,18 @@ class App:
     # admin
 
     async def _start_admin(self) -> asyncio.AbstractServer:
-        handlers = {
-            "/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics_text, "/status": self._status,
-        }  # fmt: skip
+        handlers: dict[str, Handler] = {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics_text,
+            "/status": self._status,
+        }
         kind, _, rest = self._config.admin.listen.partition(":")
         sock = tcp_socket(rest) if kind == "tcp" else unix_socket(Path(rest), 0o660, "")
         make = self._loop.create_server if kind == "tcp" else self._loop.create_unix_server
-        server = await make(lambda: AdminConnection(handlers, self._admin_connections), sock=sock)  # type: ignore[operator]
+        server = await make(lambda: AdminConnection(handlers, self._admin_connections), sock=sock)
         logger.info("admin", extra={"address": self._config.admin.listen})
-        return server  # type: ignore[no-any-return]
+        return server
 
     async def _livez(self) -> Reply:
         return Reply(200, b"ok\n")

@@ -14,8 +14,8 @@ from ingestd.errors import ConfigError, IngestdError
 EX_CONFIG = 78  # sysexits.h: a supervisor should not try again by itself
 
 config_option = click.option(
-    "-c", "--config", "config_path", type=click.Path(path_type=Path), default=Path("/etc/ingestd/ingestd.toml"),
-    show_default=True, help="The configuration file (TOML).",
+    "-c", "--config", "config_path", type=click.Path(path_type=Path),
+    default=Path("/etc/ingestd/ingestd.toml"), show_default=True, help="The configuration file (TOML).",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a script.")
 

@@ -43,7 +43,7 @@ class Entry:
 
 
 class Call(Entry):
-    """Work for the task that owns the sink, in its turn among the entries: a rotation, a look at the clock."""
+    """Work for the task that owns the sink, in its turn among the entries: a rotation, say."""
 
     __slots__ = ("run",)
 

@@ -57,7 +57,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
             make = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-            self._servers.append(await make(lambda: Connection(self._shared), sock=sock, backlog=backlog))  # type: ignore[operator]
+            self._servers.append(await make(lambda: Connection(self._shared), sock=sock, backlog=backlog))
 
     async def sweep(self) -> None:
         """End connections that take too long; runs until cancelled."""
@@ -94,7 +94,7 @@ class Listener:
 
     async def _empty_backlog(self) -> None:
         seen = -1
-        while seen != (seen := len(self._shared.connections)):
+        while seen != (seen := len(self._shared.connections)):  # noqa: ASYNC110 (the kernel tells nobody)
             await asyncio.sleep(0.02)
 
     def abort(self) -> None:

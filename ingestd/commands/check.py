@@ -45,8 +45,7 @@ def surroundings(settings: config.Config) -> list[Problem]:
         problems.append(
             Problem("ingest.socket_group", f"no group {group!r} here", "nginx' group, often www-data")
         )
-    assert settings.file is not None
-    if trouble := unwritable(settings.file.directory):
+    if settings.file is not None and (trouble := unwritable(settings.file.directory)):
         problems.append(Problem("file.directory", trouble, "make it, owned by the user that runs ingestd"))
     return problems
 
