@@ -7,77 +7,24 @@ problem it finds, each with the key, what is wrong and what to write instead.
 from __future__ import annotations
 
 import os
-import re
 import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ingestd import config_errors, profiles
+from ingestd.config_fields import Duration, FileMode, Listen, Name, Positive, Section, Size, one_or_list
+from ingestd.config_source import Source
 from ingestd.errors import ConfigError, Problem
-
-SIZE_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
-
-
-def _quantity(value: object, units: Mapping[str, float], example: str) -> float:
-    if isinstance(value, str) and (match := _QUANTITY.fullmatch(value.strip())) and match[2] in units:
-        return float(match[1]) * units[match[2]]
-    raise ValueError(
-        f'{value!r} is not understood; write a number with a unit ({" ".join(units)}): "{example}"'
-    )
-
-
-def _size(value: object) -> int:
-    return int(_quantity(value, SIZE_UNITS, "64MiB"))
-
-
-def _duration(value: object) -> float:
-    return _quantity(value, DURATION_UNITS, "200ms")
-
-
-def _mode(value: object) -> int:
-    if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3}", value):
-        return int(value, 8)
-    raise ValueError(f'{value!r} is not a file mode; write it as "0660"')
-
-
-def _listen_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _listen_address(value: str) -> str:
-    if value.startswith("unix:/") or re.fullmatch(r"unix:[^/].*", value):
-        return value
-    if re.fullmatch(r"tcp:(\[[0-9a-fA-F:.]+\]|[^:\[\]]+):\d{1,5}", value):
-        return value
-    raise ValueError(
-        f'{value!r} is no address; write "unix:/run/ingestd/ingestd.sock" or "tcp:127.0.0.1:8080"'
-    )
-
-
-Size = Annotated[int, BeforeValidator(_size)]
-Duration = Annotated[float, BeforeValidator(_duration)]
-FileMode = Annotated[int, BeforeValidator(_mode)]
-Listen = Annotated[str, BeforeValidator(_listen_address)]
-Positive = Annotated[int, Field(gt=0)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
-
-
-class Section(BaseModel):
-    """A section of the configuration: frozen, and no key it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
 
 class Ingest(Section):
     """[ingest]: where requests come in and when they are answered."""
 
-    listen: Annotated[tuple[Listen, ...], BeforeValidator(_listen_list)] = ("unix:/run/ingestd/ingestd.sock",)
+    listen: Annotated[tuple[Listen, ...], BeforeValidator(one_or_list)] = ("unix:/run/ingestd/ingestd.sock",)
     socket_mode: FileMode = "0660"  # type: ignore[assignment]
     socket_group: str = ""
     backlog: Positive = 4096
@@ -135,48 +82,6 @@ class Log(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["logfmt", "json"] = "logfmt"
-
-
-class ReplyConfig(Section):
-    """`reply`: what the platform wants to hear when its event is taken."""
-
-    status: Annotated[int, Field(ge=200, le=599)] = 200
-    body: str = "ok"
-    content_type: str = "text/plain"
-
-
-class OverloadConfig(Section):
-    """`on_overload`: what the platform is told when its event cannot be taken now."""
-
-    status: Annotated[int, Field(ge=200, le=599)] = 503
-    body: str = "busy"
-    retry_after: Annotated[int, Field(ge=0, le=86400)] = 1
-
-
-class EventTime(Section):
-    """`event_time`: the parameter with the platform's own time of the event, and its unit."""
-
-    param: str
-    unit: Literal["auto", "s", "ms"] = "auto"
-
-
-Method = Literal["GET", "POST"]
-
-
-class Source(Section):
-    """[[source]]: one ad platform's feed. A profile gives the defaults; every key overrides its own."""
-
-    name: Name
-    path: Annotated[str, Field(pattern=r"^/[!-~]*[!-.0-~]$|^/[!-.0-~]$")]
-    profile: Name = "generic"
-    type: Literal["click", "impression", "postback"] = "click"
-    methods: tuple[Method, ...] = ("GET", "POST")
-    event_time: EventTime | None = None
-    dedup: tuple[str, ...] = ()
-    volatile: tuple[str, ...] = ()
-    keep_raw: Literal["always", "odd", "never"] = "odd"
-    reply: ReplyConfig = ReplyConfig()
-    on_overload: OverloadConfig = OverloadConfig()
 
 
 class Config(Section):

@@ -11,7 +11,7 @@ import orjson
 from uuid_utils import uuid7
 from xxhash import xxh3_128_hexdigest
 
-from ingestd import config
+from ingestd import config_source
 from ingestd.accounts import Account
 from ingestd.event import SCHEMA_VERSION
 from ingestd.http1 import Headers
@@ -37,7 +37,9 @@ class Source:
         "account", "config", "methods", "name", "node", "reply", "type",
     )  # fmt: skip
 
-    def __init__(self, settings: config.Source, account: Account, node: str, inflated_limit: int) -> None:
+    def __init__(
+        self, settings: config_source.Source, account: Account, node: str, inflated_limit: int
+    ) -> None:
         self.config = settings
         self.account = account
         self.name = settings.name
@@ -193,7 +195,7 @@ def _text(value: bytes | None, flags: list[str]) -> str:
         return value.decode("latin-1")
 
 
-def _refusals(overload: config.OverloadConfig) -> dict[str, Reply]:
+def _refusals(overload: config_source.OverloadConfig) -> dict[str, Reply]:
     headers = (("Retry-After", str(overload.retry_after)),) if overload.retry_after else ()
     own = Reply(overload.status, overload.body.encode(), headers=headers)
     return {reason: own for reason in REFUSALS if REFUSALS[reason].status == 503}
