@@ -33,7 +33,7 @@ class Account:
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
 
     def settle(self, count: int, size: int, refused: str | None) -> None:
-        """Close the account of `count` unstored events: stored (None), or rejected for a reason."""
+        """Settle `count` unstored events of `size` bytes: stored (None), or rejected for a reason."""
         self.unstored -= count
         if refused is None:
             self.stored += count

@@ -42,15 +42,28 @@ class Entry:
         """Called once, when the entry's fate is known: stored (None), or refused for a reason."""
 
 
-class Call(Entry):
-    """Work for the task that owns the sink, in its turn among the entries: a rotation, say."""
+class Batch:
+    """Entries that are made durable together. `events` and `bytes` are sums over `entries`."""
+
+    __slots__ = ("bytes", "entries", "events")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.events = 0
+        self.bytes = 0
+
+    def data(self) -> bytes:
+        """All lines, in the order they came."""
+        return b"".join([entry.data for entry in self.entries])
+
+
+class Call:
+    """Work for the task that owns the sink, in its turn among the batches: a rotation, say."""
 
     __slots__ = ("run",)
 
     def __init__(self, run: Callable[[], Awaitable[None]]) -> None:
         self.run = run
-        self.count = 0
-        self.data = b""
 
 
 def _text(description: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ingestd.buffer import Buffer
 from ingestd.errors import SinkError
-from ingestd.event import Call, Entry
+from ingestd.event import Batch, Call, Entry
 from ingestd.metrics import BatchMetrics
 from ingestd.sinks.base import Sink
 
@@ -76,19 +76,16 @@ class Flusher:
 
     async def run(self) -> None:
         """Flush for ever; ends by being cancelled."""
-        buffer, policy = self._buffer, self._policy
+        buffer = self._buffer
         while True:
-            entry = await buffer.first()
-            if isinstance(entry, Call):
-                await entry.run()
+            item = await buffer.next()
+            if isinstance(item, Call):
+                await item.run()
                 continue
-            if not policy.acks:
+            if not self._policy.acks and buffer.is_open(item):
                 await self._ripen()
-            batch = [entry]
-            call = buffer.take(batch, policy.max_events, policy.max_bytes)
-            await self._store(batch)
-            if call is not None:
-                await call.run()
+            buffer.seal(item)
+            await self._store(item)
 
     async def drain(self) -> None:
         """Return when all that was taken is settled. Nothing waits for the timer any more."""
@@ -111,7 +108,7 @@ class Flusher:
         ripe.clear()
         timer.cancel()
 
-    async def _store(self, batch: list[Entry]) -> None:
+    async def _store(self, batch: Batch) -> None:
         """Have a batch stored; where that fails refuse it, or in queued mode hold on to it and try again."""
         while True:
             try:
@@ -119,7 +116,7 @@ class Flusher:
             except SinkError as error:
                 self._metrics.commit_failures += 1
                 self.trouble = str(error)
-                logger.error("cannot store", extra={"error": str(error), "events": len(batch)})
+                logger.error("cannot store", extra={"error": str(error), "events": batch.events})
                 if not self._policy.acks:
                     await self._recover()
                     continue
@@ -131,10 +128,10 @@ class Flusher:
                 await self._settle(batch, None)
             return
 
-    async def _commit(self, batch: list[Entry]) -> None:
+    async def _commit(self, batch: Batch) -> None:
         clock, metrics = self._clock, self._metrics
         began = clock.now()
-        self._in_flight = batch
+        self._in_flight = batch.entries
         watch = clock.later(self._policy.stall, self._stalled)
         try:
             await self._sink.commit(batch)
@@ -145,9 +142,9 @@ class Flusher:
                 self.trouble = ""
                 self._buffer.block(None)
         metrics.commit_seconds.observe(clock.now() - began)
-        metrics.batch_events.observe(sum(entry.count for entry in batch))
+        metrics.batch_events.observe(batch.events)
         if self._policy.acks:
-            metrics.ack_seconds.observe_batch(batch, clock.wall_ns())
+            metrics.ack_seconds.observe_batch(batch.entries, clock.wall_ns())
 
     def _stalled(self) -> None:
         """The commit hangs. Nobody waits for ever: refuse those who wait, and everything new, until it ends.
@@ -193,20 +190,26 @@ class Flusher:
         self._clock.later(seconds, awake.set)
         await awake.wait()
 
-    async def _settle(self, batch: Sequence[Entry], refused: str | None) -> None:
+    async def _settle(self, batch: Batch, refused: str | None) -> None:
         """Tell every entry its fate, with breaks for the loop."""
-        for start in range(0, len(batch), SLICE):
+        entries = batch.entries
+        for start in range(0, len(entries), SLICE):
             if start:
                 await asyncio.sleep(0)
-            self._settle_slice(batch[start : start + SLICE], refused)
-        self._release(batch)
+            self._settle_slice(entries[start : start + SLICE], refused)
+        self._buffer.release(batch)
 
-    def _settle_slice(self, batch: Sequence[Entry], refused: str | None) -> None:
+    def _settle_slice(self, entries: Sequence[Entry], refused: str | None) -> None:
         answer = self._policy.acks
-        for entry in batch:
-            entry.account.settle(entry.count, len(entry.data), refused)
+        # Entries of one source mostly stand together: their account is settled once a run of them.
+        account, count, size = entries[0].account if entries else None, 0, 0
+        for entry in entries:
+            if entry.account is not account and account is not None:
+                account.settle(count, size, refused)
+                account, count, size = entry.account, 0, 0
+            count += entry.count
+            size += len(entry.data)
             if answer:
                 entry.settle(refused)
-
-    def _release(self, batch: Sequence[Entry]) -> None:
-        self._buffer.release(sum(entry.count for entry in batch), sum(len(entry.data) for entry in batch))
+        if account is not None:
+            account.settle(count, size, refused)

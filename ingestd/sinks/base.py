@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ingestd.event import Entry
+from ingestd.event import Batch
 
 
 class Sink(Protocol):
@@ -16,7 +15,7 @@ class Sink(Protocol):
     async def open(self) -> None:
         """Get ready, and recover what a crash left. Raises SinkError."""
 
-    async def commit(self, batch: Sequence[Entry]) -> None:
+    async def commit(self, batch: Batch) -> None:
         """Return when every event of the batch is durable. Raises SinkError: then none of it counts."""
 
     async def probe(self) -> None:

@@ -1,13 +1,13 @@
 """The file sink: rotating NDJSON files, every batch written and fdatasync'd before it counts.
 
-All disk work happens in two worker threads, by aiofiles' wrapper: one owns the file being written, the
-other compresses and removes finished ones, so that neither the loop nor a commit waits for them.
+All disk work happens in two threads: one owns the file being written, the other (by aiofiles) compresses
+and removes finished ones, so that neither the loop nor a commit waits for them.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,10 @@ from aiofiles.os import wrap
 
 from ingestd import config
 from ingestd.errors import SinkError
-from ingestd.event import Entry
+from ingestd.event import Batch
 from ingestd.sinks import recovery, retention
 from ingestd.sinks.ndjson import NdjsonFile
+from ingestd.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class FileSink:
         self._wall = wall
         self._file: NdjsonFile | None = None
         self._opened_at = 0.0
-        self._owner = ThreadPoolExecutor(1, "commit")
+        self._owner = Worker("commit")
         self._keeper = ThreadPoolExecutor(1, "files")
         self._expire_at = 0.0
         self.counters = FileCounters()
@@ -68,7 +69,7 @@ class FileSink:
                 if path.suffix == ".ndjson":
                     self._keep(self._compress, path)
 
-    async def commit(self, batch: Sequence[Entry]) -> None:
+    async def commit(self, batch: Batch) -> None:
         """Write and fdatasync; rotate where the file has reached its size."""
         await self._own(self._write, batch)
 
@@ -98,7 +99,7 @@ class FileSink:
             await self._own(self._finish)
             await wrap(_nothing)(executor=self._keeper)  # its turn comes after all that is under way
         finally:
-            self._owner.shutdown(wait=False)
+            self._owner.close()
             self._keeper.shutdown(wait=False, cancel_futures=True)
 
     def status(self) -> dict[str, Any]:
@@ -115,12 +116,12 @@ class FileSink:
 
     async def _own(self, work: Callable[..., None], *arguments: Any) -> None:
         try:
-            await wrap(work)(*arguments, executor=self._owner)
+            await self._owner.call(work, *arguments)
         except OSError as error:
             raise SinkError(f"{self._directory}: {error.strerror or error}") from error
 
-    def _write(self, batch: Sequence[Entry]) -> None:
-        data = b"".join([entry.data for entry in batch])
+    def _write(self, batch: Batch) -> None:
+        data = batch.data()
         file = self._file or self._create()
         try:
             file.append(data)
