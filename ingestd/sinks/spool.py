@@ -28,6 +28,7 @@ from typing import NamedTuple
 from ingestd.sinks.spool_checkpoint import Checkpoint
 from ingestd.sinks.spool_files import (
     CHECKPOINT_NAME,
+    PROBE_NAME,
     Segment,
     SpoolError,
     SpoolFullError,
@@ -149,6 +150,22 @@ class Spool:
         self.backlog_bytes += writer.segment.end - end_before
         self.end = writer.segment.end_position
         return self.end
+
+    def probe(self, size: int) -> None:
+        """See whether `size` bytes could be appended now, by writing and removing as many.
+
+        Raises SpoolFullError or SpoolError as an append would; nothing in the spool changes.
+        """
+        path = self.directory / PROBE_NAME
+        with self._sink_errors("probe"):
+            self._make_room(size)
+            fd = self._fs.create(path)
+            try:
+                self._fs.pwritev(fd, [bytes(size)], 0)
+                self._fs.fdatasync(fd)
+            finally:
+                self._fs.close(fd)
+                self._fs.unlink(path)
 
     def read(self, position: Position, max_bytes: int) -> tuple[list[Stored], Position]:
         """Payloads from `position` on, up to `max_bytes` but at least one, and the position to go on from.

@@ -33,11 +33,13 @@ class Checkpoint:
         if found is not None and found.regular:
             self._fd = self._fs.open_write(self._path)
             data = self._fs.pread(self._fd, _FILE_SIZE, 0)
-            # What a killed process wrote is acted on (segments are deleted) only once it is durable.
-            self._fs.fdatasync(self._fd)
             newest = newest_slot(data)
             if newest is not None:
-                self._sequence, position = newest
+                sequence, position = newest
+                # What was read may be in the cache only, and segments are deleted because of it. Syncing it
+                # now would prove nothing if an earlier sync had failed; writing it again, where it is, does.
+                self._sequence = sequence - 1
+                self.write(position)
                 return position, False
             self.close()
             found = found if any(data) else None  # only zeros: a crash while it was begun

@@ -21,6 +21,7 @@ from ingestd.sinks.spool_fs import FileInfo, Fs
 from ingestd.sinks.spool_scan import BLOCK, Gap
 
 CHECKPOINT_NAME = "checkpoint"
+PROBE_NAME = "probe"  # of no value to anyone: left by a crash, the next probe overwrites it
 _SEGMENT_NAME = re.compile(r"(\d{16})\.spool", re.ASCII)
 _NUMBER = re.compile(r"(\d{16})\.", re.ASCII)
 
@@ -98,7 +99,7 @@ def list_directory(fs: Fs, directory: Path) -> Listing:
             checkpoint = info
         elif info.name.endswith(".bad"):
             bad.append(info.name)
-        else:
+        elif info.name != PROBE_NAME or not info.regular:
             junk.append(info.name)
     return Listing(tuple(segments), checkpoint, tuple(bad), tuple(junk), highest)
 
@@ -110,8 +111,8 @@ def read_chain(fs: Fs, segments: tuple[tuple[int, Path, int], ...]) -> list[Link
         with contextlib.suppress(FileNotFoundError):  # released while a command looks on
             found.append((number, path, size, _read_header(fs, number, path)))
     links = []
-    for (number, path, size, header), after in zip(found, [*found[1:], None], strict=True):
-        voucher = after[3] if after is not None else None
+    for index, (number, path, size, header) in enumerate(found):
+        voucher = found[index + 1][3] if index + 1 < len(found) else None
         if voucher is not None and voucher.previous == number:
             links.append(Link(number, path, size, header, voucher.previous_end, voucher.previous_frames))
         else:
