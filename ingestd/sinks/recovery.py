@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
+
 from ingestd import fsutil
 from ingestd.event import LINE_START
 from ingestd.sinks.ndjson import OPEN, finished_name
@@ -29,7 +31,8 @@ def orphans(directory: Path, prefix: str) -> list[Path]:
 def recover(path: Path) -> Recovered | None:
     """Finish one `.open` file; None where a living process holds it or it is gone.
 
-    Raises OSError. A crash at any point leaves a state from which it can be run again.
+    Raises OSError. A crash at any point leaves a state from which it can be run again; bytes set aside
+    may then stand in `.bad` twice, an event never does.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -38,6 +41,9 @@ def recover(path: Path) -> Recovered | None:
     try:
         if not fsutil.try_lock(fd) or os.fstat(fd).st_nlink == 0:
             return None
+        if (final := _finished_before(path, fd)) is not None:
+            path.unlink()
+            return Recovered(final, 0)
         bad = list(bad_ranges(fd))
         if bad:
             fd = _without(path, fd, bad)
@@ -47,38 +53,82 @@ def recover(path: Path) -> Recovered | None:
         os.close(fd)
 
 
+def _finished_before(path: Path, fd: int) -> Path | None:
+    """The finished name this very file has already: a crash came between the two steps of a rename."""
+    state = os.fstat(fd)
+    if state.st_nlink > 1:
+        final = finished_name(path)
+        for name in (final, *final.parent.glob(f"{final.stem}-*{final.suffix}")):
+            if name.exists() and os.path.samestat(name.stat(), state):
+                return name
+    return None
+
+
+class _LongLine:
+    """A line read in pieces: what its judgement needs, not the line, for damage may be of any length."""
+
+    def __init__(self) -> None:
+        self._head = self._last = b""
+        self._zeros = False
+
+    def add(self, piece: bytes) -> None:
+        """The next piece of the line."""
+        self._head += piece[: len(LINE_START) - len(self._head)]
+        self._last = piece[-1:] or self._last
+        self._zeros = self._zeros or b"\0" in piece
+
+    def is_event(self) -> bool:
+        """As far as its two ends tell."""
+        return self._head == LINE_START and self._last == b"}" and not self._zeros
+
+
 def bad_ranges(fd: int) -> Iterator[tuple[int, int]]:
-    """The byte ranges of a file that are no whole event lines, in order. Reads a chunk at a time."""
-    position, rest, start = 0, b"", None
-    while True:
-        chunk = os.pread(fd, _CHUNK, position + len(rest))
-        lines = (rest + chunk).split(b"\\n")
-        rest = lines.pop()
+    """The byte ranges of a file that are no whole event lines, in order. Holds one chunk at a time."""
+    position = 0  # where the present line starts
+    read = 0
+    start: int | None = None  # where the present bad range starts
+    long: _LongLine | None = None
+    while chunk := os.pread(fd, _CHUNK, read):
+        read += len(chunk)
+        *lines, rest = chunk.split(b"\n")
+        end = read - len(chunk)
         for line in lines:
-            if _is_event(line):
-                if start is not None:
-                    yield start, position
-                    start = None
-            elif start is None:
+            if long is not None:
+                long.add(line)
+                good, long = long.is_event(), None
+            else:
+                good = _is_event(line)
+            if good and start is not None:
+                yield start, position
+                start = None
+            elif not good and start is None:
                 start = position
-            position += len(line) + 1
-        if not chunk:
-            break
-    if start is None and rest:
+            end += len(line) + 1
+            position = end
+        if rest:
+            long = long or _LongLine()
+            long.add(rest)
+    if start is None and position < read:
         start = position
     if start is not None:
-        yield start, position + len(rest)
+        yield start, read
 
 
 def _is_event(line: bytes) -> bool:
-    # After a power failure a block may read as zeros; JSON never holds a zero byte.
-    return line.startswith(LINE_START) and line.endswith(b"}") and b"\\0" not in line
+    if not (line.startswith(LINE_START) and line.endswith(b"}")):
+        return False
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _without(path: Path, fd: int, bad: list[tuple[int, int]]) -> int:
     """Set the bad ranges aside and cut them out. Returns the locked fd of the file that is left."""
     for start, end in bad:
-        fsutil.set_aside(finished_name(path), _read(fd, start, end))
+        for piece in _pieces(fd, start, end):
+            fsutil.set_aside(finished_name(path), piece)
     size = os.fstat(fd).st_size
     if bad[0][1] == size:  # the usual case: a torn tail
         os.ftruncate(fd, bad[0][0])
@@ -90,10 +140,8 @@ def _without(path: Path, fd: int, bad: list[tuple[int, int]]) -> int:
         os.fchmod(copy, os.fstat(fd).st_mode & 0o777)
         position = 0
         for start, end in [*bad, (size, size)]:
-            while position < start:
-                piece = _read(fd, position, min(start, position + _CHUNK))
+            for piece in _pieces(fd, position, start):
                 fsutil.write_all(copy, piece)
-                position += len(piece)
             position = end
         os.fsync(copy)
         temporary.replace(path)
@@ -105,21 +153,19 @@ def _without(path: Path, fd: int, bad: list[tuple[int, int]]) -> int:
     return copy
 
 
-def _read(fd: int, start: int, end: int) -> bytes:
-    data = os.pread(fd, end - start, start)
-    if not data and end > start:
-        raise OSError(f"file shrank under recovery at byte {start}")
-    return data
+def _pieces(fd: int, start: int, end: int) -> Iterator[bytes]:
+    while start < end:
+        piece = os.pread(fd, min(_CHUNK, end - start), start)
+        if not piece:
+            raise OSError(f"file shrank under recovery at byte {start}")
+        yield piece
+        start += len(piece)
 
 
 def _finish(path: Path, fd: int) -> Path | None:
-    state = os.fstat(fd)
-    if state.st_size == 0:
+    if os.fstat(fd).st_size == 0:
         path.unlink()
         return None
-    if state.st_nlink > 1:  # a crash between the two steps of a rename: it has its final name already
-        path.unlink()
-        return finished_name(path)
     final = fsutil.rename_new(path, finished_name(path))
     fsutil.fsync_directory(path.parent)
     return final
