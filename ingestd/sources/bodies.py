@@ -29,7 +29,7 @@ class Part(NamedTuple):
 
 
 def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
-    """Undo Content-Encoding. Raises RequestRefusedError where it is unknown, broken, or over `limit` bytes."""
+    """Undo Content-Encoding. Raises RequestRefusedError: unknown, broken, or over `limit` bytes."""
     encoding = encoding.strip().lower()
     if encoding in (b"", b"identity"):
         return body
@@ -129,7 +129,7 @@ def _elements(body: bytes) -> list[bytes]:
     """The bytes of each element of a valid JSON array, as they stand."""
     text = body.decode("utf-8")
     position = text.index("[") + 1
-    elements = []
+    elements: list[bytes] = []
     while True:
         while text[position] in " \t\r\n,":
             position += 1

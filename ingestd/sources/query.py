@@ -1,11 +1,12 @@
 """Query strings and form bodies: decoded once, as `urllib.parse.parse_qsl(keep_blank_values=True)` would.
 
-The common query is decoded by falcon's compiled parser; a few counts over the result tell whether that
-was exact and lossless. Where it was not, the careful way decodes it again and says what is odd.
+The common query is decoded by falcon's compiled parser; the length of the result tells whether that was
+exact and lossless. Where it was not, the careful way decodes it again and says what is odd.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -39,25 +40,41 @@ def decode(query: bytes) -> Decoded:
     if query.isascii():
         params: Params = parse_query_string(query.decode("ascii"), True, False)
         encoded = orjson.dumps(params)
-        if (
-            # each %25 gave one '%'; any other '%' in the result was no escape
-            encoded.count(b"%") == query.count(b"%25")
-            # bytes that were no UTF-8 became U+FFFD
-            and (encoded.isascii() or REPLACEMENT not in encoded)
-            # a blank value may have been no value at all (`a&b=1`), an empty pair (`&&`) is gone
-            and (b'""' not in encoded or _complete(query))
-            and query.count(b"&") + 1 == (len(params) if b'":[' not in encoded else _pairs(params))
-        ):
+        if _exact(query, params, encoded):
             return Decoded(params, encoded, (), False)
     return _decode_carefully(query)
 
 
-def _pairs(params: Params) -> int:
-    return sum(1 if isinstance(value, str) else len(value) for value in params.values())
+def _exact(query: bytes, params: Params, encoded: bytes) -> bool:
+    """Whether the compiled parser's result is right and lossless, told by lengths alone.
+
+    Where every pair has its `=`, every `%` begins an escape and nothing was dropped, the JSON is as long
+    as the query, less two for each escape, plus four for each pair and two for the braces. Whatever is
+    odd makes it longer, never shorter, so nothing odd can make up for another: a missing `=` or an empty
+    pair, an escape that is none, bytes that are no UTF-8. So does what JSON escapes: `\\"` and `\\n` by
+    one, which is told by its backslash; where there are other escapes the careful way decides.
+    """
+    pairs = query.count(b"&") + 1
+    surplus = len(encoded) - len(query) - 4 * pairs - 2 + 2 * query.count(b"%")
+    if len(params) != pairs:
+        surplus += _saved_by_lists(params, pairs)
+    if surplus and (surplus != encoded.count(b"\\") or b"\\\\" in encoded):
+        return False
+    # Up to three bytes that are no UTF-8 became U+FFFD, which is three bytes long itself.
+    return encoded.isascii() or REPLACEMENT not in encoded
 
 
-def _complete(query: bytes) -> bool:
-    return all(b"=" in pair for pair in query.split(b"&"))
+def _saved_by_lists(params: Params, pairs: int) -> int:
+    """By how much a list of values is shorter than a pair for each of them."""
+    saved = values = 0
+    for name, value in params.items():
+        if isinstance(value, list):
+            count = len(value)
+            values += count
+            saved += (count - 1) * len(name.encode()) + 3 * count - 5
+        else:
+            values += 1
+    return saved if values == pairs else sys.maxsize  # a pair was dropped: never exact
 
 
 def _decode_carefully(query: bytes) -> Decoded:
