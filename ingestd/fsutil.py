@@ -29,8 +29,8 @@ def rename_new(source: Path, target: Path) -> Path:
     """Rename without ever overwriting: where `target` exists, `-1`, `-2`, ... is put before its suffix.
 
     A hard link then an unlink: link(2) fails where the name exists, rename(2) would replace it. A crash
-    between the two leaves both names of one file, which recovery tells by the link count.
-    Returns the name taken. Raises OSError.
+    between the two leaves both names of one file, which recovery tells by the inode; so does this, when it
+    is run again after the unlink failed. Returns the name taken. Raises OSError.
     """
     number = 0
     name = target
@@ -38,6 +38,9 @@ def rename_new(source: Path, target: Path) -> Path:
         try:
             os.link(source, name)
         except FileExistsError:
+            if name.samefile(source):
+                source.unlink()
+                return name
             number += 1
             name = target.with_name(f"{target.stem}-{number}{target.suffix}")
         except OSError as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiofiles.os import wrap
 
-from ingestd import config
+from ingestd import config, fsutil
 from ingestd.errors import SinkError
 from ingestd.event import Batch
 from ingestd.sinks import recovery, retention
@@ -64,10 +64,7 @@ class FileSink:
     async def open(self) -> None:
         """Make the directory, finish what a crash left, and see that a file can be written."""
         await self._own(self._prepare)
-        if self._settings.compress != "none":
-            for path in retention.finished(self._directory, self._settings.prefix):
-                if path.suffix == ".ndjson":
-                    self._keep(self._compress, path)
+        await self._own(self._hand_over_finished)
 
     async def commit(self, batch: Batch) -> None:
         """Write and fdatasync; rotate where the file has reached its size."""
@@ -158,7 +155,12 @@ class FileSink:
         for path in recovery.orphans(self._directory, self._settings.prefix):
             if self._file is not None and path == self._file.path:
                 continue
-            result = recovery.recover(path)
+            try:
+                result = recovery.recover(path)
+            except OSError as error:  # it stays as it is, to be tried again; new events need not wait for it
+                self.counters.file_errors += 1
+                logger.error("cannot recover a file", extra={"file": path.name, "error": str(error)})
+                continue
             if result is None:
                 continue
             self.counters.bad_bytes += result.bad_bytes
@@ -173,19 +175,25 @@ class FileSink:
         if file is None:
             return
         if file.size == 0:
-            file.discard()
             self._file = None
+            file.discard()
             return
         final = file.finish()
-        self._file = None
+        self._file = None  # it has its final name: from here on nothing may be added to it
         self.counters.files_finished += 1
         self._hand_over(final)
+        fsutil.fsync_directory(self._directory)
 
     # in the keeper's thread
 
     def _hand_over(self, path: Path) -> None:
         if self._settings.compress != "none":
             self._keep(self._compress, path)
+
+    def _hand_over_finished(self) -> None:
+        for path in retention.finished(self._directory, self._settings.prefix):
+            if path.suffix == ".ndjson":
+                self._hand_over(path)
 
     def _keep(self, work: Callable[..., None], *arguments: Any) -> None:
         self._keeper.submit(work, *arguments).add_done_callback(_log_bug)

@@ -42,7 +42,8 @@ class NdjsonFile:
                 fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, mode)
             except FileExistsError:
                 continue
-            if fsutil.try_lock(fd):  # else a recovery has found it first and takes it for a crash's
+            # Before it was locked a recovery may have taken it for a crash's: it holds it, or has removed it.
+            if fsutil.try_lock(fd) and os.fstat(fd).st_nlink == 1:
                 break
             os.close(fd)
         try:
@@ -69,16 +70,19 @@ class NdjsonFile:
         os.ftruncate(self._fd, self.size)
 
     def finish(self) -> Path:
-        """Sync, give the file its final name (durably), close it. Raises OSError and stays open."""
+        """Sync, give the file its final name, close it; returns the name. Raises OSError and stays open.
+
+        The name is made durable by `fsutil.fsync_directory` afterwards: a power failure before that leaves
+        an `.open` file with all its events, which recovery finishes.
+        """
         os.fsync(self._fd)
         final = fsutil.rename_new(self.path, finished_name(self.path))
-        fsutil.fsync_directory(self.path.parent)
-        os.close(self._fd)
+        self._close()
         return final
 
     def discard(self) -> None:
         """Close and remove a file that holds nothing."""
-        os.close(self._fd)
+        self._close()
         fsutil.unlink_quietly(self.path)
 
     def abandon(self) -> None:
@@ -88,7 +92,12 @@ class NdjsonFile:
         except OSError as error:
             logger.error("cannot cut a file", extra={"file": self.path.name, "error": str(error)})
         finally:
-            os.close(self._fd)
+            self._close()
+
+    def _close(self) -> None:
+        # Forgotten first: by the time anybody used the number again it might be a client's socket.
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
 
 def finished_name(path: Path) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import logging
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import IO, cast
 
@@ -21,11 +23,18 @@ _COPY = 1 << 20
 
 def finished(directory: Path, prefix: str) -> list[Path]:
     """Finished files of all instances, oldest first."""
+    return [path for path, _ in _finished(directory, prefix)]
+
+
+def _finished(directory: Path, prefix: str) -> list[tuple[Path, os.stat_result]]:
     names = [f"{prefix}-*.ndjson", *(f"{prefix}-*.ndjson{suffix}" for suffix in SUFFIXES.values())]
-    found = {
-        path: path.stat().st_mtime_ns for name in names for path in directory.glob(name) if path.is_file()
-    }
-    return sorted(found, key=found.__getitem__)
+    found = []
+    for path in [path for name in names for path in directory.glob(name)]:
+        with contextlib.suppress(FileNotFoundError):  # another instance compresses and removes, too
+            state = path.stat()
+            if stat.S_ISREG(state.st_mode):
+                found.append((path, state))
+    return sorted(found, key=lambda entry: entry[1].st_mtime_ns)
 
 
 def compress(path: Path, method: str) -> Path | None:
@@ -44,16 +53,26 @@ def compress(path: Path, method: str) -> Path | None:
             return None
         if not target.exists():
             temporary = target.with_name(target.name + ".tmp")
-            with temporary.open("wb") as sink:
-                os.fchmod(sink.fileno(), os.fstat(source.fileno()).st_mode & 0o777)
-                _copy(source, sink, method)
-                sink.flush()
-                os.fsync(sink.fileno())
-            os.utime(temporary, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
-            temporary.replace(target)
+            try:
+                _write_copy(source, temporary, method)
+                temporary.replace(target)
+            except OSError:
+                fsutil.unlink_quietly(temporary)  # half a copy must not fill a disk that is full
+                raise
             fsutil.fsync_directory(path.parent)
-        path.unlink()
+        fsutil.unlink_quietly(path)
     return target
+
+
+def _write_copy(source: IO[bytes], target: Path, method: str) -> None:
+    """A compressed copy with the mode and the times of the original, durable."""
+    state = os.fstat(source.fileno())
+    with target.open("wb") as sink:
+        os.fchmod(sink.fileno(), state.st_mode & 0o777)
+        _copy(source, sink, method)
+        sink.flush()
+        os.fsync(sink.fileno())
+    os.utime(target, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
 def _copy(source: IO[bytes], sink: IO[bytes], method: str) -> None:
@@ -69,11 +88,10 @@ def expire(directory: Path, prefix: str, *, older_than: float | None, keep_bytes
 
     0 or None keeps all. Open files and `.bad` files are never touched. Raises OSError.
     """
-    files = finished(directory, prefix)
-    sizes = {path: path.stat() for path in files if path.exists()}
-    total = sum(state.st_size for state in sizes.values())
+    files = _finished(directory, prefix)
+    total = sum(state.st_size for _, state in files)
     removed = []
-    for path, state in sizes.items():
+    for path, state in files:
         too_old = older_than is not None and state.st_mtime < older_than
         if too_old or (keep_bytes and total > keep_bytes):
             fsutil.unlink_quietly(path)
