@@ -6,6 +6,7 @@ A callback of ours that raises stops the parser; a refusal is our answer, anythi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,12 @@ from ingestd.errors import RequestRefusedError
 
 # What an unparsable first line looks like when only its method is unknown to the parser.
 _METHOD_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_")
+
+# httptools refuses bytes above 127 in a target; platforms send them (raw GBK) and nginx passes them on.
+# In a request line each is replaced by the mark, and put back once the target is whole.
+_MARK = b"~"
+_MARKED = bytes(range(128)) + _MARK * 128
+_NOT_MARKED = bytes(byte for byte in range(128) if byte != _MARK[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,8 @@ class RequestParser:
     """Feeds httptools and keeps the request that is being read. Subclasses say what to do with one."""
 
     __slots__ = (
-        "_body", "_body_size", "_chunk", "_fed", "_headers", "_limits", "_parser", "_sealed", "_target",
-        "in_body", "on_header", "on_url",
+        "_body", "_body_size", "_chunk", "_fed", "_headers", "_limits", "_line_open", "_originals", "_parser",
+        "_sealed", "_target", "in_body", "on_header", "on_url",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -64,6 +71,8 @@ class RequestParser:
         self._body_size = 0
         self._fed = 0  # bytes fed since this request's head began: never less than its true size
         self._chunk = 0  # of these, the first chunk, which may have begun with earlier requests
+        self._line_open = False  # part of the request line has been fed, and not its end
+        self._originals = b""  # of the request line, what stood where the parser was given marks
         self.in_body = False
         # Bound methods of the containers: httptools fills them with no Python frame of ours between.
         self.on_url = self._target.append
@@ -93,21 +102,45 @@ class RequestParser:
             self._fed = self._chunk = 0
         self._fed += len(data)
         self._chunk = self._chunk or len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            return  # an upgrade we do not take: on_request has answered, and closes
-        except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            raise cause if cause is not None else error from None
-        except httptools.HttpParserInvalidMethodError:
-            raise RequestRefusedError(_bad_method(data)) from None
-        except httptools.HttpParserInvalidURLError:
-            raise RequestRefusedError("bad_request") from None
-        except httptools.HttpParserError as error:
-            raise RequestRefusedError(_reason(str(error))) from None
+        for piece in self._marked_lines(data) if self._line_open or not data.isascii() else (data,):
+            try:
+                self._parser.feed_data(piece)
+            except httptools.HttpParserUpgrade:
+                return  # an upgrade we do not take: on_request has answered, and closes
+            except httptools.HttpParserCallbackError as error:
+                cause = error.__context__
+                raise cause if cause is not None else error from None
+            except httptools.HttpParserInvalidMethodError:
+                raise RequestRefusedError(_bad_method(piece)) from None
+            except httptools.HttpParserInvalidURLError:
+                raise RequestRefusedError("bad_request") from None
+            except httptools.HttpParserError as error:
+                raise RequestRefusedError(_reason(str(error))) from None
         if self._target and not self.in_body:
             self._check_open_head()
+            if data.isascii():
+                self._line_open = _ends_in_request_line(data, self._line_open or self._fed == len(data))
+
+    def _marked_lines(self, data: bytes) -> Iterator[bytes]:
+        """The data line by line, request lines with marks: after each line the parser knows what is next."""
+        lines = data.split(b"\n")
+        last = lines.pop()
+        for line in [*(line + b"\n" for line in lines), last]:
+            if self._line_open or not (self._target or self.in_body):
+                self._line_open = bool(line) and not line.endswith(b"\n")
+                self._originals += line.translate(None, _NOT_MARKED)
+                yield line.translate(_MARKED)
+            elif line:
+                yield line
+
+    def _unmarked(self, url: bytes) -> bytes:
+        """A target with its own bytes again. What was fed before the first mark was ASCII, and is right."""
+        originals, self._originals = self._originals, b""
+        if originals.isascii():
+            return url
+        before, *pieces = url.rsplit(_MARK, len(originals))
+        marks = [originals[place : place + 1] for place in range(len(originals))]
+        return before + b"".join(mark + piece for mark, piece in zip(marks, pieces, strict=True))
 
     def _check_open_head(self) -> None:
         """Bound a head that has not ended: by what is known of it, and by the bytes surely its own."""
@@ -155,24 +188,37 @@ class RequestParser:
     def on_message_complete(self) -> None:
         """Hand over the request and make room for the next."""
         parser, target, headers, body = self._parser, self._target, self._headers, self._body
-        keep = parser.should_keep_alive() and not parser.should_upgrade()
-        if parser.get_http_version() not in ("1.1", "1.0"):
-            raise RequestRefusedError("version")
+        keep = parser.should_keep_alive()
+        if not keep or b"Connection" in headers or b"connection" in headers:
+            # Only now can it be an upgrade, or anything but HTTP/1.1, which keeps by default.
+            keep = keep and not parser.should_upgrade()
+            if parser.get_http_version() not in ("1.1", "1.0"):
+                raise RequestRefusedError("version")
         url = target[0] if len(target) == 1 else b"".join(target)
+        if self._originals:
+            url = self._unmarked(url)
         target.clear()
         self.in_body = False
+        content = b""
         if body:
             content = b"".join(body)
             body.clear()
             self._body_size = 0
-        else:
-            content = b""
         if self._sealed is not None:
-            sealed, self._sealed = self._sealed, None
             headers.clear()
-            headers.update(sealed)
+            headers.update(self._sealed)
+            self._sealed = None
         self.on_request(parser.get_method(), url, headers, content, keep)
         headers.clear()
+
+
+def _ends_in_request_line(data: bytes, began: bool) -> bool:
+    """Whether a head's last bytes so far belong to its request line. `began`: so did the first of `data`."""
+    _, newline, tail = data.rpartition(b"\n")
+    if not newline:
+        return began
+    word, space, _ = tail.partition(b" ")
+    return bool(space) and b":" not in word
 
 
 def _bad_method(data: bytes) -> str:
