@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import uuid
+from pathlib import Path
 
 from bench import interpreter
 from bench.contenders import ROTATE_BYTES, Contender, Place, Stored
@@ -54,13 +55,15 @@ listen = "tcp:127.0.0.1:{free_port()}"
 class Ingestd(Contender):
     """ingestd with the file sink, in one of its ack modes."""
 
-    def __init__(self, ack: str, what: str) -> None:
-        self.name = f"ingestd {ack}"
-        self.what = what
+    def __init__(self, ack: str, what: str, checkout: Path = ROOT) -> None:
+        self.name = f"ingestd {ack}" if checkout == ROOT else f"{checkout.name} {ack}"
+        self.what = what if checkout == ROOT else f"{what}, from {checkout}"
         self._ack = ack
+        self._checkout = checkout
 
     def absent(self) -> str | None:
-        return None if (ROOT / "ingestd" / "cli.py").exists() else "ingestd/cli.py does not exist"
+        found = (self._checkout / "ingestd" / "cli.py").exists()
+        return None if found else f"{self._checkout} is no checkout of ingestd"
 
     def sink(self, place: Place) -> str:
         """Return the sink's sections."""
@@ -78,7 +81,7 @@ compress = "none"
         return [interpreter.python(), "-c", SERVE, "serve", "-c", str(file)]
 
     def env(self) -> dict[str, str]:
-        return interpreter.env()
+        return interpreter.env(self._checkout)
 
 
 class IngestdKafka(Ingestd):
@@ -108,7 +111,7 @@ directory = "{place.work}/spool"
         """Ask the broker how many records the topic has; their contents are not looked at."""
         command = [interpreter.python(), "-m", "bench.kafka_count", str(self._bootstrap), self._topic]
         done = subprocess.run(
-            command, env=self.env(), capture_output=True, text=True, timeout=120, check=False
+            command, env=interpreter.env(ROOT), capture_output=True, text=True, timeout=120, check=False
         )
         if done.returncode:
             raise BenchError(f"cannot count the records of {self._topic}: {done.stderr.strip()}")

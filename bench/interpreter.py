@@ -40,7 +40,7 @@ def _install(binary: Path) -> None:
         raise BenchError(f"pip could not install ingestd: {done.stderr.strip()}")
 
 
-def env() -> dict[str, str]:
+def env(checkout: Path) -> dict[str, str]:
     """Return an environment in which ingestd is the checkout's, with no setting from outside."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("INGESTD_")}
-    return kept | {"PYTHONPATH": str(ROOT)}
+    return kept | {"PYTHONPATH": str(checkout)}

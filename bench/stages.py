@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 import tomllib
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import uvloop
 from uuid_utils import uuid7
 
 from bench.ingestd_rows import sources
@@ -20,7 +22,7 @@ from bench.mix import Request
 from ingestd import config
 from ingestd.accounts import Account, Accounts
 from ingestd.buffer import Buffer
-from ingestd.event import Entry
+from ingestd.event import Batch, Entry
 from ingestd.http1 import Headers, Limits, RequestParser
 from ingestd.protocol import Connection, Shared
 from ingestd.router import Intake, Match, Router
@@ -77,6 +79,30 @@ def _entry(line: bytes, account: Account) -> Entry:
     entry = Entry()
     entry.account, entry.data, entry.count, entry.received_ns = account, line, 1, time.time_ns()
     return entry
+
+
+def _batches(entries: list[Entry]) -> list[Batch]:
+    """Pass entries through a buffer; return the batches they left it in."""
+    buffer = Buffer(PLENTY, BATCH, PLENTY)
+    for entry in entries:
+        buffer.put(entry)
+
+    async def drain() -> list[Batch]:
+        found: list[Batch] = []
+        while buffer.events:
+            batch = await buffer.next()
+            assert isinstance(batch, Batch), "only batches were put"
+            buffer.seal(batch)
+            buffer.release(batch)
+            found.append(batch)
+        return found
+
+    return _loop().run_until_complete(drain())
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    return uvloop.new_event_loop()
 
 
 class Workbench:
@@ -152,14 +178,7 @@ class Workbench:
 
     def queue(self) -> int:
         """Into the buffer, out in batches, released."""
-        buffer = Buffer(PLENTY, BATCH, PLENTY)
-        for entry in self.entries:
-            buffer.put(entry)
-        while buffer.events:
-            batch: list[Entry] = []
-            buffer.take(batch, BATCH, PLENTY)
-            buffer.release(len(batch), sum(len(entry.data) for entry in batch))
-        return len(self.entries)
+        return sum(batch.events for batch in _batches(self.entries))
 
     def intake(self) -> int:
         """Bytes on a connection to entries in the buffer and replies: the whole way but the socket."""
@@ -177,21 +196,22 @@ class Workbench:
 @contextmanager
 def file_commit(lines: list[bytes], folder: Path) -> Iterator[Stage]:
     """Batches to a file on a real disk, each written and fdatasync'd; wall time is mostly the disk's."""
-    settings = config.File(directory=folder)
-    sink = FileSink(settings, "bench", time.monotonic, time.time)
     account = Accounts().account("ocean")
-    batches = [
-        [_entry(line, account) for line in lines[at : at + BATCH]] for at in range(0, len(lines), BATCH)
-    ]
-    with asyncio.Runner() as runner:
-        runner.run(sink.open())
+    batches = _batches([_entry(line, account) for line in lines])
 
-        def commit() -> int:
-            for batch in batches:
-                runner.run(sink.commit(batch))
-            return len(lines)
+    async def start() -> FileSink:
+        sink = FileSink(config.File(directory=folder), "bench", time.monotonic, time.time)
+        await sink.open()
+        return sink
 
-        try:
-            yield commit
-        finally:
-            runner.run(sink.close())
+    async def commit_all(sink: FileSink) -> int:
+        for batch in batches:
+            await sink.commit(batch)
+        return len(lines)
+
+    run = _loop().run_until_complete
+    sink = run(start())
+    try:
+        yield lambda: run(commit_all(sink))
+    finally:
+        run(sink.close())

@@ -19,12 +19,17 @@ from bench.peers import PEERS
 from bench.procs import BenchError
 from bench.stats import Table
 
+ACKS = {
+    "queued": "file sink, answered when the event is in the queue",
+    "stored": "file sink, answered after fdatasync",
+}
 
-def contenders(kafka: str | None) -> list[Contender]:
+
+def contenders(kafka: str | None, also: list[Path]) -> list[Contender]:
     """Return all that may take part, in the order of the table."""
     return [
-        Ingestd("queued", "file sink, answered when the event is in the queue"),
-        Ingestd("stored", "file sink, answered after fdatasync"),
+        *(Ingestd(ack, what) for ack, what in ACKS.items()),
+        *(Ingestd(ack, what, checkout.resolve()) for checkout in also for ack, what in ACKS.items()),
         IngestdKafka(kafka),
         Go("go-nethttp", "net/http, channel, ticker, encoding/json, bufio"),
         Go("go-hertz", "the same on CloudWeGo Hertz (netpoll)"),
@@ -51,6 +56,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument(
         "--quick", action="store_true", help="2 rounds of 2 s, 10,000/s only: for a first look"
+    )
+    parser.add_argument(
+        "--also", type=Path, action="append", default=[], metavar="DIR", help="add rows for another checkout"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=60, help="wait so many seconds for a quiet machine (default 60)"
     )
     parser.add_argument(
         "--callbacks", type=Path, default=CALLBACKS, help="example callbacks to make the mix from"
@@ -82,6 +93,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         wrk_script=work / "mix.lua",
         requests=work / "mix.json",
         known=frozenset(request.decoded for request in requests),
+        patience=args.patience,
     )
 
 
@@ -137,7 +149,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the comparison; 1 where a contender's figures are invalid."""
     args = arguments(argv)
-    everyone = contenders(args.kafka)
+    everyone = contenders(args.kafka, args.also)
     if args.list:
         for one in everyone:
             print(f"{one.name:16} {one.what}")
