@@ -68,6 +68,8 @@ class Listener:
             for number, connection in enumerate(list(shared.connections)):
                 if number % SLICE == SLICE - 1:
                     await asyncio.sleep(0)
+                if connection.transport is None:  # gone meanwhile
+                    continue
                 waiting_for = connection.waiting_for
                 limit = self._rounds.get(waiting_for)
                 if limit is not None and shared.tick - connection.since > limit:
@@ -110,7 +112,10 @@ def _end(connection: Connection, waiting_for: str) -> None:
     elif waiting_for == "body":
         connection.refuse("body_timeout")
     elif connection.transport is not None:
-        connection.transport.close()
+        if connection.transport.is_closing():  # a client that does not take its replies would keep it open
+            connection.transport.abort()
+        else:
+            connection.transport.close()
 
 
 def open_sockets(
@@ -124,14 +129,21 @@ def open_sockets(
         return handed_over, []
     sockets: list[socket.socket] = []
     owned: list[Path] = []
-    for address in addresses:
-        kind, _, rest = address.partition(":")
-        if kind == "unix":
-            path = Path(rest)
-            sockets.append(unix_socket(path, mode, group))
-            owned.append(path)
-        else:
-            sockets.append(tcp_socket(rest))
+    try:
+        for address in addresses:
+            kind, _, rest = address.partition(":")
+            if kind == "unix":
+                path = Path(rest)
+                sockets.append(unix_socket(path, mode, group))
+                owned.append(path)
+            else:
+                sockets.append(tcp_socket(rest))
+    except ListenError:
+        for sock in sockets:
+            sock.close()
+        for path in owned:
+            path.unlink()
+        raise
     return sockets, owned
 
 
@@ -153,24 +165,35 @@ def tcp_socket(address: str) -> socket.socket:
 
 def unix_socket(path: Path, mode: int, group: str) -> socket.socket:
     """A Unix socket bound to `path`, replacing one nobody listens on. Raises ListenError."""
-    _remove_stale(path)
+    group_id = _group_id(path, group) if group else -1
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        _remove_stale(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Bound closed to everyone, then opened as configured: no moment with too much access.
-        old_mask = os.umask(0o777)
-        try:
-            sock.bind(str(path))
-        finally:
-            os.umask(old_mask)
-        if group:
-            os.chown(path, -1, _group_id(path, group))
-        path.chmod(mode)
+        _bind(sock, path, mode, group_id)
+    except ListenError:
+        sock.close()
+        raise
     except OSError as error:
         sock.close()
         raise ListenError(f"cannot listen on unix:{path}: {error.strerror or error}") from error
     sock.setblocking(False)
     return sock
+
+
+def _bind(sock: socket.socket, path: Path, mode: int, group_id: int) -> None:
+    """Bound closed to everyone, then opened as configured: no moment with too much access."""
+    old_mask = os.umask(0o777)
+    try:
+        sock.bind(str(path))
+    finally:
+        os.umask(old_mask)
+    try:
+        os.chown(path, -1, group_id)
+        path.chmod(mode)
+    except OSError:
+        path.unlink()  # closed to everyone, it could not even be found stale
+        raise
 
 
 def _group_id(path: Path, group: str) -> int:

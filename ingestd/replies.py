@@ -5,7 +5,9 @@ A reply is built when the configuration is read and only ever written afterwards
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 
 ALLOW = "GET, HEAD, POST"
@@ -29,7 +31,9 @@ class Reply:
     ) -> None:
         self.status = status
         lines = [f"HTTP/1.1 {status} {_phrase(status)}"]
-        if status not in (204, 304):
+        if status in (204, 304):  # have no body: a client would take it for the beginning of the next reply
+            body = b""
+        else:
             lines.append(f"Content-Length: {len(body)}")
         if body:
             lines.append(f"Content-Type: {content_type}")
@@ -96,3 +100,13 @@ REFUSAL_REPLIES: dict[str, Reply] = {
     reason: Reply(refusal.status, refusal.text.encode() + b"\n", headers=refusal.headers)
     for reason, refusal in REFUSALS.items()
 }
+
+
+def method_refusal(methods: Iterable[str]) -> Reply:
+    """405 with the methods that a source does take; it takes HEAD always."""
+    return _method_refusal(", ".join(sorted({*methods, "HEAD"})))
+
+
+@cache
+def _method_refusal(allow: str) -> Reply:
+    return Reply(405, f"method not allowed, use {allow}\n".encode(), headers=(("Allow", allow),))

@@ -11,11 +11,13 @@ from ingestd.buffer import Buffer
 from ingestd.errors import RequestRefusedError
 from ingestd.http1 import Headers
 from ingestd.protocol import Exchange
-from ingestd.replies import REFUSAL_REPLIES
+from ingestd.replies import REFUSAL_REPLIES, method_refusal
 from ingestd.sources.source import Source
 
-# Paths come from outside: the cache of looked-up ones starts anew when it holds this many.
+# Paths come from outside: the cache of looked-up ones starts anew when it holds this many, and holds none
+# that is longer than this.
 MAX_CACHED_PATHS = 4096
+MAX_CACHED_LENGTH = 256
 
 
 class Match(NamedTuple):
@@ -32,6 +34,7 @@ class Router:
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = tuple(sources)
         self._by_path = {source.config.path.encode(): source for source in sources}
+        self._longest = max(map(len, self._by_path), default=0)
         self._cache: dict[bytes, Match] = {}
 
     def match(self, path: bytes) -> Match | None:
@@ -39,7 +42,7 @@ class Router:
         found = self._cache.get(path)
         if found is None:
             found = self._look_up(path)
-            if found is not None:
+            if found is not None and len(path) <= MAX_CACHED_LENGTH:
                 if len(self._cache) >= MAX_CACHED_PATHS:
                     self._cache.clear()
                 self._cache[path] = found
@@ -47,6 +50,8 @@ class Router:
 
     def _look_up(self, path: bytes) -> Match | None:
         prefix = path
+        if len(path) > self._longest:  # cut first: a target full of slashes must not cost a look-up for each
+            prefix = path[: self._longest + 1].rpartition(b"/")[0]
         while prefix:
             source = self._by_path.get(prefix)
             if source is not None:
@@ -80,7 +85,8 @@ class Intake:
             if method == b"HEAD":  # a link checker; there is no event in it
                 exchange.answer(source.reply)
             else:
-                self._refuse(exchange, "method")
+                self._accounts.refuse("method")
+                exchange.answer(method_refusal(source.config.methods))
             return
         buffer = self._buffer
         if buffer.refusing is not None:
