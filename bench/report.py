@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import svg
+from bench import interpreter, svg
 from bench.measure import Result
 from bench.paths import ROOT
 from bench.stats import RATIOS, Table
@@ -43,7 +43,7 @@ def meta(arguments: dict[str, object]) -> dict[str, object]:
         "commit": _say("git", "-C", str(ROOT), "describe", "--always", "--dirty"),
         "cpu": _cpu(),
         "kernel": platform.release(),
-        "python": platform.python_version(),
+        "python": interpreter.describe(),
         "go": _say("go", "version"),
         "arguments": arguments,
     }
