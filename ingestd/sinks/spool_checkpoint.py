@@ -92,10 +92,15 @@ def inspect_checkpoint(fs: Fs, path: Path) -> tuple[Position, list[int]]:
     """
     fd = fs.open_read(path)
     try:
-        data = fs.pread(fd, _FILE_SIZE, 0)
+        # Twice: a slot that the daemon is just writing is whole the second time.
+        first, data = (fs.pread(fd, _FILE_SIZE, 0) for _ in range(2))
     finally:
         fs.close(fd)
     newest = newest_slot(data)
-    slots = [(start, data[start : start + SLOT_SIZE]) for start in _SLOTS]
-    damaged = [start for start, slot in slots if any(slot) and decode_slot(slot) is None]
+    damaged = [start for start in _SLOTS if _is_damaged(first, start) and _is_damaged(data, start)]
     return newest[1] if newest is not None else START, damaged
+
+
+def _is_damaged(data: bytes, start: int) -> bool:
+    slot = data[start : start + SLOT_SIZE]
+    return any(slot) and decode_slot(slot) is None

@@ -65,6 +65,8 @@ def verify(directory: Path, fs: Fs | None = None) -> Report:
     """Check every byte of every segment. Raises OSError, and SpoolError for a newer version."""
     fs = fs if fs is not None else RealFs()
     listing = list_directory(fs, directory)
+    links = read_chain(fs, listing.segments)
+    # Only now: what the daemon has deleted meanwhile lies before the checkpoint read here.
     checkpoint, damaged_slots = _checkpoint(fs, directory, listing)
     report = Report(checkpoint)
     report.findings += _names(listing)
@@ -72,7 +74,6 @@ def verify(directory: Path, fs: Fs | None = None) -> Report:
         Finding(CHECKPOINT_NAME, offset, SLOT_SIZE, "a checkpoint slot is damaged")
         for offset in damaged_slots
     ]
-    links = read_chain(fs, listing.segments)
     for number, end in missing_segments(links, report.checkpoint):
         name = segment_path(directory, number).name
         report.findings.append(Finding(name, 0, end, "the segment is missing"))

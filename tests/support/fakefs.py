@@ -157,7 +157,7 @@ class FakeFs:
         room = len(data)
         if self.space is not None:
             used = sum(len(n.data) for n in dict.fromkeys(self.names.values()))
-            room = max(0, self.space - used + max(0, len(node.data) - offset))
+            room = max(0, self.space - used) + max(0, len(node.data) - offset)  # bytes there need none
         self._store(node, data[:room], offset)
         if room < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
@@ -158,10 +159,8 @@ class Run:
             return
         position = self.rng.choice(self.oracle.waiting)[1]
         self.oracle.maybe_released = max(position, self.oracle.maybe_released)
-        try:
+        with contextlib.suppress(SpoolError):
             spool.release(position)
-        except SpoolError:
-            pass
         assert spool.checkpoint <= position
         self.oracle.released_to(spool.checkpoint)
 
