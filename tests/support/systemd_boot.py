@@ -6,7 +6,7 @@
         guest.journal.wait("x.service", "^Started")
 
 What the guest writes goes to memory and is gone with it; its network is a loopback of its own. It shares the
-kernel, so seccomp, user namespaces, watchdog, credentials, DynamicUser and socket activation are the real ones.
+kernel: seccomp, user namespaces, watchdog, credentials, DynamicUser and socket activation are the real ones.
 Memory and CPU limits are not: it is given no such controllers.
 """
 
@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import itertools
 import os
-import re
 import shutil
 import signal
 import socket
@@ -25,11 +23,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.support.systemd.journal import Entry, Journal
+from tests.support.systemd.journal import Journal
 
 SCRIPT = Path(__file__).parent / "systemd" / "boot.sh"
 SYSTEMD = Path("/lib/systemd/systemd")
-TOOLS = ("unshare", "nsenter", "setpriv", "chroot", "mount", "logger", "journalctl", "systemctl")
+TOOLS = ("unshare", "nsenter", "setpriv", "pivot_root", "mount", "journalctl", "systemctl")
 CLONE_NEWNET = 0x40000000
 BOOT_SECONDS = 30
 
@@ -56,7 +54,6 @@ class Guest:
     def __init__(self, pid: int, journal: Journal) -> None:
         self.pid = pid
         self.journal = journal
-        self._marks = itertools.count()
 
     @classmethod
     @contextlib.contextmanager
@@ -67,7 +64,6 @@ class Guest:
         when the guest has not come up after BOOT_SECONDS.
         """
         group = f"ingestd-test-{os.getpid()}-{directory.name}"
-        pid_one: int | None = None
         with contextlib.ExitStack() as stack:
             stack.callback(remove_cgroups, group)
             process = stack.enter_context(_started(directory, group, binds or {}))
@@ -75,8 +71,7 @@ class Guest:
             # Not unshare: the kernel ends every process of the namespace before its PID 1 is gone, and only
             # then does unshare return.
             stack.callback(_end, pid_one, process)
-            command = [*_enter(pid_one), "journalctl", "--follow", "--no-tail", "--all", "--output=json"]
-            journal = Journal(command)
+            journal = Journal(_enter(pid_one))
             stack.callback(journal.close)
             guest = cls(pid_one, journal)
             guest.run("systemctl", "log-level", "debug")
@@ -104,19 +99,8 @@ class Guest:
         """A service's main process, in the guest's numbering; 0 when there is none."""
         return int(self.show(unit, "MainPID"))
 
-    def host_pid(self, pid: int) -> int:
-        """The same process in this machine's numbering."""
-        here = Path(f"/proc/{self.pid}/ns/pid").readlink()
-        for status in Path("/proc").glob("[0-9]*/status"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                numbers = re.search(r"^NSpid:(.*)$", status.read_text(), re.MULTILINE)
-                same = numbers and numbers[1].split()[1:] == [str(pid)]
-                if same and (status.parent / "ns" / "pid").readlink() == here:
-                    return int(status.parent.name)
-        raise ProcessLookupError(f"no process {pid} in the guest")
-
     def path(self, path: str) -> Path:
-        """A guest's path as seen from here, to read, write or connect to. It must not cross absolute symlinks."""
+        """A guest's path as seen from here, to read, write or connect to; no absolute symlinks in it."""
         return Path(f"/proc/{self.pid}/root{path}")
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
@@ -152,25 +136,6 @@ class Guest:
         opened[0].connect(("127.0.0.1", port))
         return opened[0]
 
-    def mark(self) -> int:
-        """The journal's position after everything that has happened so far was read."""
-        text = f"mark {next(self._marks)}"
-        self.run("logger", "--journald", stdin=f"MESSAGE={text}\nUNIT=test.mark\n")
-        self.journal.wait("test.mark", f"^{text}$")
-        return self.journal.position()
-
-    def wait_active(self, unit: str, state: str = "active", timeout: float = 20) -> None:
-        """Wait until a unit's ActiveState is `state`."""
-
-        def there() -> bool:
-            return self.show(unit, "ActiveState") == state
-
-        self.journal.wait_until(f"{unit} to be {state}", there, timeout=timeout)
-
-    def wait(self, unit: str, text: str, since: int = 0, timeout: float = 20) -> Entry:
-        """The first journal entry about a unit that matches `text` (see Journal.wait)."""
-        return self.journal.wait(unit, text, since, timeout)
-
 
 Result = subprocess.CompletedProcess[str]
 
@@ -179,7 +144,14 @@ def _enter(pid: int) -> list[str]:
     inside = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
     # nsenter forks to enter the namespace of processes: without this its child would outlive it.
     together = ["setpriv", "--pdeathsig", "KILL", "--"]
-    clean = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "SYSTEMD_COLORS=0", "SYSTEMD_PAGER="]
+    clean = [
+        "env",
+        "-i",
+        "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG=C.UTF-8",
+        "SYSTEMD_COLORS=0",
+        "SYSTEMD_PAGER=",
+    ]
     return [*inside, "--root", "--wd", "--", *together, *clean]
 
 

@@ -74,9 +74,17 @@ inside() {
         mount -o remount,bind,ro "$root${bind#*:}"
     done
     configure "$root/etc"
+    # Not chroot: the kernel refuses user namespaces (PrivateUsers=) to whoever was put into one.
+    mkdir "$root/run/machine"
+    cd "$root"
+    pivot_root . run/machine
+    umount -l /run/machine
+    rmdir /run/machine
+    # In a container systemd leaves this to the manager; without it no credential reaches a service.
+    mount --make-rshared /
     # PID 1 tells whoever set NOTIFY_SOCKET when it has finished booting, as it tells a container manager.
     exec env -i container=ingestd-test PATH=/usr/sbin:/usr/bin:/sbin:/bin NOTIFY_SOCKET=/run/booted/socket \
-        chroot "$root" /lib/systemd/systemd --system --unit=ingestd-test.target
+        /lib/systemd/systemd --system --unit=ingestd-test.target
 }
 
 configure() {

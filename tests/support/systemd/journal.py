@@ -1,4 +1,4 @@
-"""The guest's journal, followed as it is written: what a test waits on in place of sleeping."""
+"""The guest's journal: what a test reads, and waits on in place of sleeping."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
-
 NOTIFICATION = re.compile(r"Got notification message from PID (\d+) \((.*)\)$", re.DOTALL)
 
 
 class Entry(NamedTuple):
-    """One journal entry: the unit it is about, the process that wrote it, its text."""
+    """One journal entry: the unit it is about, the process that wrote it (guest's numbering), its text."""
 
     unit: str
     pid: int
@@ -24,34 +23,43 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    """Reads `journalctl --follow` in a thread until `close`.
+    """Reads the journal when asked; a `journalctl --follow` only tells when to ask again.
 
+    (journald wakes followers up to half a second late; after `journalctl --sync` all is there to be read.)
     PID 1 runs at log level debug, for its account of every sd_notify message; of what it writes, only what is
-    about a unit is kept (its chatter about D-Bus would wake every waiter for nothing).
+    about a unit is kept.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    def __init__(self, enter: Sequence[str]) -> None:
+        self._enter = enter
+        self._cursor: list[str] = []
         self._entries: list[Entry] = []
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._read, name="journal", daemon=True)
+        self._grown = threading.Event()
+        follow = [*enter, "journalctl", "--follow", "--lines=0", "--output=cat"]
+        self._follower = subprocess.Popen(follow, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self._thread = threading.Thread(target=self._follow, name="journal", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """End the reader; the entries stay readable."""
-        self._process.kill()
-        self._process.wait()
+        """End the follower; what was read stays."""
+        self._follower.kill()
+        self._follower.wait()
         self._thread.join()
 
     def position(self) -> int:
-        """How many entries were read: with `since`, only later ones count."""
-        with self._changed:
-            return len(self._entries)
+        """A mark for `since`: what has been written up to now does not count."""
+        self._read()
+        return len(self._entries)
 
-    def entries(self, unit: str | None = None, since: int = 0) -> list[Entry]:
-        """What was written after `since`, about one unit or all."""
-        with self._changed:
-            return [e for e in self._entries[since:] if unit is None or e.unit == unit]
+    def entries(self, unit: str, since: int = 0) -> list[Entry]:
+        """What was written about a unit after `since`."""
+        self._read()
+        return [e for e in self._entries[since:] if e.unit == unit]
+
+    def notifications(self, unit: str, since: int = 0) -> list[tuple[int, str]]:
+        """Every sd_notify message of a unit: the sender's pid, its variables joined by ", "; no pings."""
+        found = (NOTIFICATION.search(e.message) for e in self.entries(unit, since))
+        return [(int(m[1]), m[2]) for m in found if m and m[2] != "WATCHDOG=1"]
 
     def wait(self, unit: str, text: str, since: int = 0, timeout: float = 20) -> Entry:
         """The first entry about `unit` whose message matches the regular expression `text`.
@@ -63,47 +71,47 @@ class Journal:
         def find() -> Entry | None:
             return next((e for e in self.entries(unit, since) if pattern.search(e.message)), None)
 
-        return self.wait_until(f"{text!r} about {unit}", find, timeout=timeout)
+        return self.wait_until(f"{text!r} about {unit}", find, timeout)
 
     def wait_until(self, what: str, look: Callable[[], T | None], timeout: float = 20) -> T:
-        """The first true answer of `look`, which is asked again whenever the journal grows."""
+        """The first true answer of `look`, which is asked again whenever the journal has grown."""
         deadline = time.monotonic() + timeout
         while True:
-            position = self.position()
+            self._grown.clear()
             if answer := look():
                 return answer
-            with self._changed:
-                grown = self._changed.wait_for(
-                    lambda mark=position: len(self._entries) > mark, deadline - time.monotonic()
-                )
-            if not grown:
+            if not self._grown.wait(deadline - time.monotonic()):
                 raise AssertionError(f"waited {timeout} s for {what}; the journal's end:\n{self.tail()}")
 
-    def notifications(self, unit: str, since: int = 0) -> list[tuple[int, str]]:
-        """Every sd_notify message of a unit's processes: the sender's pid (the guest's numbering), its text."""
-        found = (NOTIFICATION.search(e.message) for e in self.entries(unit, since))
-        return [(int(m[1]), m[2]) for m in found if m]
-
     def tail(self, count: int = 60) -> str:
-        """The last entries, without watchdog pings."""
-        lines = [f"{e.unit}[{e.pid}]: {e.message}" for e in self.entries() if "(WATCHDOG=1)" not in e.message]
+        """The last entries, without those that never tell anything."""
+        self._read()
+        noise = re.compile(r"\(WATCHDOG=1\)|Cannot add dependency job|fd store|on stored fd")
+        lines = [f"{e.unit}[{e.pid}]: {e.message}" for e in self._entries if not noise.search(e.message)]
         return "\n".join(lines[-count:])
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            entry = parse(json.loads(line))
-            if entry:
-                with self._changed:
-                    self._entries.append(entry)
-                    self._changed.notify_all()
+        read = "journalctl --sync && exec journalctl --output=json --all --no-pager --show-cursor"
+        command = [*self._enter, "sh", "-c", f'{read} "$@"', "sh", *self._cursor]
+        output = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        for line in output.splitlines():
+            if line.startswith("-- cursor: "):
+                self._cursor = [f"--after-cursor={line.removeprefix('-- cursor: ')}"]
+            elif line.startswith("{") and (entry := parse(json.loads(line))):
+                self._entries.append(entry)
+
+    def _follow(self) -> None:
+        assert self._follower.stdout is not None
+        for _line in self._follower.stdout:
+            self._grown.set()
 
 
 def parse(fields: dict[str, Any]) -> Entry | None:
-    """One line of `journalctl --output=json`, None for what no test waits on."""
+    """One line of `journalctl --output=json`; None for what no test waits on."""
     message = fields.get("MESSAGE")
     if isinstance(message, list):  # journalctl's form of bytes that are no UTF-8
         message = bytes(message).decode(errors="backslashreplace")
     pid = int(fields.get("_PID", 0))
     unit = fields.get("UNIT") or ("" if pid == 1 else fields.get("_SYSTEMD_UNIT"))
-    return Entry(str(unit), pid, str(message)) if unit else None
+    # init.scope: what the processes that systemd forks say of themselves before they become the service.
+    return Entry(str(unit), pid, str(message)) if unit not in (None, "", "init.scope") else None
