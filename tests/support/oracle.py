@@ -139,12 +139,14 @@ class Verdict:
     acked: int = 0
     events: int = 0
     missing: list[int] = field(default_factory=list)  # answered with success, not (wholly) in the files
-    partial: list[int] = field(default_factory=list)  # never answered, and only some of its events there
     altered: list[str] = field(default_factory=list)
     invented: list[str] = field(default_factory=list)
-    repeated: int = 0  # events stored again because nginx sent the request again
+    lost_events: int = 0  # how many events the missing requests lack
     same_id: int = 0  # lines with an event id another line has
-    unknown: int = 0  # in the files though not answered with success: allowed, nothing was promised
+    # No fault: nothing was promised.
+    repeated: int = 0  # events stored again because nginx sent the request again
+    unknown: int = 0  # requests in the files though not answered with success
+    torn: int = 0  # of these, arrays of which only some elements are there
 
     def problems(self) -> list[str]:
         """What must never be; [] is a pass."""
@@ -203,14 +205,14 @@ class Oracle:
         result, fate = self._verdict, self._ledger.fate
         self._seen.extend(bytes(len(fate) - len(self._seen)))
         result.acked = self._ledger.acks
-        result.missing, result.partial, result.unknown = [], [], 0
+        result.missing, result.lost_events, result.unknown, result.torn = [], 0, 0, 0
         for number, seen in enumerate(self._seen):
             whole = (1 << parts(number)) - 1
             if fate[number] == ACKED:
                 if seen != whole:
                     result.missing.append(number)
+                    result.lost_events += (whole & ~seen).bit_count()
             elif seen:
                 result.unknown += 1
-                if seen != whole:
-                    result.partial.append(number)
+                result.torn += seen != whole
         return result

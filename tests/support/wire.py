@@ -101,11 +101,11 @@ def request(
     *,
     host: str = "click.example.com",
 ) -> bytes:
-    """An HTTP/1.1 request's bytes, with a Content-Length where there is a body."""
+    """An HTTP/1.1 request's bytes, with a Content-Length where there is a body and no other framing."""
     raw = target if isinstance(target, bytes) else target.encode()
     fields = {"Host": host, **(headers or {})}
     if body is not None and "Transfer-Encoding" not in fields:
-        fields["Content-Length"] = str(len(body))
+        fields.setdefault("Content-Length", str(len(body)))
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return method.encode() + b" " + raw + b" HTTP/1.1\r\n" + lines.encode("latin-1") + b"\r\n" + (body or b"")
 
