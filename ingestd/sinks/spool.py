@@ -209,7 +209,6 @@ class Spool:
             if position > self.checkpoint:
                 self._checkpoint_file.write(position)
                 self.checkpoint = position
-                self._reader.forget_before(position)
             self._drop_released()
             self._measure_backlog()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from ingestd.sinks.spool_format import SLOT_SIZE, SLOT_STRIDE, START, Position, decode_slot, encode_slot
@@ -9,6 +10,7 @@ from ingestd.sinks.spool_fs import FileInfo, Fs
 
 _FILE_SIZE = 2 * SLOT_STRIDE
 _SLOTS = (0, SLOT_STRIDE)
+_UNREADABLE = b"?"  # stands for a slot the disk cannot read: neither valid nor empty
 
 
 class Checkpoint:
@@ -32,8 +34,8 @@ class Checkpoint:
         """
         if found is not None and found.regular:
             self._fd = self._fs.open_write(self._path)
-            data = self._fs.pread(self._fd, _FILE_SIZE, 0)
-            newest = newest_slot(data)
+            slots = _read_slots(self._fs, self._fd)
+            newest = _newest(slots)
             if newest is not None:
                 sequence, position = newest
                 # What was read may be in the cache only, and segments are deleted because of it. Syncing it
@@ -42,7 +44,7 @@ class Checkpoint:
                 self.write(position)
                 return position, False
             self.close()
-            found = found if any(data) else None  # only zeros: a crash while it was begun
+            found = found if any(map(any, slots)) else None  # only zeros: a crash while it was begun
         if found is not None:
             _move_aside(self._fs, self._path)
         self._begin()
@@ -63,11 +65,11 @@ class Checkpoint:
             self._fd = None
 
     def _begin(self) -> None:
+        # Its name becomes durable with the directory, which recovery syncs at its end.
         self._fd = self._fs.create(self._path)
         slot = encode_slot(0, START)
         self._fs.pwritev(self._fd, [slot, bytes(_FILE_SIZE - len(slot))], 0)
         self._fs.fdatasync(self._fd)
-        self._fs.sync_directory(self._path.parent)
         self._sequence = 0
 
 
@@ -79,10 +81,21 @@ def _move_aside(fs: Fs, path: Path) -> None:
     fs.rename(path, path.with_name(name))
 
 
-def newest_slot(data: bytes) -> tuple[int, Position] | None:
-    """The valid slot with the highest sequence in a checkpoint file's bytes."""
-    slots = [decode_slot(data[start : start + SLOT_SIZE]) for start in _SLOTS]
-    return max((slot for slot in slots if slot is not None), default=None)
+def _read_slots(fs: Fs, fd: int) -> list[bytes]:
+    slots = []
+    for start in _SLOTS:
+        try:
+            slots.append(fs.pread(fd, SLOT_SIZE, start))
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            slots.append(_UNREADABLE)
+    return slots
+
+
+def _newest(slots: list[bytes]) -> tuple[int, Position] | None:
+    """The sequence and position of the valid slot with the highest sequence."""
+    return max((slot for slot in map(decode_slot, slots) if slot is not None), default=None)
 
 
 def inspect_checkpoint(fs: Fs, path: Path) -> tuple[Position, list[int]]:
@@ -93,14 +106,13 @@ def inspect_checkpoint(fs: Fs, path: Path) -> tuple[Position, list[int]]:
     fd = fs.open_read(path)
     try:
         # Twice: a slot that the daemon is just writing is whole the second time.
-        first, data = (fs.pread(fd, _FILE_SIZE, 0) for _ in range(2))
+        before, slots = (_read_slots(fs, fd) for _ in range(2))
     finally:
         fs.close(fd)
-    newest = newest_slot(data)
-    damaged = [start for start in _SLOTS if _is_damaged(first, start) and _is_damaged(data, start)]
+    newest = _newest(slots)
+    damaged = [
+        start
+        for start, *both in zip(_SLOTS, before, slots, strict=True)
+        if all(any(slot) and decode_slot(slot) is None for slot in both)
+    ]
     return newest[1] if newest is not None else START, damaged
-
-
-def _is_damaged(data: bytes, start: int) -> bool:
-    slot = data[start : start + SLOT_SIZE]
-    return any(slot) and decode_slot(slot) is None

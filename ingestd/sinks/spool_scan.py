@@ -93,9 +93,10 @@ def skim(fs: Fs, fd: int, segment: int, start: int, end: int) -> Iterator[tuple[
 
     Stops at the first header that is damaged.
     """
+    window = _Window(fs, fd, end, FRAME_HEADER_SIZE)
     offset = max(start, SEGMENT_HEADER_SIZE)
     while offset < end:
-        header = decode_frame_header(fs.pread(fd, FRAME_HEADER_SIZE, offset), segment, offset)
+        header = decode_frame_header(window.get(offset, FRAME_HEADER_SIZE), segment, offset)
         if header is None:
             return
         offset += FRAME_HEADER_SIZE + header.length

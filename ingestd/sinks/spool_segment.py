@@ -123,10 +123,6 @@ class SegmentReader:
         first = next(skim(self._fs, fd, segment.number, offset, segment.end), None)
         return first[1] if first is not None else None
 
-    def forget_before(self, position: Position) -> None:
-        """Nothing before `position` is read again."""
-        self._seen = {place for place in self._seen if place >= position}
-
     def close(self) -> None:
         if self._open is not None:
             self._fs.close(self._open[1])

@@ -88,7 +88,14 @@ class FakeFs:
                 node.settle(data, keep)
             node.unsynced = []
             node.data = bytearray(node.disk)
+        self.kill()
+
+    def kill(self) -> None:
+        """The process dies, the machine goes on: the cache stays, open files and locks are gone."""
         self._open = {}
+
+    def open_files(self) -> set[Path]:
+        return {path for path, node in self._open.values() if node is not None}
 
     def corrupt(self, path: Path, offset: int, data: bytes) -> None:
         """Change bytes behind the program's back."""
@@ -170,7 +177,7 @@ class FakeFs:
     def fdatasync(self, fd: int) -> None:
         try:
             node = self._opened("fdatasync", fd)
-        except (OSError, CrashError):
+        except OSError:
             self._sync(self._file(fd), lambda: self.random.random() < 0.5)
             raise
         self._sync(node, lambda: True)

@@ -123,8 +123,12 @@ class Run:
                 self.crash()
 
     def crash(self) -> None:
+        """Mostly the machine stops, sometimes only the process."""
         self.faults.calls_left = None
-        self.fs.crash()
+        if self.rng.random() < 0.7:
+            self.fs.crash()
+        else:
+            self.fs.kill()
 
     def step(self, spool: Spool) -> None:
         action = self.rng.choice(["append", "append", "append", "read", "release", "trouble"])

@@ -20,6 +20,7 @@ import pytest
 from ingestd.sinks.spool import Position, Spool, SpoolError
 from ingestd.sinks.spool_files import segment_path
 from ingestd.sinks.spool_format import (
+    MAX_PAYLOAD,
     SEGMENT_HEADER_SIZE,
     SegmentHeader,
     encode_frame_header,
@@ -27,6 +28,7 @@ from ingestd.sinks.spool_format import (
 )
 from ingestd.sinks.spool_fs import RealFs
 from ingestd.sinks.spool_inspect import entries, ls, verify
+from ingestd.sinks.spool_scan import Gap, scan
 
 ROOT = Path(__file__).parents[2]
 SEED = random.SystemRandom().randrange(1 << 32)
@@ -219,10 +221,12 @@ class CountingFs(RealFs):
     """Counts what is read."""
 
     read = 0
+    largest = 0
 
     def pread(self, fd: int, size: int, offset: int) -> bytes:
         data = super().pread(fd, size, offset)
         self.read += len(data)
+        self.largest = max(self.largest, len(data))
         return data
 
 
@@ -250,6 +254,21 @@ def test_opening_twenty_gibibytes_reads_the_headers_and_the_last_segment_only(tm
     assert fs.read < 100_000
     assert [entry.payload for entry in spool.read(last, 100)[0]] == [b"x"]
     spool.close()
+
+
+def test_a_damaged_length_never_makes_it_allocate_more_than_a_payload_may_take(tmp_path: Path) -> None:
+    path = tmp_path / "segment"
+    frame = bytearray(encode_frame_header(b"x", 1, 1, SEGMENT_HEADER_SIZE) + b"x")
+    frame[8:12] = (MAX_PAYLOAD + 1).to_bytes(4, "little")
+    path.write_bytes(bytes(SEGMENT_HEADER_SIZE) + frame)
+    os.truncate(path, 2 * MAX_PAYLOAD)
+    fs = CountingFs()
+    fd = fs.open_read(path)
+    item = next(scan(fs, fd, 1, 0, SEGMENT_HEADER_SIZE + MAX_PAYLOAD + 1000))
+    fs.close(fd)
+    assert isinstance(item, Gap)
+    assert "length" in item.what
+    assert fs.largest <= 1 << 20
 
 
 def test_a_link_in_a_segments_place_is_not_followed(tmp_path: Path) -> None:
