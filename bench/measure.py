@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -51,22 +50,21 @@ class Result:
 def run(contender: Contender, number: int, plan: Plan) -> Result:
     """Run one round. Raises BenchError where a part does not start, serve or stop."""
     result = Result(contender.name, number)
-    work = Path(tempfile.mkdtemp(prefix=f"{contender.name.replace(' ', '-')}-", dir=plan.work))
-    sockets = Path(tempfile.mkdtemp(prefix="bench-"))  # a Unix socket's path is 107 bytes at most
-    os.sync()  # what an earlier contender wrote must not be written on this one's time
-    _await_quiet(plan.patience)
-    try:
-        place = Place(work, sockets / "daemon.sock", free_port())
+    prefix = f"{contender.name.replace(' ', '-')}-"
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix, dir=plan.work) as work,
+        tempfile.TemporaryDirectory(prefix="bench-") as sockets,  # a Unix socket's path is 107 bytes at most
+    ):
+        os.sync()  # what an earlier contender wrote must not be written on this one's time
+        _await_quiet(plan.patience)
+        place = Place(Path(work), Path(sockets) / "daemon.sock", free_port())
         with contender.start(place) as daemon:
             port = free_port()
-            with front.start(work, contender.upstream(place), port, contender.front_extra()) as nginx:
+            with front.start(place.work, contender.upstream(place), port, contender.front_extra()) as nginx:
                 _load(result, plan, port, (daemon.pid, nginx.pid))
                 nginx.stop()
             daemon.stop()
         _check(result, contender.stored(place, set(plan.known)))
-    finally:
-        shutil.rmtree(work)
-        shutil.rmtree(sockets)
     return result
 
 
