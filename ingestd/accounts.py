@@ -6,6 +6,8 @@ Conservation, per source and at any moment between two loop turns:
 
 from __future__ import annotations
 
+from ingestd.duplicates import DuplicateWindow
+
 # Parameter names come from outside: past this many distinct ones a source's counter says "other".
 MAX_MACRO_PARAMS = 64
 
@@ -14,7 +16,8 @@ class Account:
     """What became of one source's events. It outlives a reload: the name is its identity."""
 
     __slots__ = (
-        "macros", "received", "received_bytes", "rejected", "source", "stored", "stored_bytes", "unstored",
+        "duplicates", "macros", "received", "received_bytes", "rejected", "signatures", "source", "stored",
+        "stored_bytes", "unstored", "window",
     )  # fmt: skip
 
     def __init__(self, source: str) -> None:
@@ -26,6 +29,9 @@ class Account:
         self.unstored = 0
         self.rejected: dict[str, int] = {}
         self.macros: dict[str, int] = {}
+        self.signatures: dict[str, int] = {}  # by result
+        self.duplicates = 0
+        self.window: DuplicateWindow | None = None
 
     def turn_away(self, reason: str) -> None:
         """Count a request refused before it was decoded, as one event received and rejected."""
@@ -40,6 +46,12 @@ class Account:
             self.stored_bytes += size
         else:
             self.rejected[refused] = self.rejected.get(refused, 0) + count
+
+    def window_of(self, capacity: int) -> DuplicateWindow | None:
+        """The source's window for repeats, which outlives a reload unless its size changes; 0: none."""
+        if self.window is None or self.window.capacity != capacity:
+            self.window = DuplicateWindow(capacity) if capacity else None
+        return self.window
 
     def macro(self, param: str) -> None:
         """Count an unreplaced macro in a parameter."""

@@ -30,7 +30,7 @@ from ingestd.protocol import Shared
 from ingestd.replies import Reply
 from ingestd.router import Intake, Router
 from ingestd.sinks.file import FileSink
-from ingestd.sources.source import Source
+from ingestd.sources.build import build as build_sources
 
 logger = logging.getLogger(__name__)
 
@@ -66,19 +66,13 @@ class App:
         self._buffer = Buffer(config.buffer.max_bytes, flush.max_events, flush.max_bytes)
         clock = Clock(self._loop.call_later, time.monotonic, time.time_ns)
         self._flusher = Flusher(self._buffer, self._sink, policy, self._metrics, clock)
-        self._intake = Intake(Router(self._sources(config)), self._accounts, self._buffer, ack_stored=stored)
+        sources = build_sources(config, self._accounts, self._node)
+        self._intake = Intake(Router(sources), self._accounts, self._buffer, ack_stored=stored)
         limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
         self._shared = Shared(self._intake, limits, self._accounts.refuse, ingest.max_connections)
         self._collector = IngestCollector(
             self._accounts, self._metrics, self._gauges, self._counters, __version__
         )
-
-    def _sources(self, config: Config) -> list[Source]:
-        inflated = config.ingest.max_inflated
-        return [
-            Source(settings, self._accounts.account(settings.name), self._node, inflated)
-            for settings in config.source
-        ]
 
     async def run(self) -> None:
         """Start, serve until told to stop, stop. Raises SinkError or ListenError when it cannot start."""
@@ -166,7 +160,7 @@ class App:
         systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             config = self._read_config()
-            sources = self._sources(config)
+            sources = build_sources(config, self._accounts, self._node)
         except ConfigError as error:
             self._reloads["config_reload_failures"] += 1
             for problem in error.problems:

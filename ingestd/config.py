@@ -16,7 +16,17 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ingestd import config_errors, profiles
-from ingestd.config_fields import Duration, FileMode, Listen, Name, Positive, Section, Size, one_or_list
+from ingestd.config_fields import (
+    Duration,
+    FileMode,
+    Listen,
+    Name,
+    Positive,
+    PublicBase,
+    Section,
+    Size,
+    one_or_list,
+)
 from ingestd.config_source import Source
 from ingestd.errors import ConfigError, Problem
 
@@ -41,6 +51,8 @@ class Ingest(Section):
     body_timeout: Duration = "30s"  # type: ignore[assignment]
     idle_timeout: Duration = "90s"  # type: ignore[assignment]
     drain_timeout: Duration = "20s"  # type: ignore[assignment]
+    public_base: PublicBase = ""  # the scheme and host platforms call, over which they sign
+    profile_directory: Path | None = None  # profiles of one's own; relative to this file's directory
 
 
 class Buffer(Section):
@@ -118,9 +130,10 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
 def parse(tree: dict[str, Any], origin: str, environ: Mapping[str, str]) -> Config:
     """Validate a parsed TOML tree. Raises ConfigError."""
     problems = _override(tree, environ)
-    problems += profiles.apply(tree)
+    beside = Path(origin).absolute().parent
+    problems += profiles.apply(tree, beside, frozenset(Source.model_fields))
     try:
-        config = Config.model_validate(tree)
+        config = Config.model_validate(tree, context={"beside": beside, "environ": environ})
     except ValidationError as error:
         raise ConfigError(origin, problems + config_errors.explain(error, Config)) from None
     problems += _across_keys(config)
@@ -159,6 +172,14 @@ def _across_keys(config: Config) -> list[Problem]:
             first = seen.setdefault((key, value), index)
             if first != index:
                 problems.append(Problem(f"source[{index}].{key}", f"{value!r} is taken by source[{first}]"))
+        if source.signature.needs_base and not (source.signature.public_base or config.ingest.public_base):
+            problems.append(
+                Problem(
+                    "ingest.public_base",
+                    f"is missing, and source {source.name}'s signature is made over the whole URL",
+                    'write public_base = "https://click.example.com"',
+                )
+            )
     if config.flush.max_bytes > config.buffer.max_bytes:
         problems.append(
             Problem("flush.max_bytes", "is more than buffer.max_bytes", "a batch must fit into the buffer")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+from ingestd import secrets
 
 SIZE_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -50,10 +53,20 @@ def _listen_address(value: str) -> str:
     )
 
 
+def _secret_file(value: object, info: ValidationInfo) -> Path:
+    """A file of secrets, located once and for all (see `secrets.locate`)."""
+    if not isinstance(value, str | Path) or not str(value).strip():
+        raise ValueError('a secret is only ever the name of a file; write "platform.key"')
+    context = info.context or {}
+    return secrets.locate(Path(value), context.get("beside", Path()), context.get("environ", {}))
+
+
 Size = Annotated[int, BeforeValidator(_size)]
 Duration = Annotated[float, BeforeValidator(_duration)]
 FileMode = Annotated[int, BeforeValidator(_mode)]
 Listen = Annotated[str, BeforeValidator(_listen_address)]
+SecretFile = Annotated[Path, BeforeValidator(_secret_file)]
+PublicBase = Annotated[str, Field(pattern=r"^(https?://[!-.0->@-~]+)?$")]
 Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 

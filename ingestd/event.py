@@ -9,7 +9,7 @@ sink can cut them out without parsing: see `ID_SLICE`, `DUP_KEY_SLICE`, `RECEIVE
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,15 +28,19 @@ class Entry:
     """What one request brought: one event or several, as finished NDJSON bytes. All or none is stored.
 
     `data`: the lines, each ended by a newline. `count`: how many. `account`: the source's counters.
-    `received_ns`: wall clock, nanoseconds since the epoch.
+    `received_ns`: wall clock, nanoseconds since the epoch. `keys`: for each line the Kafka key where the
+    source chooses one by its own parameters (None in it: no key), else None: the key is the `dup_key`.
+    `trace`: the request's traceparent, or None.
     """
 
-    __slots__ = ("account", "count", "data", "received_ns")
+    __slots__ = ("account", "count", "data", "keys", "received_ns", "trace")
 
     account: Account
     count: int
     data: bytes
     received_ns: int
+    keys: Sequence[bytes | None] | None
+    trace: bytes | None
 
     def settle(self, refused: str | None) -> None:
         """Called once, when the entry's fate is known: stored (None), or refused for a reason."""

@@ -49,6 +49,8 @@ class Exchange(Entry):
         self._head = head
         self._keep = keep
         self.out: bytes | None = None  # the reply's bytes, once it is known
+        self.keys = None
+        self.trace = None
 
     def answer(self, reply: Reply) -> None:
         """Fix the reply; it leaves as soon as the earlier ones have left."""

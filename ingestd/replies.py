@@ -76,6 +76,7 @@ RETRY = (("Retry-After", "1"),)
 REFUSALS: dict[str, Refusal] = {
     "bad_request": Refusal(400, "malformed HTTP request", close=True),
     "bad_length": Refusal(400, "conflicting or bad Content-Length or Transfer-Encoding", close=True),
+    "signature": Refusal(403, "the signature is missing or wrong"),
     "not_found": Refusal(404, "no source takes this path"),
     "method": Refusal(405, f"method not allowed, use {ALLOW}", headers=(("Allow", ALLOW),)),
     "unknown_method": Refusal(405, f"unknown method, use {ALLOW}", close=True, headers=(("Allow", ALLOW),)),
@@ -93,6 +94,7 @@ REFUSALS: dict[str, Refusal] = {
     "overload": Refusal(503, "busy, try again", headers=RETRY),
     "storage": Refusal(503, "cannot store now, try again", headers=RETRY),
     "stalled": Refusal(503, "storage is stalled, try again", headers=RETRY),
+    "max_rate": Refusal(503, "more than the source may send, try again", headers=RETRY),
     "version": Refusal(505, "HTTP/1.0 and HTTP/1.1 only", close=True),
 }
 

@@ -19,6 +19,9 @@ from ingestd.sources.source import Source
 MAX_CACHED_PATHS = 4096
 MAX_CACHED_LENGTH = 256
 
+# W3C's traceparent has 55 bytes; a later version of it may have some more.
+MAX_TRACE = 128
+
 
 class Match(NamedTuple):
     """A path's source, what follows the source's path, and the path as text."""
@@ -97,22 +100,28 @@ class Intake:
         client = headers.find(b"X-Real-IP") if exchange.behind_proxy else None
         client_ip = client.decode("latin-1") if client else exchange.client_address
         try:
-            data, count = source.events(
+            data, count, extra = source.events(
                 method, match.path, match.route, raw, headers, body, client_ip, received_ns
             )
         except RequestRefusedError as error:
             source.account.turn_away(error.reason)
-            exchange.answer(REFUSAL_REPLIES[error.reason])
+            exchange.answer(source.refusal(error.reason))
             return
         account = source.account
         account.received += count
         account.received_bytes += len(data)
         account.unstored += count
         exchange.account, exchange.data, exchange.count = account, data, count
-        exchange.answering = source
+        if extra is None:
+            exchange.answering = source
+        else:
+            exchange.answering, exchange.keys = extra.answering, extra.keys
+        trace = headers.get(b"traceparent")
+        if trace is not None and len(trace) <= MAX_TRACE:
+            exchange.trace = trace
         buffer.put(exchange)
         if not self._ack_stored:
-            exchange.answer(source.reply)
+            exchange.answer(exchange.answering.reply)
 
     def _refuse(self, exchange: Exchange, reason: str) -> None:
         self._accounts.refuse(reason)

@@ -41,7 +41,7 @@ def run(
         )
     fields = _headers(headers, content_type if post is not None else None)
     try:
-        lines, _ = match.source.events(
+        lines, _, _ = match.source.events(
             method, match.path, match.route, raw, fields, _body(post), "192.0.2.1", time.time_ns()
         )
     except RequestRefusedError as error:
@@ -79,7 +79,7 @@ def _refused(reason: str, text: str, as_json: bool) -> int:
 
 
 def _target(url: str) -> bytes:
-    """The request target of a URL, or of a path; bytes that are no UTF-8 in the arguments stay as they are."""
+    """The request target of a URL, or of a path; what is no UTF-8 in the arguments stays as it is."""
     text = url.encode("utf-8", "surrogateescape")
     if b"://" in text[:12]:
         text = b"/" + text.partition(b"://")[2].partition(b"/")[2]

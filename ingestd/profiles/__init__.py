@@ -1,52 +1,116 @@
 """Profiles: what is known of a platform's callbacks, as data. One TOML file a platform.
 
-A profile holds the keys of a [[source]] (config.py); the source's own keys override it, key by key.
+A profile holds keys of a [[source]] (config_source.py); the source's own keys override it, key by key.
+A profile of one's own (`ingest.profile_directory`) works the same way: one with a new name stands alone
+or begins with `extends = "<profile>"`, one with the name of a shipped profile is laid over it.
 """
 
 from __future__ import annotations
 
 import difflib
 import tomllib
-from importlib import resources
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from ingestd.errors import Problem
 
+Tree = dict[str, Any]
 
-def names() -> list[str]:
-    """The names of all profiles shipped with the package."""
-    files = resources.files(__name__).iterdir()
-    return sorted(entry.name.removesuffix(".toml") for entry in files if entry.name.endswith(".toml"))
+SHIPPED = Path(__file__).parent
 
 
-def load(name: str) -> dict[str, Any]:
-    """A profile's keys. Raises FileNotFoundError."""
-    return tomllib.loads(resources.files(__name__).joinpath(f"{name}.toml").read_text("utf-8"))
+class Profiles:
+    """The shipped profiles and those of a directory. Raises OSError where that cannot be listed."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._shipped = _by_name(SHIPPED.iterdir())
+        self._own = _by_name(directory.iterdir()) if directory is not None else {}
+
+    @property
+    def names(self) -> list[str]:
+        """All names there are."""
+        return sorted({*self._shipped, *self._own})
+
+    def load(self, name: str, above: tuple[str, ...] = ()) -> Tree:
+        """A profile's keys, with those of the profiles it extends beneath.
+
+        Raises KeyError where there is none, OSError and ValueError (TOML, UTF-8) where it cannot be read.
+        """
+        if name in above:
+            raise ValueError(f"it extends itself: {' > '.join((*above, name))}")
+        if name not in self._own and name not in self._shipped:
+            raise KeyError(name)
+        own = _read(self._own[name]) if name in self._own else {}
+        base = _read(self._shipped[name]) if name in self._shipped else {}
+        if "extends" in own:
+            if base:
+                raise ValueError(f"it is laid over the shipped {name!r} already; leave extends out")
+            base = self.load(str(own.pop("extends")), (*above, name))
+        return overlay(base, own)
 
 
-def apply(tree: dict[str, Any]) -> list[Problem]:
-    """Lay each source of a parsed configuration over its profile, in place."""
+def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    return {path.name.removesuffix(".toml"): path for path in paths if path.name.endswith(".toml")}
+
+
+def _read(path: Path) -> Tree:
+    return tomllib.loads(path.read_text("utf-8"))
+
+
+def apply(tree: Tree, beside: Path, known: frozenset[str]) -> list[Problem]:
+    """Lay each source of a parsed configuration over its profile, in place.
+
+    `beside`: the configuration's directory. `known`: the keys a source has.
+    """
     sources = tree.get("source")
     if not isinstance(sources, list):
         return []
+    named = tree["ingest"].get("profile_directory") if isinstance(tree.get("ingest"), dict) else None
+    try:
+        profiles = Profiles(beside / named if isinstance(named, str) else None)
+    except OSError as error:
+        return [Problem("ingest.profile_directory", f"{error.filename}: {error.strerror}")]
     problems = []
     for index, source in enumerate(sources):
-        if not isinstance(source, dict):
-            continue
-        name = source.get("profile", "generic")
-        if name not in names():
-            near = difflib.get_close_matches(str(name), names(), n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(names())}"
-            problems.append(Problem(f"source[{index}].profile", f"no profile {name!r}", hint))
-        else:
-            sources[index] = overlay(load(name), source)
+        if isinstance(source, dict):
+            name = str(source.get("profile", "generic"))
+            try:
+                below = profiles.load(name)
+            except (KeyError, OSError, ValueError) as error:
+                problems.append(_trouble(f"source[{index}].profile", name, error, profiles.names))
+                continue
+            problems += [
+                Problem(f"profile {name}", f"unknown key {key!r}", _nearest(key, sorted(known)))
+                for key in below
+                if key not in known or key in ("name", "path", "profile")
+            ]
+            sources[index] = overlay(below, source)
     return problems
 
 
-def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """`top` over `base`; tables are merged key by key, everything else is replaced."""
+def _trouble(where: str, name: str, error: Exception, names: list[str]) -> Problem:
+    if isinstance(error, KeyError):
+        missing = str(error.args[0])
+        what = f"no profile {name!r}" if missing == name else f"profile {name!r} extends no known one"
+        return Problem(where, what, _nearest(missing, names))
+    return Problem(where, f"profile {name!r}: {error}")
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
+    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}"
+
+
+def overlay(base: Tree, top: Tree) -> Tree:
+    """`top` over `base`; tables are merged key by key, everything else is replaced.
+
+    So is a table that says another `kind` than the one below it: they have no keys in common.
+    """
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
-        merged[key] = overlay(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        both = isinstance(below, dict) and isinstance(value, dict)
+        other_kind = both and "kind" in value and value["kind"] != below.get("kind")  # type: ignore[union-attr]
+        merged[key] = overlay(below, value) if both and not other_kind else value  # type: ignore[arg-type]
     return merged

@@ -15,6 +15,8 @@ import zstandard
 
 from ingestd.errors import RequestRefusedError
 
+FORM = "application/x-www-form-urlencoded"
+
 # Only the ends of values are wanted of it: numbers are not converted, however long they are.
 _scan_json = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 
@@ -26,6 +28,15 @@ class Part(NamedTuple):
     keys: dict[str, Any]
     raw: bytes
     flags: tuple[str, ...] = ()
+
+
+NOTHING = Part(None, {}, b"")
+NO_PARTS: list[Part] = []
+
+
+def media_type(content_type: bytes) -> str:
+    """A Content-Type in lower case, without its parameters."""
+    return content_type.partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
@@ -86,15 +97,25 @@ def _zstd_is_whole(body: bytes, inflated: bytes) -> bool:
     return bool(body)
 
 
+def is_json_lines(media_type: str) -> bool:
+    """One JSON value a line (a media type in lower case, without its parameters)."""
+    return "ndjson" in media_type or "jsonl" in media_type or "json-seq" in media_type
+
+
+def is_json(media_type: str) -> bool:
+    """One JSON value."""
+    return media_type.endswith("json")
+
+
 def split(body: bytes, media_type: str) -> list[Part]:
     """A body that is no form, as one part an event: an array's elements, NDJSON's lines, else the whole.
 
     An array that holds nothing is one event, too: nothing that was sent is dropped.
     """
-    if "ndjson" in media_type or "jsonl" in media_type or "json-seq" in media_type:
+    if is_json_lines(media_type):
         lines = [line for line in body.replace(b"\x1e", b"").split(b"\n") if line.strip()]
         return [part for line in lines for part in [_json_or_text(line)]] or [_text(body)]
-    if media_type.endswith("json"):
+    if is_json(media_type):
         return _json_parts(body)
     return [_text(body)]
 

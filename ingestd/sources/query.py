@@ -103,6 +103,15 @@ def add(params: Params, name: str, value: str) -> None:
         params[name] = [present, value]
 
 
+def merged(first: Params, second: Params) -> Params:
+    """The query's parameters, then the form's; a name in both gathers all its values."""
+    params: Params = {name: [*value] if isinstance(value, list) else value for name, value in first.items()}
+    for name, value in second.items():
+        for one in value if isinstance(value, list) else [value]:
+            add(params, name, one)
+    return params
+
+
 def _text(raw: bytes, flags: dict[str, None]) -> str:
     decoded = unquote_to_bytes(raw.replace(b"+", b" "))
     if decoded.count(b"%") != raw.count(b"%25"):

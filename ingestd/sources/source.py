@@ -1,201 +1,251 @@
 """A configured source at work: one request in, the event's final bytes out.
 
-This is the hot path. Per event: one decode of the query, one dumps, no lock, no log line.
+This is the hot path. What a source's configuration does not ask for costs one look at an attribute that
+is None. A line is put together from its parts, of which only the parameters go through an encoder, once.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from uuid_utils import uuid7
 from xxhash import xxh3_128_hexdigest
 
 from ingestd import config_source
 from ingestd.accounts import Account
-from ingestd.event import SCHEMA_VERSION
+from ingestd.duplicates import DuplicateWindow
+from ingestd.errors import RequestRefusedError
 from ingestd.http1 import Headers
-from ingestd.replies import REFUSALS, Reply
-from ingestd.sources import bodies, macros, query
-from ingestd.sources.query import Decoded, Params
+from ingestd.replies import Reply
+from ingestd.sources import answers, bodies, lines, macros, query, values
+from ingestd.sources.privacy import Privacy, Request
+from ingestd.sources.query import Params
+from ingestd.sources.rate import RateLimit
+from ingestd.sources.signature import Token, Verifier
+from ingestd.sources.times import EventClock
 
-FORM = "application/x-www-form-urlencoded"
-# From here on a bare number is milliseconds: 10^11 s is the year 5138, 10^11 ms is 1973.
-AUTO_MS = 100_000_000_000
-# Values that stand for "there is none"; never a click id.
-NULL_LIKE = frozenset(
-    {"", "0", "-", "null", "NULL", "none", "None", "undefined", "unknown", "000000000000000"}
-    | {"00000000-0000-0000-0000-000000000000", "02:00:00:00:00:00"}
-)
+dumps = orjson.dumps
+
+
+class Extra(NamedTuple):
+    """What only some sources' events bring besides their lines (see event.Entry and protocol.Answering)."""
+
+    keys: list[bytes | None] | None
+    answering: answers.Answering
+
+
+class Shared:
+    """What the lines of one request have in common, and what making them leaves behind.
+
+    `middle`: from `source` to `user_agent`, as JSON. `keys`: each line's Kafka key. `remembered`: what the
+    window took in.
+    """
+
+    __slots__ = ("keys", "middle", "params", "raw", "received_at", "remembered", "route", "signature")
+
+    def __init__(
+        self, params: Params, route: str, raw: bytes, received_at: int, middle: bytes, signature: str
+    ) -> None:
+        self.params = params
+        self.route = route
+        self.raw = raw
+        self.received_at = received_at
+        self.middle = middle
+        self.signature = signature
+        self.keys: list[bytes | None] = []
+        self.remembered: list[tuple[int, bytes]] = []
 
 
 class Source:
     """One source: its configuration made ready, its account, its replies."""
 
     __slots__ = (
-        "_body_limit", "_dedup", "_event_time", "_keep_raw", "_prefix", "_refusals", "_unit", "_volatile",
-        "account", "config", "methods", "name", "node", "reply", "type",
+        "_body_limit", "_clock", "_dedup", "_frames", "_has_extra", "_keep_lossy", "_keep_raw", "_key",
+        "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects", "_tails", "_token", "_verifier",
+        "_volatile", "_window", "account", "config", "methods", "name", "reply", "type",
     )  # fmt: skip
 
     def __init__(
-        self, settings: config_source.Source, account: Account, node: str, inflated_limit: int
-    ) -> None:
+        self, settings: config_source.Source, account: Account, node: str, inflated_limit: int,
+        verifier: Verifier | None = None, privacy: Privacy | None = None,
+    ) -> None:  # fmt: skip
         self.config = settings
         self.account = account
         self.name = settings.name
         self.type = settings.type
-        self.node = node
         self.methods = frozenset(method.encode() for method in settings.methods)
-        answer = settings.reply
-        self.reply = Reply(answer.status, answer.body.encode(), answer.content_type)
-        self._refusals = _refusals(settings.on_overload)
+        # what is answered
+        self.reply = answers.success(settings.reply)
+        self._refusals = answers.refusals(settings.on_overload)
+        redirect = settings.reply.redirect
+        self._redirect = answers.Redirect(redirect, self.reply) if redirect else None
+        # what is taken
+        self._verifier = verifier
+        self._token = verifier if isinstance(verifier, Token) else None
+        self._rejects = settings.on_bad_signature == "reject"
+        self._rate = RateLimit(settings.max_rate) if settings.max_rate else None
+        self._privacy = privacy
         self._body_limit = inflated_limit
+        # what it means
+        self._clock = EventClock(settings.event_time) if settings.event_time else None
         self._dedup = settings.dedup
         self._volatile = tuple(name.encode() + b"=" for name in settings.volatile)
-        self._keep_raw = settings.keep_raw
-        self._event_time = settings.event_time.param if settings.event_time else None
-        self._unit = settings.event_time.unit if settings.event_time else "auto"
         self._prefix = f"{settings.name}\0{settings.type}\0".encode()
+        self._window = account.window_of(settings.dedup_window)
+        self._key = settings.key
+        self._has_extra = bool(settings.key or settings.dedup_window or redirect)
+        # what is written
+        self._keep_raw = settings.keep_raw == "always" or (
+            settings.keep_raw == "odd" and settings.signature.signs_query
+        )
+        self._keep_lossy = settings.keep_raw != "never"
+        self._frames = lines.Frames(settings.name, settings.type)
+        self._tails = lines.Tails(node)
 
     def refusal(self, reason: str) -> Reply:
-        """The reply to an event that cannot be taken now, in the source's own form."""
+        """The reply where no event is taken: in the source's own form if it cannot be taken now."""
         return self._refusals[reason]
 
     def events(
         self, method: bytes, path: str, route: str, raw: bytes, headers: Headers, body: bytes,
         client_ip: str, received_ns: int,
-    ) -> tuple[bytes, int]:  # fmt: skip
-        """The NDJSON lines a request becomes, and how many.
+    ) -> tuple[bytes, int, Extra | None]:  # fmt: skip
+        """The NDJSON lines a request becomes, how many, and what else they bring.
 
-        `received_ns`: wall clock, ns. Raises RequestRefusedError where the body does not decompress.
+        `received_ns`: wall clock, ns. Raises RequestRefusedError where there is no event to be had: the
+        body does not decompress, the source rejects the signature, or has its `max_rate` already.
         """
-        decoded = query.decode(raw)
-        event: dict[str, Any] = {
-            "v": SCHEMA_VERSION,
-            "id": str(uuid7()),
-            "dup_key": "",
-            "received_at": received_ns // 1_000_000,
-            "event_at": None,
-            "source": self.name,
-            "route": route,
-            "type": self.type,
-            "method": method.decode(),
-            "path": path,
-            "params": decoded.params,
-        }
-        flags = [*decoded.flags]
-        if raw and (self._keep_raw == "always" or (decoded.lossy and self._keep_raw == "odd")):
-            event["raw"] = raw.decode("latin-1")
-        parts = self._body(event, body, headers, decoded, flags) if body else ()
-        params: Params = event["params"]
+        flags: list[str] = []
+        signature = "none"
+        if self._verifier is not None:
+            result = self._verifier.check(path.encode("latin-1"), raw, headers, body, received_ns)
+            signature = self._judged(result, flags)
+        if self._rate is not None and self._rate.exceeded(received_ns):
+            raise RequestRefusedError("max_rate")
+        if self._token is not None:
+            path, route, raw = self._token.hide(path, route, raw)
+        forwarded = headers.get(b"X-Forwarded-For") or headers.find(b"X-Forwarded-For") or b""
+        agent = headers.get(b"User-Agent") or headers.find(b"User-Agent") or b""
+        about_body, media_type, parts = b"", "", bodies.NO_PARTS
+        if body:
+            content_type = headers.find(b"Content-Type") or b""
+            about_body = b',"content_type":' + lines.header_text(content_type, flags)
+            media_type = bodies.media_type(content_type)
+            body = bodies.inflate(body, headers.find(b"Content-Encoding") or b"", self._body_limit)
+        if self._privacy is not None:
+            request = Request(path, route, raw, body, media_type, client_ip, forwarded, agent)
+            path, route, raw, body, _, client_ip, forwarded, agent = self._privacy.apply(request, flags)
+        params, encoded, odd, lossy = query.decode(raw)
+        if odd:
+            flags += odd
+        if body:
+            params, encoded, parts = self._with_body(params, encoded, body, media_type, flags)
         if (body or macros.may_contain(raw)) and (left := macros.find(params)):
-            for name in left:
-                self.account.macro(name)
-            flags += [f"macro:{name}" for name in left]
-        event["client_ip"] = client_ip
-        event["forwarded_for"] = _text(headers.find(b"X-Forwarded-For"), flags)
-        event["user_agent"] = _text(headers.find(b"User-Agent"), flags)
-        event["signature"] = "none"
-        event["flags"] = flags
-        event["node"] = self.node
+            self._count_macros(left, flags)
+        kept = b""
+        if raw and (self._keep_raw or (lossy and self._keep_lossy)):
+            kept = b',"raw":' + dumps(raw.decode("latin-1"))
+        shared = Shared(params, route, raw, received_ns // 1_000_000, b"".join((
+            self._frames.get(method, path, route), encoded, kept, about_body,
+            b',"client_ip":', dumps(client_ip),
+            b',"forwarded_for":', lines.header_text(forwarded, flags),
+            b',"user_agent":', lines.header_text(agent, flags),
+        )), signature)  # fmt: skip
         if parts:
-            return self._several(event, parts, params, route, raw)
-        event["event_at"] = self._event_at(params, {})
-        event["dup_key"] = self._dup_key(params, {}, route, raw, b"")
-        return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE), 1
+            data = b"".join([self._line(shared, part, [*flags, *part.flags]) for part in parts])
+        else:
+            data = self._line(shared, bodies.NOTHING, flags)
+        return data, len(parts) or 1, self._extra(shared) if self._has_extra else None
 
-    def _body(
-        self, event: dict[str, Any], body: bytes, headers: Headers, decoded: Decoded, flags: list[str]
-    ) -> list[bodies.Part]:
-        """Put a body into the event: a form among the parameters, anything else as parts to come."""
-        encoding = headers.find(b"Content-Encoding")
-        if encoding:
-            body = bodies.inflate(body, encoding, self._body_limit)
-        content_type = _text(headers.find(b"Content-Type"), flags)
-        event["content_type"] = content_type
-        media_type = content_type.partition(";")[0].strip().lower()
-        if media_type != FORM:
-            return bodies.split(body, media_type)
+    def _judged(self, result: str, flags: list[str]) -> str:
+        """What the event says of its signature. Raises RequestRefusedError where only a good one will do."""
+        counts = self.account.signatures
+        counts[result] = counts.get(result, 0) + 1
+        if result == "ok":
+            return result
+        if self._rejects:
+            raise RequestRefusedError("signature")
+        if result == "expired":
+            flags.append("signature_expired")
+            return "bad"
+        return result
+
+    def _with_body(
+        self, params: Params, encoded: bytes, body: bytes, media_type: str, flags: list[str]
+    ) -> tuple[Params, bytes, list[bodies.Part]]:
+        """The parameters with a form's among them, the same as JSON, and the events' shares of the body."""
+        if media_type != bodies.FORM:
+            return params, encoded, bodies.split(body, media_type)
         form = query.decode(body)
-        event["params"] = merged(decoded.params, form.params)
         flags += [flag for flag in form.flags if flag not in flags]
-        if form.lossy and self._keep_raw != "never":
-            return [bodies.Part(body.decode("latin-1"), {}, body, ("raw_body",))]
-        return [bodies.Part(None, {}, body)]
+        part = bodies.Part(None, {}, body)
+        if form.lossy and self._keep_lossy:
+            part = bodies.Part(body.decode("latin-1"), {}, body, ("raw_body",))
+        both = query.merged(params, form.params)
+        return both, dumps(both), [part]
 
-    def _several(
-        self, event: dict[str, Any], parts: list[bodies.Part], params: Params, route: str, raw: bytes
-    ) -> tuple[bytes, int]:
-        """One line for each part of the body; the parts share everything but id, body and keys."""
-        lines = []
-        flags = event["flags"]
-        for number, part in enumerate(parts):
-            if number:
-                event["id"] = str(uuid7())
-            event["dup_key"] = self._dup_key(params, part.keys, route, raw, part.raw)
-            event["event_at"] = self._event_at(params, part.keys)
-            if part.value is not None:
-                event["body"] = part.value
-            left = macros.find(part.keys)
-            for name in left:
-                self.account.macro(name)
-            event["flags"] = [*flags, *part.flags, *(f"macro:{name}" for name in left)]
-            lines.append(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
-        return b"".join(lines), len(lines)
+    def _count_macros(self, names: list[str], flags: list[str]) -> None:
+        for name in names:
+            self.account.macro(name)
+            flags.append(f"macro:{name}")
 
-    def _dup_key(self, params: Params, keys: dict[str, Any], route: str, raw: bytes, body: bytes) -> str:
+    def _line(self, shared: Shared, part: bodies.Part, flags: list[str]) -> bytes:
+        """One event."""
+        params, keys, received_at = shared.params, part.keys, shared.received_at
+        event_at = None
+        clock = self._clock
+        if clock is not None:
+            event_at = clock.read(params.get(clock.param) or keys.get(clock.param))
+            if event_at is not None and (flag := clock.flag(event_at, received_at)):
+                flags.append(flag)
+        if keys and (left := macros.find(keys)):
+            self._count_macros(left, flags)
+        dup_key = self._dup_key(shared, part)
+        if self._window is not None and shared.signature in ("ok", "none"):
+            # Not for others: an event that may be forged must not make the platform's own a duplicate.
+            self._remember(self._window, dup_key, shared, flags)
+        if self._key:
+            shared.keys.append(self._partition_key(params, keys))
+        body = None if part.value is None else dumps(part.value)
+        return b"".join((
+            lines.head(dup_key, received_at, event_at),
+            shared.middle,
+            self._tails.get(shared.signature, flags, body),
+        ))  # fmt: skip
+
+    def _dup_key(self, shared: Shared, part: bodies.Part) -> str:
+        """Equal for repeats: by the first click id that is one, else by all that was sent."""
         for name in self._dedup:
+            value = shared.params.get(name)
+            click_id = values.real(part.keys.get(name) if value is None else value)
+            if click_id is not None:
+                return xxh3_128_hexdigest(self._prefix + click_id.encode())
+        raw = shared.raw
+        if self._volatile:
+            raw = b"&".join(pair for pair in raw.split(b"&") if not pair.startswith(self._volatile))
+        return xxh3_128_hexdigest(b"%s%s\0%s\0%s" % (self._prefix, shared.route.encode(), raw, part.raw))
+
+    def _remember(self, window: DuplicateWindow, dup_key: str, shared: Shared, flags: list[str]) -> None:
+        key = bytes.fromhex(dup_key)
+        place = window.add(key, shared.received_at)
+        if place < 0:
+            flags.append("duplicate")
+            self.account.duplicates += 1
+        else:
+            shared.remembered.append((place, key))
+
+    def _partition_key(self, params: Params, keys: dict[str, Any]) -> bytes | None:
+        """The first real value of the parameters named, in lower case: platforms differ in their hashes'."""
+        for name in self._key:
             value = params.get(name)
             if value is None:
                 value = keys.get(name)
-            if isinstance(value, int) and not isinstance(value, bool):
-                value = str(value)
-            if isinstance(value, str) and value not in NULL_LIKE and not macros.is_macro(value):
-                return xxh3_128_hexdigest(self._prefix + value.encode())
-        if self._volatile:
-            pairs = raw.split(b"&")
-            raw = b"&".join(pair for pair in pairs if not pair.startswith(self._volatile))
-        return xxh3_128_hexdigest(b"%s%s\0%s\0%s" % (self._prefix, route.encode(), raw, body))
+            found = values.real(value)
+            if found is not None:
+                return found.lower().encode()
+        return None
 
-    def _event_at(self, params: Params, keys: dict[str, Any]) -> int | None:
-        """The platform's own time in ms since the epoch, or None where it is missing or no number."""
-        if self._event_time is None:
-            return None
-        value = params.get(self._event_time, keys.get(self._event_time))
-        if isinstance(value, list):
-            value = value[0]
-        try:
-            number = int(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError, OverflowError):
-            return None
-        if not 0 < number < 10_000_000_000_000:
-            return None
-        in_seconds = self._unit == "s" or (self._unit == "auto" and number < AUTO_MS)
-        return number * 1000 if in_seconds else number
-
-
-def merged(first: Params, second: Params) -> Params:
-    """The query's parameters, then the form's; a name in both gathers all its values."""
-    params: Params = {name: [*value] if isinstance(value, list) else value for name, value in first.items()}
-    for name, value in second.items():
-        for one in value if isinstance(value, list) else [value]:
-            query.add(params, name, one)
-    return params
-
-
-def _text(value: bytes | None, flags: list[str]) -> str:
-    """A header's text: UTF-8 where it is, else each byte as one character, with a flag."""
-    if value is None:
-        return ""
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        if "header_not_utf8" not in flags:
-            flags.append("header_not_utf8")
-        return value.decode("latin-1")
-
-
-def _refusals(overload: config_source.OverloadConfig) -> dict[str, Reply]:
-    headers = (("Retry-After", str(overload.retry_after)),) if overload.retry_after else ()
-    own = Reply(overload.status, overload.body.encode(), headers=headers)
-    return {reason: own for reason in REFUSALS if REFUSALS[reason].status == 503}
+    def _extra(self, shared: Shared) -> Extra:
+        reply = self.reply if self._redirect is None else self._redirect.reply(shared.params)
+        answering = answers.Answering(reply, self._refusals, self._window, shared.remembered)
+        return Extra(shared.keys or None, answering)

@@ -1,0 +1,59 @@
+"""The window that recognises repeats: exact for the last `capacity` different keys, and no larger.
+
+Memory an entry: 64 bytes for the key, 16 for its place and time, 27 to 107 for the look-up, which grows by
+doubling: 107 to 187 bytes, of which 16 from the start. Nothing is kept over a restart.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+# The look-up is cut in pieces, so that growing one is never a pause: a set of a million would take 30 ms.
+SHARDS = 256
+
+
+class DuplicateWindow:
+    """Keys in the order they were first seen; the oldest makes room. A repeat refreshes nothing.
+
+    `capacity`: keys held at most. Keys are 16 bytes, evenly spread (a hash).
+    """
+
+    __slots__ = ("_keys", "_next", "_seen", "_times", "capacity")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._keys: list[bytes | None] = [None] * capacity
+        self._times = array("q", bytes(8 * capacity))
+        self._seen: tuple[set[bytes], ...] = tuple(set() for _ in range(SHARDS))
+        self._next = 0
+
+    def add(self, key: bytes, now_ms: int) -> int:
+        """Remember a key and return its place, or -1 if it is remembered already."""
+        seen = self._seen[key[0]]
+        if key in seen:
+            return -1
+        place = self._next
+        oldest = self._keys[place]
+        if oldest is not None:
+            self._seen[oldest[0]].discard(oldest)
+        seen.add(key)
+        self._keys[place] = key
+        self._times[place] = now_ms
+        self._next = place + 1 if place + 1 < self.capacity else 0
+        return place
+
+    def forget(self, place: int, key: bytes) -> None:
+        """Take back `add`: the event was refused, so what the platform sends again is its first."""
+        if self._keys[place] == key:
+            self._keys[place] = None
+            self._seen[key[0]].discard(key)
+
+    @property
+    def size(self) -> int:
+        """Keys remembered now."""
+        return sum(map(len, self._seen))
+
+    def reach(self, now_ms: int) -> float:
+        """Seconds back to which every repeat is recognised; 0 before the first event."""
+        oldest = self._times[self._next] or self._times[0]
+        return max(0.0, (now_ms - oldest) / 1000) if oldest else 0.0

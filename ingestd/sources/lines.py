@@ -1,0 +1,78 @@
+"""An event's line put together: what is the same for many events is made once, the rest is joined."""
+
+from __future__ import annotations
+
+import orjson
+from uuid_utils import uuid7
+
+from ingestd.event import SCHEMA_VERSION
+
+_START = f'{{"v":{SCHEMA_VERSION},"id":"'
+# Paths come from outside: so many are kept ready, and only short ones.
+MAX_FRAMES = 1024
+MAX_FRAME_PATH = 256
+
+
+class Frames:
+    """The part of a line from `source` to the name of `params`, ready for the paths that come often."""
+
+    __slots__ = ("_by_method", "_fixed", "_type")
+
+    def __init__(self, source: str, kind: str) -> None:
+        self._fixed = b',"source":%s,"route":' % orjson.dumps(source)
+        self._type = b',"type":%s,"method":' % orjson.dumps(kind)
+        self._by_method: dict[bytes, dict[str, bytes]] = {}
+
+    def get(self, method: bytes, path: str, route: str) -> bytes:
+        """The frame of a request; `route` follows from `path`."""
+        frames = self._by_method.get(method)
+        if frames is None:
+            frames = self._by_method[method] = {}
+        frame = frames.get(path)
+        if frame is None:
+            frame = b'%b%b%b"%b","path":%b,"params":' % (
+                self._fixed, orjson.dumps(route), self._type, method, orjson.dumps(path),
+            )  # fmt: skip
+            if len(path) <= MAX_FRAME_PATH:
+                if len(frames) >= MAX_FRAMES:
+                    frames.clear()
+                frames[path] = frame
+        return frame
+
+
+class Tails:
+    """The part of a line from `signature` on, ready for events that have no flag."""
+
+    __slots__ = ("_node", "_plain")
+
+    def __init__(self, node: str) -> None:
+        self._node = b',"node":%s' % orjson.dumps(node)
+        self._plain = {
+            result: b',"signature":"%s","flags":[]%s}\n' % (result.encode(), self._node)
+            for result in ("none", "ok", "bad", "missing")
+        }
+
+    def get(self, signature: str, flags: list[str], body: bytes | None) -> bytes:
+        """The tail of an event. `body`: as JSON."""
+        if not flags and body is None:
+            return self._plain[signature]
+        end = b"}\n" if body is None else b',"body":%s}\n' % body
+        return b',"signature":"%s","flags":%s%s%s' % (
+            signature.encode(), orjson.dumps(flags), self._node, end,
+        )  # fmt: skip
+
+
+def head(dup_key: str, received_at: int, event_at: int | None) -> bytes:
+    """The part of a line up to `event_at`: at fixed places, see event.py."""
+    at = "null" if event_at is None else event_at
+    return f'{_START}{uuid7()}","dup_key":"{dup_key}","received_at":{received_at},"event_at":{at}'.encode()
+
+
+def header_text(value: bytes, flags: list[str]) -> bytes:
+    """A header as a JSON string: UTF-8 where it is, else each byte as one character, with a flag."""
+    try:
+        return orjson.dumps(value.decode())
+    except UnicodeDecodeError:
+        if "header_not_utf8" not in flags:
+            flags.append("header_not_utf8")
+        return orjson.dumps(value.decode("latin-1"))

@@ -1,0 +1,222 @@
+"""Privacy: what must not be written is taken out of the request before the event is made of it.
+
+The query and the body themselves are rewritten, so that `params`, `raw` and `body` agree; what was taken
+out is also looked for, as it stands, in the rest of the request. Signatures have been verified before.
+A body in which a parameter cannot be told from the rest is withheld.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import socket
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import orjson
+
+from ingestd.config_source import Source
+from ingestd.sources import values
+from ingestd.sources.bodies import FORM, is_json, is_json_lines
+from ingestd.sources.signature import HIDDEN
+
+Action = Callable[[bytes], bytes]  # a value's bytes to what is kept; b"" where nothing is
+WITHHELD = "body_withheld"
+# A shorter value says nothing of anybody, and would be found everywhere.
+_SHORTEST = 6
+_V4 = re.compile(rb"(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}(?::\d+)?")
+_MAPPED = bytes(10) + b"\xff\xff"
+
+
+class Request(NamedTuple):
+    """The parts of a request that go into an event. `media_type`: of the body, in lower case."""
+
+    path: str
+    route: str
+    raw: bytes
+    body: bytes
+    media_type: str
+    client_ip: str
+    forwarded: bytes
+    agent: bytes
+
+
+def truncate_ip(value: bytes) -> bytes:
+    """An address without what tells one household from another: IPv4 to /24, IPv6 to /48; else nothing."""
+    value = value.strip()
+    if found := _V4.fullmatch(value):
+        return found[1] + b".0"
+    text = value.decode("latin-1").partition("%")[0]
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    try:
+        packed = socket.inet_pton(socket.AF_INET6, text)
+    except (OSError, ValueError):  # ValueError: a NUL
+        return b""
+    if packed.startswith(_MAPPED):
+        return socket.inet_ntoa(packed[12:15] + b"\0").encode()
+    return socket.inet_ntop(socket.AF_INET6, packed[:6] + bytes(10)).encode()
+
+
+def _drop(_: bytes) -> bytes:
+    return b""
+
+
+def _sha256(value: bytes) -> bytes:
+    return hashlib.sha256(value).hexdigest().encode() if value else b""
+
+
+def action(name: str, key: bytes) -> Action:
+    """What to do with a value, by its name in the configuration."""
+
+    def keyed(value: bytes) -> bytes:
+        return hmac.digest(key, value, "sha256").hex().encode() if value else b""
+
+    actions: dict[str, Action] = {
+        "drop": _drop, "sha256": _sha256, "hmac": keyed, "truncate_ip": truncate_ip,
+    }  # fmt: skip
+    return actions[name]
+
+
+class _Sweep:
+    """Replaces what was taken out wherever else it stands, as it is or escaped."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, taken: dict[bytes, bytes]) -> None:
+        pairs = {old: new or HIDDEN for old, new in taken.items() if len(old) >= _SHORTEST}
+        for old, new in tuple(pairs.items()):
+            pairs.setdefault(quote_from_bytes(old, safe="").encode(), quote_from_bytes(new).encode())
+        self._pairs = sorted(pairs.items(), key=lambda pair: -len(pair[0]))
+
+    def clean(self, part: bytes) -> bytes:
+        for old, new in self._pairs:
+            if old in part:
+                part = part.replace(old, new)
+        return part
+
+    def clean_text(self, part: str) -> str:
+        """A text of which each character is one byte."""
+        return self.clean(part.encode("latin-1")).decode("latin-1")
+
+
+def _plain(value: Any) -> bytes:
+    """A JSON value as a parameter would have it: text as it is, anything else as JSON."""
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else orjson.dumps(value)
+
+
+def _take(act: Action, value: bytes, taken: dict[bytes, bytes]) -> bytes:
+    kept = act(value)
+    if kept != value:
+        taken[value] = kept
+    return kept
+
+
+class Privacy:
+    """One source's privacy actions."""
+
+    __slots__ = ("_address", "_params")
+
+    def __init__(self, settings: Source, key: bytes) -> None:
+        names = dict(settings.privacy)
+        self._address = None
+        if settings.address_privacy != "keep":
+            self._address = action(settings.address_privacy, key)
+            if settings.ip_param:
+                names.setdefault(settings.ip_param, settings.address_privacy)
+        self._params = {name.encode(): (chosen, action(chosen, key)) for name, chosen in names.items()}
+
+    def apply(self, request: Request, flags: list[str]) -> Request:
+        """The request without what must not be written; a flag where its body had to go with it."""
+        taken: dict[bytes, bytes] = {}  # what was taken out -> what is there instead
+        raw = self._query(request.raw, taken)
+        body = self._body(request.body, request.media_type, taken)
+        if body is None:
+            flags.append(WITHHELD)
+        client_ip, forwarded = request.client_ip, request.forwarded
+        if self._address is not None:
+            client_ip = _take(self._address, client_ip.encode("latin-1"), taken).decode("latin-1")
+            chain = [_take(self._address, part.strip(), taken) for part in forwarded.split(b",")]
+            forwarded = b", ".join(part or b"unknown" for part in chain) if any(chain) else b""
+        sweep = _Sweep(taken)
+        return Request(
+            path=sweep.clean_text(request.path),
+            route=sweep.clean_text(request.route),
+            raw=sweep.clean(raw),
+            body=sweep.clean(body or b""),
+            media_type=request.media_type,
+            client_ip=sweep.clean_text(client_ip),
+            forwarded=sweep.clean(forwarded),
+            agent=sweep.clean(request.agent),
+        )
+
+    def _value(self, name: bytes, value: bytes, taken: dict[bytes, bytes]) -> bytes | None:
+        """What is kept of a parameter's value; None: nothing, not even the name."""
+        chosen, act = self._params[name]
+        if chosen != "drop" and values.real(value.decode("utf-8", "replace")) is None:
+            return value  # a macro left in or a filler is nobody's, and worth a flag
+        kept = _take(act, value, taken)
+        return None if chosen == "drop" else kept
+
+    def _query(self, raw: bytes, taken: dict[bytes, bytes]) -> bytes:
+        """A raw query or form rewritten; pairs that are nobody's business stay byte for byte."""
+        pairs = []
+        for pair in raw.split(b"&"):
+            name, equals, value = pair.partition(b"=")
+            plain = name if name in self._params else unquote_to_bytes(name.replace(b"+", b" "))
+            if plain in self._params:
+                before = unquote_to_bytes(value.replace(b"+", b" "))
+                kept = self._value(plain, before, taken)
+                if kept is None:
+                    continue
+                if kept != before:
+                    escaped = quote_from_bytes(kept).encode()
+                    taken.setdefault(value, escaped)
+                    pair = name + equals + escaped
+            pairs.append(pair)
+        return b"&".join(pairs)
+
+    def _body(self, body: bytes, media_type: str, taken: dict[bytes, bytes]) -> bytes | None:
+        """A body rewritten; None where that cannot be done."""
+        if not body or not self._params:
+            return body
+        if media_type == FORM:
+            return self._query(body, taken)
+        try:
+            if is_json_lines(media_type):
+                texts = body.replace(b"\x1e", b"").split(b"\n")
+                return b"\n".join(self._json(text, taken) for text in texts if text.strip())
+            if is_json(media_type):
+                return self._json(body, taken)
+        except (ValueError, RecursionError):  # it cannot be told what is in it
+            return None
+        return None
+
+    def _json(self, text: bytes, taken: dict[bytes, bytes]) -> bytes:
+        """JSON with the values of private keys replaced at any depth; numbers keep their digits.
+
+        Raises ValueError where it is no JSON.
+        """
+        orjson.loads(text)  # stricter than the scanner below
+
+        def rebuild(pairs: list[tuple[str, Any]]) -> orjson.Fragment:
+            members = []
+            for name, value in pairs:
+                key = name.encode("utf-8", "surrogatepass")
+                if key in self._params:
+                    kept = self._value(key, _plain(value), taken)
+                    if kept is None:
+                        continue
+                    value = value if kept == _plain(value) else kept.decode("utf-8", "replace")
+                members.append(orjson.dumps(name) + b":" + orjson.dumps(value))
+            return orjson.Fragment(b"{" + b",".join(members) + b"}")
+
+        scan = json.JSONDecoder(
+            object_pairs_hook=rebuild,
+            parse_int=lambda digits: orjson.Fragment(digits.encode()),
+            parse_float=lambda digits: orjson.Fragment(digits.encode()),
+        )
+        return orjson.dumps(scan.decode(text.decode("utf-8")))
