@@ -16,8 +16,9 @@ class Account:
     """What became of one source's events. It outlives a reload: the name is its identity."""
 
     __slots__ = (
-        "duplicates", "macros", "received", "received_bytes", "rejected", "signatures", "source", "stored",
-        "stored_bytes", "unstored", "window",
+        "dead_lettered", "delivered", "delivered_bytes", "duplicates", "macros", "received", "received_bytes",
+        "recovered", "rejected", "signatures", "source", "spooled", "stored", "stored_bytes", "unstored",
+        "window",
     )  # fmt: skip
 
     def __init__(self, source: str) -> None:
@@ -27,6 +28,11 @@ class Account:
         self.stored = 0
         self.stored_bytes = 0
         self.unstored = 0
+        self.delivered: dict[str, int] = {}  # by sink
+        self.delivered_bytes: dict[str, int] = {}
+        self.dead_lettered: dict[str, int] = {}  # by reason
+        self.spooled = 0  # stored for Kafka, and not yet delivered or a dead letter
+        self.recovered = 0  # found in the spool of an earlier run
         self.rejected: dict[str, int] = {}
         self.macros: dict[str, int] = {}
         self.signatures: dict[str, int] = {}  # by result
@@ -46,6 +52,19 @@ class Account:
             self.stored_bytes += size
         else:
             self.rejected[refused] = self.rejected.get(refused, 0) + count
+
+    def deliver(self, sink: str, count: int, size: int) -> None:
+        """Count events that have reached a sink for good."""
+        self.delivered[sink] = self.delivered.get(sink, 0) + count
+        self.delivered_bytes[sink] = self.delivered_bytes.get(sink, 0) + size
+
+    def bury(self, reason: str, count: int) -> None:
+        """Count events that became dead letters."""
+        self.dead_lettered[reason] = self.dead_lettered.get(reason, 0) + count
+
+    def summary(self) -> dict[str, object]:
+        """All of it, for /status."""
+        return {name: getattr(self, name) for name in self.__slots__ if name not in ("source", "window")}
 
     def window_of(self, capacity: int) -> DuplicateWindow | None:
         """The source's window for repeats, which outlives a reload unless its size changes; 0: none."""

@@ -10,13 +10,12 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ingestd import __version__, systemd
+from ingestd import systemd
 from ingestd.accounts import Accounts
-from ingestd.admin import AdminConnection, Handler, as_json
+from ingestd.admin import AdminConnection
 from ingestd.buffer import Buffer
 from ingestd.config import Config
 from ingestd.errors import ConfigError, SinkError
@@ -25,11 +24,11 @@ from ingestd.flusher import Clock, Flusher, FlushPolicy
 from ingestd.http1 import Limits
 from ingestd.listener import Listener, Timeouts, open_sockets, tcp_socket, unix_socket
 from ingestd.log import RateLimit
-from ingestd.metrics import BatchMetrics, IngestCollector, exposition
+from ingestd.metrics import BatchMetrics
 from ingestd.protocol import Shared
-from ingestd.replies import Reply
+from ingestd.report import Report
 from ingestd.router import Intake, Router
-from ingestd.sinks.file import FileSink
+from ingestd.sinks.build import build
 from ingestd.sources.build import build as build_sources
 
 logger = logging.getLogger(__name__)
@@ -50,7 +49,6 @@ class App:
         self._accounts = Accounts()
         self._metrics = BatchMetrics()
         self._reloads = {"config_reloads": 0, "config_reload_failures": 0}
-        self._loaded_at = time.time()
         self._stopping = asyncio.Event()
         self.failed = False  # something went wrong that the exit status should tell
         self._tasks: list[asyncio.Task[None]] = []
@@ -61,8 +59,7 @@ class App:
         ingest, flush = config.ingest, config.flush
         stored = ingest.ack == "stored"
         policy = FlushPolicy(flush.interval, flush.max_events, flush.max_bytes, stored, flush.stall_timeout)
-        assert config.file is not None  # the configuration sees to it
-        self._sink = FileSink(config.file, ingest.instance, time.monotonic, time.time)
+        self._sink = build(config, self._accounts, self._node)
         self._buffer = Buffer(config.buffer.max_bytes, flush.max_events, flush.max_bytes)
         clock = Clock(self._loop.call_later, time.monotonic, time.time_ns)
         self._flusher = Flusher(self._buffer, self._sink, policy, self._metrics, clock)
@@ -70,9 +67,10 @@ class App:
         self._intake = Intake(Router(sources), self._accounts, self._buffer, ack_stored=stored)
         limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
         self._shared = Shared(self._intake, limits, self._accounts.refuse, ingest.max_connections)
-        self._collector = IngestCollector(
-            self._accounts, self._metrics, self._gauges, self._counters, __version__
-        )
+        self._report = Report(
+            self._node, ingest.ack, self._accounts, self._metrics, self._buffer, self._flusher, self._sink,
+            self._shared, self._intake, self._stopping.is_set, self._counters,
+        )  # fmt: skip
 
     async def run(self) -> None:
         """Start, serve until told to stop, stop. Raises SinkError or ListenError when it cannot start."""
@@ -168,7 +166,7 @@ class App:
         else:
             self._intake.router = Router(sources)
             self._reloads["config_reloads"] += 1
-            self._loaded_at = time.time()
+            self._report.loaded_at = time.time()
             changed = [name for name in Config.model_fields if name != "source"
                        and getattr(config, name) != getattr(self._config, name)]  # fmt: skip
             if changed:
@@ -197,90 +195,17 @@ class App:
             await asyncio.sleep(TICK_PERIOD)
             self._buffer.call(Call(self._sink.tick))
 
-    # admin
-
     async def _start_admin(self) -> asyncio.AbstractServer:
-        handlers: dict[str, Handler] = {
-            "/livez": self._livez,
-            "/readyz": self._readyz,
-            "/metrics": self._metrics_text,
-            "/status": self._status,
-        }
         kind, _, rest = self._config.admin.listen.partition(":")
         sock = tcp_socket(rest) if kind == "tcp" else unix_socket(Path(rest), 0o660, "")
         make = self._loop.create_server if kind == "tcp" else self._loop.create_unix_server
+        handlers = self._report.handlers()
         server = await make(lambda: AdminConnection(handlers, self._admin_connections), sock=sock)
         logger.info("admin", extra={"address": self._config.admin.listen})
         return server
 
-    async def _livez(self) -> Reply:
-        return Reply(200, b"ok\n")
-
-    def why_not_ready(self) -> list[str]:
-        """Why new events are refused now; [] when they are taken."""
-        reasons = []
-        if self._stopping.is_set():
-            reasons.append("draining")
-        if self._flusher.trouble:
-            reasons.append(f"storage: {self._flusher.trouble}")
-        if self._buffer.refusing == "overload":
-            reasons.append(f"buffer full: {self._buffer.bytes} of {self._buffer.max_bytes} bytes")
-        return reasons
-
-    async def _readyz(self) -> Reply:
-        reasons = self.why_not_ready()
-        if reasons:
-            return Reply(503, ("not ready: " + "; ".join(reasons) + "\n").encode())
-        return Reply(200, b"ready\n")
-
-    async def _metrics_text(self) -> Reply:
-        # In a thread: with thousands of sources the text takes longer than the loop may pause.
-        text = await self._loop.run_in_executor(None, exposition, self._collector)
-        return Reply(200, text, "text/plain; version=0.0.4; charset=utf-8")
-
-    async def _status(self) -> Reply:
-        accounts = self._accounts
-        return as_json({
-            "version": __version__,
-            "node": self._node,
-            "pid": os.getpid(),
-            "ack": self._config.ingest.ack,
-            "ready": not self.why_not_ready(),
-            "not_ready_because": self.why_not_ready(),
-            "unstored_events": self._buffer.events,
-            "buffer_bytes": self._buffer.bytes,
-            "connections": len(self._shared.connections),
-            "sinks": {self._sink.name: self._sink.status()},
-            "sources": {
-                account.source: {
-                    "received": account.received, "stored": account.stored, "unstored": account.unstored,
-                    "rejected": account.rejected, "macros": account.macros,
-                }
-                for account in accounts.by_source.values()
-            },
-            "requests_refused": accounts.refused,
-        })  # fmt: skip
-
-    def _gauges(self) -> dict[str, float]:
-        return {
-            "unstored_events": self._buffer.events,
-            "buffer_bytes": self._buffer.bytes,
-            "buffer_max_bytes": self._buffer.max_bytes,
-            "ready": not self.why_not_ready(),
-            "connections": len(self._shared.connections),
-            "sources": len(self._intake.router.sources),
-            "file_open_bytes": self._sink.status()["file_bytes"],
-            "config_reload_time_seconds": self._loaded_at,
-        }
-
     def _counters(self) -> dict[str, float]:
-        return {
-            "commit_failures": self._metrics.commit_failures,
-            "commit_stalls": self._metrics.stalls,
-            "log_lines_suppressed": self._log_limit.suppressed,
-            **self._reloads,
-            **asdict(self._sink.counters),
-        }
+        return {"log_lines_suppressed": self._log_limit.suppressed, **self._reloads}
 
 
 def _name(sock: socket.socket) -> str:

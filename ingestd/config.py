@@ -27,6 +27,7 @@ from ingestd.config_fields import (
     Size,
     one_or_list,
 )
+from ingestd.config_kafka import Kafka, SpoolConfig
 from ingestd.config_source import Source
 from ingestd.errors import ConfigError, Problem
 
@@ -103,13 +104,15 @@ class Config(Section):
     buffer: Buffer = Buffer()
     flush: Flush = Flush()
     file: File | None = None
+    kafka: Kafka | None = None
+    spool: SpoolConfig = SpoolConfig()
     admin: Admin = Admin()
     log: Log = Log()
     source: tuple[Source, ...] = ()
 
     @model_validator(mode="after")
     def _files_unless_told_otherwise(self) -> Self:
-        if self.file is None:
+        if self.file is None and self.kafka is None:
             object.__setattr__(self, "file", File())
         return self
 
@@ -180,6 +183,10 @@ def _across_keys(config: Config) -> list[Problem]:
                     'write public_base = "https://click.example.com"',
                 )
             )
+    exactly_once = config.kafka is not None and config.kafka.delivery == "exactly_once"
+    if exactly_once and not (config.ingest.ack == "stored" and config.spool.enabled):
+        hint = 'write ingest.ack = "stored" and leave spool.enabled = true'
+        problems.append(Problem("kafka.delivery", '"exactly_once" needs stored mode and a spool', hint))
     if config.flush.max_bytes > config.buffer.max_bytes:
         problems.append(
             Problem("flush.max_bytes", "is more than buffer.max_bytes", "a batch must fit into the buffer")

@@ -84,4 +84,6 @@ def setup(level: str, form: Literal["logfmt", "json"]) -> RateLimit:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    if level != "debug":  # it tells of each metadata refresh
+        logging.getLogger("aiokafka").setLevel(logging.WARNING)
     return limit

@@ -78,13 +78,6 @@ class BatchMetrics:
     stalls: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Gauges:
-    """Numbers that are looked up when somebody asks."""
-
-    read: Callable[[], dict[str, float]]
-
-
 # name -> help, of the gauges and counters that come as one number (the app says where they are read).
 GAUGES = {
     "unstored_events": "Events taken and not stored yet: what a crash would lose in queued mode",
@@ -93,7 +86,6 @@ GAUGES = {
     "ready": "1 while new events are taken",
     "connections": "Open client connections",
     "sources": "Configured sources",
-    "file_open_bytes": "Bytes in the file being written",
     "config_reload_time_seconds": "When the configuration in force was loaded, seconds since the epoch",
 }
 COUNTERS = {
@@ -101,23 +93,46 @@ COUNTERS = {
     "commit_stalls": "Commits that took longer than flush.stall_timeout",
     "config_reloads": "Configurations loaded by HUP",
     "config_reload_failures": "Configurations refused at HUP, the old one kept",
+    "log_lines_suppressed": "Log lines left out because the same was said too often",
+}
+FILE_COUNTERS = {
     "files_finished": "Files finished: synced and renamed",
     "file_errors": "File operations besides commits that failed and are tried again",
     "files_recovered": "Files of an earlier process finished at start",
     "files_removed": "Finished files removed by retention",
     "bad_bytes": "Bytes set aside in .bad files because they were no whole event",
-    "log_lines_suppressed": "Log lines left out because the same was said too often",
+}
+FILE_GAUGES = {"file_open_bytes": "Bytes in the file being written"}
+# Of the Kafka sink only; absent where there is none.
+KAFKA_GAUGES = {
+    "kafka_connected": "1 while there is a connection to Kafka",
+    "kafka_waiting_seconds": "How long the present send has waited for Kafka",
+    "spool_bytes": "Bytes in the spool that Kafka has not confirmed",
+    "spool_disk_bytes": "Bytes the spool takes on disk",
+    "spool_max_bytes": "The cap on spool_disk_bytes; past it new events are refused",
+    "spool_oldest_age_seconds": "Age of the oldest event Kafka has not confirmed",
+    "spool_seconds_to_full": "When the spool is full at the rate of the last minute; +Inf while it does not fill",
+    "spool_damaged_ranges": "Damaged ranges set aside in .bad files",
+}
+KAFKA_COUNTERS = {"kafka_connects": "Connections made to Kafka: one a start, more after trouble"}
+BOTH_COUNTERS = {
+    "file_missed_events": "Events Kafka or the spool has and the files do not, because files failed",
+    "kafka_missed_events": "Events the files have and Kafka will not get by itself, because the spool failed",
 }
 PER_SOURCE: dict[str, tuple[str, Callable[[Account], float]]] = {
     "events_received": ("Events taken in, and requests to the source refused", lambda a: a.received),
     "events_stored": ("Events made durable", lambda a: a.stored),
     "received_bytes": ("Bytes of events taken in, as they are written", lambda a: a.received_bytes),
     "stored_bytes": ("Bytes of events made durable", lambda a: a.stored_bytes),
+    "events_recovered": ("Events of an earlier run taken over from the spool", lambda a: a.recovered),
 }
 
 
 class IngestCollector(Collector):
-    """Reads accounts, histograms and gauges at a scrape."""
+    """Reads accounts, histograms and gauges at a scrape.
+
+    `final_sink`: the one sink where stored is delivered, so that it need not be counted twice; or None.
+    """
 
     def __init__(
         self,
@@ -126,12 +141,14 @@ class IngestCollector(Collector):
         gauges: Callable[[], dict[str, float]],
         counters: Callable[[], dict[str, float]],
         version: str,
+        final_sink: str | None,
     ) -> None:
         self._accounts = accounts
         self._batches = batches
         self._gauges = gauges
         self._counters = counters
         self._version = version
+        self._final_sink = final_sink
 
     def collect(self) -> Iterable[Metric]:
         """All metrics, now."""
@@ -143,10 +160,12 @@ class IngestCollector(Collector):
             refused.add_metric([reason], count)
         yield refused
         gauges, counters = self._gauges(), self._counters()
-        for name, text in GAUGES.items():
-            yield GaugeMetricFamily(f"ingestd_{name}", text, gauges[name])
-        for name, text in COUNTERS.items():
-            yield CounterMetricFamily(f"ingestd_{name}", text, counters[name])
+        for name, text in {**GAUGES, **FILE_GAUGES, **KAFKA_GAUGES}.items():
+            if name in gauges:
+                yield GaugeMetricFamily(f"ingestd_{name}", text, gauges[name])
+        for name, text in {**COUNTERS, **FILE_COUNTERS, **KAFKA_COUNTERS, **BOTH_COUNTERS}.items():
+            if name in counters:
+                yield CounterMetricFamily(f"ingestd_{name}", text, counters[name])
         batches = self._batches
         yield batches.ack_seconds.family("ingestd_ack_seconds", "From request to reply, stored mode")
         yield batches.commit_seconds.family("ingestd_commit_seconds", "Write and fdatasync of a batch")
@@ -162,6 +181,11 @@ class IngestCollector(Collector):
             for account in accounts:
                 family.add_metric([account.source], read(account))
             yield family
+        spooled = GaugeMetricFamily(
+            "ingestd_source_spooled_events",
+            "A source's stored events on their way to Kafka",
+            labels=["source"],
+        )
         unstored = GaugeMetricFamily(
             "ingestd_source_unstored_events", "A source's events taken and not stored yet", labels=["source"]
         )
@@ -173,11 +197,37 @@ class IngestCollector(Collector):
         )
         for account in accounts:
             unstored.add_metric([account.source], account.unstored)
+            spooled.add_metric([account.source], account.spooled)
             for reason, count in list(account.rejected.items()):
                 rejected.add_metric([account.source, reason], count)
             for param, count in list(account.macros.items()):
                 macros.add_metric([account.source, param], count)
-        yield from (unstored, rejected, macros)
+        yield from (unstored, spooled, rejected, macros)
+        yield from self._by_sink(accounts)
+
+    def _by_sink(self, accounts: list[Account]) -> Iterable[Metric]:
+        events = CounterMetricFamily(
+            "ingestd_events_delivered", "Events that have come to where they stay", labels=["source", "sink"]
+        )
+        size = CounterMetricFamily(
+            "ingestd_delivered_bytes", "Bytes of events delivered", labels=["source", "sink"]
+        )
+        dead = CounterMetricFamily(
+            "ingestd_events_dead_lettered", "Events Kafka refused", labels=["source", "reason"]
+        )
+        for account in accounts:
+            events_by, bytes_by = dict(account.delivered), dict(account.delivered_bytes)
+            if self._final_sink is not None:
+                events_by, bytes_by = (
+                    {self._final_sink: account.stored},
+                    {self._final_sink: account.stored_bytes},
+                )
+            for sink, count in events_by.items():
+                events.add_metric([account.source, sink], count)
+                size.add_metric([account.source, sink], bytes_by[sink])
+            for reason, count in list(account.dead_lettered.items()):
+                dead.add_metric([account.source, reason], count)
+        yield from (events, size, dead)
 
 
 def exposition(collector: Collector) -> bytes:

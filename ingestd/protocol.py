@@ -60,7 +60,8 @@ class Exchange(Entry):
             self.out = reply.keep
         else:
             self.out = reply.form(head=self._head, keep_alive=keep)
-            connection.final = connection.final or not keep
+            if not keep:
+                connection.ended = True
         connection.send_ready()
 
     def settle(self, refused: str | None) -> None:
@@ -100,8 +101,8 @@ class Connection(RequestParser, asyncio.Protocol):
     """The asyncio protocol of one client connection (behind nginx: of one of its keep-alive ones)."""
 
     __slots__ = (
-        "_eof", "_exchanges", "_hung_up", "_reading", "_shared", "behind_proxy", "client_address",
-        "draining", "final", "since", "transport",
+        "_eof", "_exchanges", "_hung_up", "_reading", "_shared", "_writable", "behind_proxy",
+        "client_address", "draining", "since", "transport",
     )  # fmt: skip
 
     def __init__(self, shared: Shared) -> None:
@@ -116,9 +117,9 @@ class Connection(RequestParser, asyncio.Protocol):
         self.since = shared.tick  # when the present wait began: for a request, a body, or anything at all
         self.draining = False
         self._reading = True
+        self._writable = True  # the client takes its replies
         self._eof = False
-        self.final = False  # a reply has said `Connection: close`: once it has left, so do we
-        self._hung_up = False  # the bytes that come cannot be trusted any more and are thrown away
+        self._hung_up = False  # a request was refused in a way that ends the connection
 
     # asyncio.Protocol
 
@@ -141,7 +142,7 @@ class Connection(RequestParser, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
-        if self._hung_up or self.final:
+        if self.ended:
             return
         was_in_body = self.in_body
         if not self._target:
@@ -149,8 +150,7 @@ class Connection(RequestParser, asyncio.Protocol):
         try:
             self.feed(data)
         except RequestRefusedError as error:
-            if not self.final:  # what follows a request with `Connection: close` is no request
-                self.refuse(error.reason)
+            self.refuse(error.reason)
         except Exception:
             logger.exception("bug in request handling")
             self.refuse("internal")
@@ -166,19 +166,23 @@ class Connection(RequestParser, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not take its replies: take no more of its requests."""
+        self._writable = False
         self._pause()
 
     def resume_writing(self) -> None:
         """The client reads again."""
-        self._resume()
+        self._writable = True
+        self._resume_if_due()
 
     def _pause(self) -> None:
         if self._reading and self.transport is not None:
             self._reading = False
             self.transport.pause_reading()
 
-    def _resume(self) -> None:
-        if not self._reading and self.transport is not None and not self.transport.is_closing():
+    def _resume_if_due(self) -> None:
+        if self._reading or not self._writable or len(self._exchanges) >= MAX_PIPELINE // 2:
+            return
+        if self.transport is not None and not self.transport.is_closing():
             self._reading = True
             self.transport.resume_reading()
 
@@ -186,7 +190,7 @@ class Connection(RequestParser, asyncio.Protocol):
 
     def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
         """A whole request: open its exchange and hand it to the intake."""
-        if self._hung_up:
+        if self.ended:
             return
         exchange = Exchange(self, method == b"HEAD", keep)
         self._exchanges.append(exchange)
@@ -195,7 +199,8 @@ class Connection(RequestParser, asyncio.Protocol):
             self._shared.intake(exchange, method, target, headers, body)
         except Exception:
             logger.exception("bug in request handling")
-            self._exchanges.pop()
+            if exchange in self._exchanges:
+                self._exchanges.remove(exchange)
             self.refuse("internal")
 
     def on_expect_continue(self) -> None:
@@ -211,7 +216,7 @@ class Connection(RequestParser, asyncio.Protocol):
 
     def is_last(self, exchange: Exchange) -> bool:
         """No reply is due after this one."""
-        return self._exchanges[-1] is exchange
+        return bool(self._exchanges) and self._exchanges[-1] is exchange
 
     def send_ready(self) -> None:
         """Write the replies that are known and next in order; close after one that says so."""
@@ -219,7 +224,8 @@ class Connection(RequestParser, asyncio.Protocol):
         if transport is None:
             return
         if len(exchanges) == 1:
-            out = exchanges.popleft().out
+            if (out := exchanges[0].out) is not None:
+                exchanges.clear()
         else:
             ready = []
             while exchanges and exchanges[0].out is not None:
@@ -227,18 +233,21 @@ class Connection(RequestParser, asyncio.Protocol):
             out = b"".join(ready)  # type: ignore[arg-type]
         if out:
             transport.write(out)
-        if not exchanges and (self.final or self._eof):
+        if exchanges:
+            self._resume_if_due()
+        elif self.ended or self._eof:
             self._close()
-        elif not self._reading and len(exchanges) < MAX_PIPELINE // 2:
-            self._resume()
+        elif self.draining or not self._reading:
+            self._resume_if_due()
+            if self.draining and not self.in_request:
+                self.stop_reading()
 
     def refuse(self, reason: str) -> None:
         """Answer a request that cannot be parsed or taken, after the replies due before it, and hang up."""
         self._shared.refused(reason)
         exchange = Exchange(self, False, False)
         self._exchanges.append(exchange)
-        self._hung_up = True
-        self.since = self._shared.tick
+        self._hung_up = self.ended = True
         exchange.answer(replies.REFUSAL_REPLIES[reason])
 
     def _close(self) -> None:
@@ -250,6 +259,7 @@ class Connection(RequestParser, asyncio.Protocol):
         transport = self.transport
         if transport is None:
             return
+        self.since = self._shared.tick
         if self._hung_up and not self._eof and transport.can_write_eof():
             if not transport.is_closing():
                 transport.write_eof()
@@ -281,7 +291,7 @@ class Connection(RequestParser, asyncio.Protocol):
         On a Unix socket the peer's next write fails at once, so nginx sends the request elsewhere, and
         nothing it had written before is lost. TCP has no such thing: there it is a plain close.
         """
-        if self.transport is None:
+        if self.transport is None or self.transport.is_closing():
             return
         sock = self.transport.get_extra_info("socket")
         if self.behind_proxy and sock is not None:

@@ -80,6 +80,7 @@ REFUSALS: dict[str, Refusal] = {
     "not_found": Refusal(404, "no source takes this path"),
     "method": Refusal(405, f"method not allowed, use {ALLOW}", headers=(("Allow", ALLOW),)),
     "unknown_method": Refusal(405, f"unknown method, use {ALLOW}", close=True, headers=(("Allow", ALLOW),)),
+    "upgrade": Refusal(400, "an Upgrade with a body is not understood; send it without", close=True),
     "header_timeout": Refusal(408, "the request head took too long", close=True),
     "body_timeout": Refusal(408, "the request body took too long", close=True),
     "body_too_large": Refusal(413, "the body is over the limit", close=True),

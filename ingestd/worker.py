@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Worker:
-    """Runs calls in a thread of its own. Bound to the running loop; one call at a time.
+    """Runs calls in a thread of its own, one after the other. Bound to the running loop.
 
     The thread is a daemon: one that hangs in a dead disk does not keep the process from ending.
     """
@@ -33,15 +33,13 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    @property
-    def busy(self) -> bool:
-        """A call is under way; it may have outlived the one who waited for it."""
-        return self._waiting is not None
-
     async def call(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Run `work(*arguments)` in the thread. Raises what it raises, RuntimeError while it is busy."""
-        if self._waiting is not None:
-            raise RuntimeError("the worker is busy: its owner calls it one at a time")
+        """Run `work(*arguments)` in the thread, once what is under way is done. Raises what it raises.
+
+        A caller that is cancelled stops waiting; the work itself goes on to its end.
+        """
+        while (under_way := self._waiting) is not None:
+            await asyncio.wait([under_way])
         self._waiting = self._loop.create_future()
         self._work = (lambda: work(*arguments)) if arguments else work
         os.eventfd_write(self._go, 1)

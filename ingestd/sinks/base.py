@@ -11,6 +11,7 @@ class Sink(Protocol):
     """Makes batches durable. Used by one task only: no two calls overlap."""
 
     name: str
+    final: bool  # a commit is where the event stays (a file), not a stop on its way (a spool)
 
     async def open(self) -> None:
         """Get ready, and recover what a crash left. Raises SinkError."""
@@ -31,4 +32,10 @@ class Sink(Protocol):
         """Finish and release everything. Raises SinkError if something could not be finished."""
 
     def status(self) -> dict[str, Any]:
-        """For /status and the metrics."""
+        """For /status: under the sink's name."""
+
+    def gauges(self) -> dict[str, float]:
+        """Of `metrics.GAUGES` and `metrics.KAFKA_GAUGES`, what the sink knows."""
+
+    def counters(self) -> dict[str, float]:
+        """Of `metrics.COUNTERS` and `metrics.KAFKA_COUNTERS`, what the sink counts."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class FileSink:
     """Sink over a directory that several instances may share."""
 
     name = "file"
+    final = True
 
     def __init__(
         self, settings: config.File, instance: str, clock: Callable[[], float], wall: Callable[[], float]
@@ -57,7 +58,7 @@ class FileSink:
         self._owner = Worker("commit")
         self._keeper = ThreadPoolExecutor(1, "files")
         self._expire_at = 0.0
-        self.counters = FileCounters()
+        self._counts = FileCounters()
 
     # Sink
 
@@ -87,7 +88,7 @@ class FileSink:
         try:
             await self._own(self._finish)
         except SinkError as error:
-            self.counters.file_errors += 1
+            self._counts.file_errors += 1
             logger.error("cannot finish a file", extra={"error": str(error)})
 
     async def close(self) -> None:
@@ -103,11 +104,21 @@ class FileSink:
         """The present file."""
         file = self._file
         return {
-            "directory": str(self._directory),
-            "file": file.path.name if file else None,
-            "file_bytes": file.size if file else 0,
-            "file_age_seconds": round(self._clock() - self._opened_at, 1) if file else 0,
+            "file": {
+                "directory": str(self._directory),
+                "file": file.path.name if file else None,
+                "file_bytes": file.size if file else 0,
+                "file_age_seconds": round(self._clock() - self._opened_at, 1) if file else 0,
+            }
         }
+
+    def gauges(self) -> dict[str, float]:
+        """The present file's size."""
+        return {"file_open_bytes": self._file.size if self._file else 0}
+
+    def counters(self) -> dict[str, float]:
+        """What became of files."""
+        return asdict(self._counts)
 
     # in the owner's thread
 
@@ -130,7 +141,7 @@ class FileSink:
             try:
                 self._finish()
             except OSError as error:  # the batch is durable all the same
-                self.counters.file_errors += 1
+                self._counts.file_errors += 1
                 logger.error("cannot finish a file", extra={"file": file.path.name, "error": str(error)})
 
     def _create(self) -> NdjsonFile:
@@ -158,14 +169,14 @@ class FileSink:
             try:
                 result = recovery.recover(path)
             except OSError as error:  # it stays as it is, to be tried again; new events need not wait for it
-                self.counters.file_errors += 1
+                self._counts.file_errors += 1
                 logger.error("cannot recover a file", extra={"file": path.name, "error": str(error)})
                 continue
             if result is None:
                 continue
-            self.counters.bad_bytes += result.bad_bytes
+            self._counts.bad_bytes += result.bad_bytes
             if result.file is not None:
-                self.counters.files_recovered += 1
+                self._counts.files_recovered += 1
                 fields = {"file": result.file.name, "bad_bytes": result.bad_bytes}
                 logger.warning("finished a file a crash had left open", extra=fields)
                 self._hand_over(result.file)
@@ -180,7 +191,7 @@ class FileSink:
             return
         final = file.finish()
         self._file = None  # it has its final name: from here on nothing may be added to it
-        self.counters.files_finished += 1
+        self._counts.files_finished += 1
         self._hand_over(final)
         fsutil.fsync_directory(self._directory)
 
@@ -202,7 +213,7 @@ class FileSink:
         try:
             retention.compress(path, self._settings.compress)
         except OSError as error:  # the file is whole, only larger; the next start tries again
-            self.counters.file_errors += 1
+            self._counts.file_errors += 1
             logger.error("cannot compress", extra={"file": path.name, "error": str(error)})
 
     def _expire(self) -> None:
@@ -215,10 +226,10 @@ class FileSink:
                 self._directory, settings.prefix, older_than=older_than, keep_bytes=settings.keep_bytes
             )
         except OSError as error:
-            self.counters.file_errors += 1
+            self._counts.file_errors += 1
             logger.error("cannot remove old files", extra={"error": str(error)})
             return
-        self.counters.files_removed += len(removed)
+        self._counts.files_removed += len(removed)
         for path in removed:
             logger.info("removed by retention", extra={"file": path.name})
 

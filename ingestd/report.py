@@ -1,0 +1,116 @@
+"""What the daemon says of itself: ready or not and why, status, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ingestd import __version__
+from ingestd.accounts import Accounts
+from ingestd.admin import Handler, as_json
+from ingestd.buffer import Buffer
+from ingestd.flusher import Flusher
+from ingestd.metrics import BatchMetrics, IngestCollector, exposition
+from ingestd.protocol import Shared
+from ingestd.replies import Reply
+from ingestd.router import Intake
+from ingestd.sinks.base import Sink
+
+
+class Report:
+    """Reads the parts of one daemon. `draining` and `more` (counters of the app) are asked each time."""
+
+    def __init__(
+        self, node: str, ack: str, accounts: Accounts, batches: BatchMetrics, buffer: Buffer,
+        flusher: Flusher, sink: Sink, shared: Shared, intake: Intake,
+        draining: Callable[[], bool], more: Callable[[], dict[str, float]],
+    ) -> None:  # fmt: skip
+        self._node = node
+        self._ack = ack
+        self._accounts = accounts
+        self._batches = batches
+        self._buffer = buffer
+        self._flusher = flusher
+        self._sink = sink
+        self._shared = shared
+        self._intake = intake
+        self._draining = draining
+        self._more = more
+        self.loaded_at = time.time()
+        self._collector = IngestCollector(
+            accounts, batches, self._gauges, self._counters, __version__, sink.name if sink.final else None
+        )
+
+    def handlers(self) -> dict[str, Handler]:
+        """The admin listener's paths."""
+        return {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+            "/status": self._status,
+        }
+
+    def why_not_ready(self) -> list[str]:
+        """Why new events are refused now; [] when they are taken. Kafka being away is no reason."""
+        reasons = []
+        if self._draining():
+            reasons.append("draining")
+        if self._flusher.trouble:
+            reasons.append(f"storage: {self._flusher.trouble}")
+        if self._buffer.refusing == "overload":
+            reasons.append(f"buffer full: {self._buffer.bytes} of {self._buffer.max_bytes} bytes")
+        return reasons
+
+    async def _livez(self) -> Reply:
+        return Reply(200, b"ok\n")
+
+    async def _readyz(self) -> Reply:
+        reasons = self.why_not_ready()
+        if reasons:
+            return Reply(503, ("not ready: " + "; ".join(reasons) + "\n").encode())
+        return Reply(200, b"ready\n")
+
+    async def _metrics(self) -> Reply:
+        # In a thread: with thousands of sources the text takes longer than the loop may pause.
+        text = await asyncio.to_thread(exposition, self._collector)
+        return Reply(200, text, "text/plain; version=0.0.4; charset=utf-8")
+
+    async def _status(self) -> Reply:
+        reasons = self.why_not_ready()
+        return as_json({
+            "version": __version__,
+            "node": self._node,
+            "pid": os.getpid(),
+            "ack": self._ack,
+            "ready": not reasons,
+            "not_ready_because": reasons,
+            "unstored_events": self._buffer.events,
+            "buffer_bytes": self._buffer.bytes,
+            "connections": len(self._shared.connections),
+            "sinks": self._sink.status(),
+            "sources": {name: account.summary() for name, account in self._accounts.by_source.items()},
+            "requests_refused": self._accounts.refused,
+        })  # fmt: skip
+
+    def _gauges(self) -> dict[str, Any]:
+        return {
+            "unstored_events": self._buffer.events,
+            "buffer_bytes": self._buffer.bytes,
+            "buffer_max_bytes": self._buffer.max_bytes,
+            "ready": not self.why_not_ready(),
+            "connections": len(self._shared.connections),
+            "sources": len(self._intake.router.sources),
+            "config_reload_time_seconds": self.loaded_at,
+            **self._sink.gauges(),
+        }
+
+    def _counters(self) -> dict[str, float]:
+        return {
+            "commit_failures": self._batches.commit_failures,
+            "commit_stalls": self._batches.stalls,
+            **self._sink.counters(),
+            **self._more(),
+        }

@@ -1,0 +1,300 @@
+"""Payloads to Kafka, whole batches at a time; what Kafka will not have goes to the dead letters.
+
+A failed batch leaves a hole in its partition's sequence numbers, which the broker refuses to jump: after
+any failure the producer is given up, and what is not confirmed goes out by a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import time
+from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from aiokafka import errors as kafka_errors
+
+from ingestd.errors import SinkError
+from ingestd.sinks.dead_letters import DeadLetterFile
+from ingestd.sinks.kafka_client import Client
+from ingestd.sinks.kafka_records import Record, Topics, partition, records
+
+logger = logging.getLogger(__name__)
+
+# The loop must turn: at most this many records are handled without a break.
+SLICE = 250
+RETRY_PAUSE = 0.5
+ASK_TIMEOUT = 5.0
+
+# One record of the batch is at fault. UnknownError is what aiokafka makes of the codes it does not know,
+# the refusals of a broker's own validation (INVALID_RECORD) among them.
+ONE_AT_FAULT = (
+    kafka_errors.MessageSizeTooLargeError,
+    kafka_errors.RecordListTooLargeError,
+    kafka_errors.InvalidTimestampError,
+    kafka_errors.UnknownError,
+)
+# Sent again it would be refused again.
+REFUSED = (
+    *ONE_AT_FAULT,
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.InvalidTopicError,
+    kafka_errors.UnknownTopicOrPartitionError,
+    kafka_errors.UnsupportedForMessageFormatError,
+    kafka_errors.PolicyViolationError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Records of one partition that travel as one batch. `dead`: why they are dead letters, else ""."""
+
+    topic: str
+    number: int
+    records: list[Record]
+    dead: str = ""
+
+
+@dataclass
+class Sent:
+    """What became of payloads: per source, records delivered [count, bytes], and dead letters by reason."""
+
+    delivered: dict[str, list[int]] = field(default_factory=dict)
+    dead: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def add(self, chunk: Chunk) -> None:
+        """Count what Kafka has confirmed."""
+        if chunk.dead:
+            self.bury(chunk.records, chunk.dead)
+            return
+        for record in chunk.records:
+            counts = self.delivered.get(record.source)
+            if counts is None:
+                counts = self.delivered[record.source] = [0, 0]
+            counts[0] += 1
+            counts[1] += len(record.value) + 1
+
+    def bury(self, letters: Sequence[Record], reason: str) -> None:
+        """Count dead letters."""
+        for record in letters:
+            key = (record.source, reason)
+            self.dead[key] = self.dead.get(key, 0) + 1
+
+
+@dataclass
+class Attempt:
+    """One try: chunks confirmed, chunks to send again, and records refused, with the reason."""
+
+    confirmed: list[Chunk] = field(default_factory=list)
+    again: list[Chunk] = field(default_factory=list)
+    refused: list[tuple[list[Record], str]] = field(default_factory=list)
+
+    def failed(self, chunk: Chunk, error: Exception) -> None:
+        """Sort a failed chunk; it is halved until the record at fault stands alone."""
+        reason = type(error).__name__
+        if isinstance(error, ONE_AT_FAULT) and len(chunk.records) > 1:
+            half = len(chunk.records) // 2
+            self.again += [
+                replace(chunk, records=part) for part in (chunk.records[:half], chunk.records[half:])
+            ]
+        elif isinstance(error, REFUSED):
+            self.refused.append((chunk.records, chunk.dead or reason))
+        else:
+            logger.warning("batch failed, sent again", extra={"error": reason, "records": len(chunk.records)})
+            self.again.append(chunk)
+
+
+class Sender:
+    """Sends payloads and returns only when every record is confirmed or a dead letter."""
+
+    def __init__(
+        self, client: Client, topics: Topics, dead_topic: str | None, dead_file: DeadLetterFile,
+        max_batch_bytes: int,
+    ) -> None:  # fmt: skip
+        self._client = client
+        self._dead_topic = dead_topic
+        self._dead_file = dead_file
+        self._max_batch = max_batch_bytes
+        self._round_robin = itertools.count().__next__
+        self.topics = topics
+        self.waiting_since: float | None = None  # monotonic seconds at which the present send began
+
+    async def send(self, payloads: Sequence[bytes]) -> Sent:
+        """Send; waits for Kafka as long as it takes (cancel it to stop waiting).
+
+        Raises SinkError where dead letters cannot be kept; what is not counted in that case is sent again.
+        """
+        outcome = Sent()
+        with self.waiting():
+            chunks = await self.chunks(payloads, outcome)
+            while chunks:
+                attempt = await self.attempt(chunks)
+                for chunk in attempt.confirmed:
+                    outcome.add(chunk)
+                chunks = attempt.again
+                for letters, reason in attempt.refused:
+                    chunks += await self.bury(letters, reason, outcome)
+                if attempt.again:
+                    await asyncio.sleep(RETRY_PAUSE)
+        return outcome
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Tell since when Kafka is waited for."""
+        self.waiting_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waiting_since = None
+
+    async def chunks(self, payloads: Sequence[bytes], outcome: Sent) -> list[Chunk]:
+        """Payloads as chunks by topic and partition, each small enough for one batch."""
+        producer = await self._client.producer()
+        counts: dict[str, tuple[int, str]] = {}
+        groups: dict[tuple[str, int], list[Chunk]] = {}
+        sizes: dict[tuple[str, int], int] = {}
+        homeless: dict[str, list[Record]] = {}
+        every = (record for payload in payloads for record in records(payload, self.topics))
+        for position, record in enumerate(every):
+            if position % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+            topic = record.topic
+            if topic not in counts:
+                counts[topic] = await partitions(producer, topic)
+            count, problem = counts[topic]
+            if not count:
+                homeless.setdefault(problem, []).append(record)
+                continue
+            place = (topic, partition(record.key, count, self._round_robin))
+            size = len(record.value) + 160  # key, headers and framing
+            used = sizes.get(place)
+            if used is None or used + size > self._max_batch:
+                groups.setdefault(place, []).append(Chunk(*place, []))
+                used = 0
+            sizes[place] = used + size
+            groups[place][-1].records.append(record)
+        chunks = [chunk for group in groups.values() for chunk in group]
+        for problem, lost in homeless.items():
+            chunks += await self.bury(lost, problem, outcome)
+        return chunks
+
+    async def attempt(self, chunks: Sequence[Chunk]) -> Attempt:
+        """Send once. After any failure the producer is given up."""
+        result = Attempt()
+        producer = await self._client.producer()
+        flying: dict[asyncio.Future[Any], Chunk] = {}
+        problems = {topic: (await partitions(producer, topic))[1] for topic in {one.topic for one in chunks}}
+        for chunk in chunks:
+            if problems[chunk.topic]:
+                result.refused.append((chunk.records, chunk.dead or problems[chunk.topic]))
+                continue
+            try:
+                flying[await self._submit(producer, chunk)] = chunk
+            except kafka_errors.KafkaError as error:
+                result.failed(chunk, error)
+        while flying:
+            done, _ = await asyncio.wait(flying, timeout=self._client.patience)
+            for future in done:
+                chunk = flying.pop(future)
+                try:
+                    future.result()
+                except kafka_errors.KafkaError as error:
+                    result.failed(chunk, error)
+                else:
+                    result.confirmed.append(chunk)
+            if not done:
+                await self._look_for_lost_topics(producer, flying, result)
+        if result.again or result.refused:
+            reasons = ",".join({reason for _, reason in result.refused}) or "batch failed"
+            await self._client.discard(reasons)
+        await self._client.count(sum(len(chunk.records) for chunk in chunks))
+        return result
+
+    async def _submit(self, producer: Any, chunk: Chunk) -> asyncio.Future[Any]:
+        """Queue a chunk as one batch; waits for room in the partition's queue, not for delivery."""
+        builder = producer.create_batch()
+        for position, record in enumerate(chunk.records):
+            if position % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+            added = builder.append(
+                timestamp=record.timestamp, key=record.key, value=record.value, headers=record.headers
+            )
+            if added is None:
+                raise kafka_errors.MessageSizeTooLargeError
+        builder.close()
+        while True:
+            try:
+                queued: asyncio.Future[Any] = await producer.send_batch(
+                    builder, chunk.topic, partition=chunk.number
+                )
+            except kafka_errors.KafkaTimeoutError:
+                continue  # the batch before it has not left yet: Kafka is away, and we wait
+            return queued
+
+    async def _look_for_lost_topics(
+        self, producer: Any, flying: dict[asyncio.Future[Any], Chunk], result: Attempt
+    ) -> None:
+        """Nothing moves. If the cluster answers, and has a topic no more, its records are refused."""
+        present = await _topics(producer)
+        if present is None:
+            return
+        for future, chunk in list(flying.items()):
+            if chunk.topic not in present and not future.done():
+                del flying[future]
+                result.failed(chunk, kafka_errors.UnknownTopicOrPartitionError())
+
+    async def bury(self, letters: list[Record], reason: str, outcome: Sent) -> list[Chunk]:
+        """Dead letters: chunks for their topic, or where that will not have them lines in their file.
+
+        Raises SinkError.
+        """
+        logger.error("dead letters", extra={"reason": reason, "records": len(letters)})
+        topic = self._dead_topic
+        if topic is not None and letters[0].topic != topic:
+            count, _ = await partitions(await self._client.producer(), topic)
+            if count:
+                marked = [_marked(record, topic, reason) for record in letters]
+                return [
+                    Chunk(topic, partition(one.key, count, self._round_robin), [one], reason)
+                    for one in marked
+                ]
+        try:
+            await asyncio.to_thread(self._dead_file.write, letters, reason)
+        except OSError as error:
+            raise SinkError(f"dead letters cannot be written: {error}") from error
+        outcome.bury(letters, reason)
+        return []
+
+
+def _marked(record: Record, topic: str, reason: str) -> Record:
+    extra = [("reason", reason.encode()), ("topic", record.topic.encode())]
+    return record._replace(topic=topic, headers=[*record.headers, *extra])
+
+
+async def partitions(producer: Any, topic: str) -> tuple[int, str]:
+    """How many partitions a topic has; 0 and the reason where Kafka says that we cannot have it.
+
+    aiokafka says "unknown" as well when nobody answers: then it is asked again, for as long as it takes.
+    """
+    while True:
+        try:
+            return len(await producer.partitions_for(topic)), ""
+        except kafka_errors.TopicAuthorizationFailedError as error:
+            return 0, type(error).__name__
+        except kafka_errors.UnknownTopicOrPartitionError as error:
+            present = await _topics(producer)
+            if present is not None and topic not in present:
+                return 0, type(error).__name__
+
+
+async def _topics(producer: Any) -> set[str] | None:
+    """The topics the cluster has now; None where it does not answer."""
+    asking: Awaitable[Any] = producer.client.fetch_all_metadata()
+    try:
+        metadata = await asyncio.wait_for(asking, ASK_TIMEOUT)
+    except (kafka_errors.KafkaError, OSError, TimeoutError):
+        return None
+    return set(metadata.topics())
