@@ -91,7 +91,10 @@ class Journal:
         return "\n".join(lines[-count:])
 
     def _read(self) -> None:
-        read = "journalctl --sync && exec journalctl --output=json --all --no-pager --show-cursor"
+        fields = "MESSAGE,UNIT,_SYSTEMD_UNIT,_PID"
+        read = (
+            f"journalctl --sync && exec journalctl --output=json --output-fields={fields} --all --show-cursor"
+        )
         command = [*self._enter, "sh", "-c", f'{read} "$@"', "sh", *self._cursor]
         output = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
         for line in output.splitlines():
