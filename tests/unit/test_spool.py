@@ -204,5 +204,5 @@ def test_a_deleted_segment_is_not_kept_alive_by_an_open_file() -> None:
     spool = opened(fs, segment_bytes=100)
     ends = [spool.append([b"x" * 90]) for _ in range(3)]
     payloads(spool, max_bytes=1)
-    spool.release(ends[1])
+    spool.release(ends[2])
     assert fs.open_files() <= set(fs.names)

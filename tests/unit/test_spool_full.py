@@ -189,7 +189,7 @@ def test_a_probe_says_whether_an_append_could_succeed_and_leaves_nothing() -> No
 def test_the_open_segment_is_given_back_when_a_large_batch_needs_its_room() -> None:
     fs = FakeFs()
     spool = opened(fs, max_bytes=1000)
-    spool.release(spool.append([b"x" * 50]))
+    spool.release(spool.append([b"x"]))
     spool.append([b"y" * 900])
     assert payloads(spool) == [b"y" * 900]
     assert len(segments(fs)) == 1
