@@ -6,7 +6,6 @@ A callback of ours that raises stops the parser; a refusal is our answer, anythi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +15,14 @@ from ingestd.errors import RequestRefusedError
 
 # What an unparsable first line looks like when only its method is unknown to the parser.
 _METHOD_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_")
+_KNOWN = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT"))
 
 # httptools refuses bytes above 127 in a target; platforms send them (raw GBK) and nginx passes them on.
-# In a request line each is replaced by the mark, and put back once the target is whole.
-_MARK = b"~"
-_MARKED = bytes(range(128)) + _MARK * 128
-_NOT_MARKED = bytes(byte for byte in range(128) if byte != _MARK[0])
+# In a request line each is replaced by a mark; the target is then cut out of the line as it came.
+_MARKED = bytes(range(128)) + b"~" * 128
+
+# Bytes a chunk may have beside its data: its size in hex, two ends of line, a little white space.
+_CHUNK_FRAME = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +59,24 @@ class RequestParser:
     """Feeds httptools and keeps the request that is being read. Subclasses say what to do with one."""
 
     __slots__ = (
-        "_body", "_body_size", "_chunk", "_fed", "_headers", "_limits", "_line_open", "_originals", "_parser",
-        "_sealed", "_target", "in_body", "on_header", "on_url",
+        "_body", "_body_size", "_fed", "_foreign", "_framing", "_headers", "_limits", "_marking", "_parser",
+        "_sealed", "_small", "_target", "ended", "in_body", "on_header", "on_url",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._small = min(limits.target, limits.headers)
         self._target: list[bytes] = []
         self._headers = Headers()
         self._sealed: Headers | None = None  # a chunked request's headers, before any trailer
         self._body: list[bytes] = []
         self._body_size = 0
+        self._framing = 0  # what its chunks so far may have beside their data
         self._fed = 0  # bytes fed since this request's head began: never less than its true size
-        self._chunk = 0  # of these, the first chunk, which may have begun with earlier requests
-        self._line_open = False  # part of the request line has been fed, and not its end
-        self._originals = b""  # of the request line, what stood where the parser was given marks
+        self._foreign = 0  # of these, what may belong to earlier requests
+        self._marking = False  # the request line is fed with marks, and its end has not come
         self.in_body = False
+        self.ended = False  # no request follows on this connection: what still comes is thrown away
         # Bound methods of the containers: httptools fills them with no Python frame of ours between.
         self.on_url = self._target.append
         self.on_header = self._headers.__setitem__
@@ -97,59 +100,121 @@ class RequestParser:
         return bool(self._target)
 
     def feed(self, data: bytes) -> None:
-        """Parse bytes as they came. Raises RequestRefusedError; any other exception is our bug."""
-        if not self._target:
-            self._fed = self._chunk = 0
-        self._fed += len(data)
-        self._chunk = self._chunk or len(data)
-        for piece in self._marked_lines(data) if self._line_open or not data.isascii() else (data,):
+        """Parse bytes as they came. Raises RequestRefusedError; any other exception is our bug.
+
+        How the bytes are cut makes no difference, but for one thing: what a head may hold in white space
+        and repetition beyond its limits is bounded only where it comes in several pieces.
+        """
+        if self.ended:
+            return
+        if self._target:
+            self._fed += len(data)
+        else:
+            self._fed = self._foreign = len(data)
+        if data.isascii() and not self._marking:
+            self._execute(data)
+        else:
+            self._feed_raw(data)
+        if self._target:
+            self._check_open()
+
+    def _execute(self, data: bytes | memoryview) -> None:
+        while data and not self.ended:
             try:
-                self._parser.feed_data(piece)
-            except httptools.HttpParserUpgrade:
-                return  # an upgrade we do not take: on_request has answered, and closes
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:  # not taken: what follows is HTTP/1 as before
+                data = memoryview(data)[upgrade.args[0] :]
             except httptools.HttpParserCallbackError as error:
                 cause = error.__context__
                 raise cause if cause is not None else error from None
-            except httptools.HttpParserInvalidMethodError:
-                raise RequestRefusedError(_bad_method(piece)) from None
-            except httptools.HttpParserInvalidURLError:
-                raise RequestRefusedError("bad_request") from None
             except httptools.HttpParserError as error:
-                raise RequestRefusedError(_reason(str(error))) from None
-        if self._target and not self.in_body:
-            self._check_open_head()
-            if data.isascii():
-                self._line_open = _ends_in_request_line(data, self._line_open or self._fed == len(data))
+                self._refuse(error, bytes(data))
+                return
+            else:
+                return
 
-    def _marked_lines(self, data: bytes) -> Iterator[bytes]:
-        """The data line by line, request lines with marks: after each line the parser knows what is next."""
-        lines = data.split(b"\n")
-        last = lines.pop()
-        for line in [*(line + b"\n" for line in lines), last]:
-            if self._line_open or not (self._target or self.in_body):
-                self._line_open = bool(line) and not line.endswith(b"\n")
-                self._originals += line.translate(None, _NOT_MARKED)
-                yield line.translate(_MARKED)
-            elif line:
-                yield line
+    def _refuse(self, error: httptools.HttpParserError, data: bytes) -> None:
+        if self.ended:  # what follows a request with `Connection: close` is no request
+            return
+        if isinstance(error, httptools.HttpParserInvalidURLError) and self._target and not data.isascii():
+            self._begin_again()
+            self._feed_marked(data)
+            return
+        if not self.in_body:
+            self._check_target()
+        if isinstance(error, httptools.HttpParserInvalidMethodError):
+            raise RequestRefusedError(_bad_method(data)) from None
+        raise RequestRefusedError(_reason(str(error))) from None
 
-    def _unmarked(self, url: bytes) -> bytes:
-        """A target with its own bytes again. What was fed before the first mark was ASCII, and is right."""
-        originals, self._originals = self._originals, b""
-        if originals.isascii():
-            return url
-        before, *pieces = url.rsplit(_MARK, len(originals))
-        marks = [originals[place : place + 1] for place in range(len(originals))]
-        return before + b"".join(mark + piece for mark, piece in zip(marks, pieces, strict=True))
+    # bytes above 127
 
-    def _check_open_head(self) -> None:
-        """Bound a head that has not ended: by what is known of it, and by the bytes surely its own."""
-        self._check_target()
-        own = self._fed - self._chunk
-        if own > self._limits.headers + self._limits.target:
+    def _feed_raw(self, data: bytes) -> None:
+        """Feed request lines by themselves, with marks; the parser tells after each piece what is next."""
+        at, in_headers = 0, False
+        while at < len(data) and not self.ended:
+            is_line = False
+            if self.in_body:
+                end = self._body_end(data, at)
+            elif in_headers and self._target:
+                end = at + 2 if data.startswith(b"\r\n", at) else _after(b"\r\n\r\n", data, at)
+            else:
+                is_line = True
+                end = _after(b"\n", data, at)
+            piece = data[at:end]
+            at = end
+            if is_line and (self._marking or not self._target):
+                self._feed_marked(piece)
+            else:  # a line that goes on may be a header's, whose bytes are not to be touched: see _refuse
+                self._execute(piece)
+            in_headers = in_headers if not is_line else piece.endswith(b"\n")
+
+    def _body_end(self, data: bytes, at: int) -> int:
+        """Where the body ends, or a place before it."""
+        length = self._headers.find(b"Content-Length") if self._sealed is None else None
+        if length is not None:
+            return at + int(length) - self._body_size
+        if at < 4:  # the end of a chunked body may have been cut in two
+            return _after(b"\n", data, at)
+        return _after(b"\r\n\r\n", data, at)
+
+    def _feed_marked(self, line: bytes) -> None:
+        """Feed (part of) a request line, and keep the target as it came."""
+        known, marked = len(self._target), line.translate(_MARKED)
+        self._marking = not line.endswith(b"\n")
+        self._execute(marked)
+        if len(self._target) > known:
+            url = self._target[-1]
+            start = 0 if marked.startswith(url) else marked.index(b" " + url) + 1
+            self._target[-1] = line[start : start + len(url)]
+
+    def _begin_again(self) -> None:
+        """A target went on with bytes above 127: a new parser, brought to where the old one was."""
+        start = b"".join(self._target)
+        method = self._parser.get_method()
+        self._target.clear()
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(method + b" " + start.translate(_MARKED))
+        self._target[:] = [start]
+
+    # limits of what has not ended
+
+    def _check_open(self) -> None:
+        """Bound a head, or a chunked body's framing and trailers, by the bytes that are surely its own."""
+        own, allowed = self._fed - self._foreign, self._limits.headers + self._limits.target
+        if not self.in_body:
+            if self._fed > self._limits.target:
+                self._check_target()
+        elif self._sealed is not None:
+            own -= self._body_size
+            allowed += self._framing
+        else:
+            return
+        if own > allowed:
             raise RequestRefusedError("headers_too_large")
 
     def _check_target(self) -> None:
+        if len(self._target) > 1:  # joined, so that many small pieces are not counted again and again
+            self._target[:] = [b"".join(self._target)]
         if sum(map(len, self._target)) > self._limits.target:
             raise RequestRefusedError("target_too_long")
 
@@ -159,7 +224,7 @@ class RequestParser:
         """Check the limits before any of the body is taken."""
         headers, limits = self._headers, self._limits
         self.in_body = True
-        if self._fed > limits.target:
+        if self._fed > self._small:
             self._check_target()
             if sum(len(name) + len(value) + 4 for name, value in headers.items()) > limits.headers:
                 raise RequestRefusedError("headers_too_large")
@@ -168,7 +233,7 @@ class RequestParser:
         if length is not None and int(length) > limits.body:
             raise RequestRefusedError("body_too_large")
         expect = headers.get(b"Expect") or headers.get(b"expect")
-        if expect is not None:
+        if expect is not None and self._parser.get_http_version() != "1.0":
             if expect.lower() != b"100-continue":
                 raise RequestRefusedError("expectation")
             self.on_expect_continue()
@@ -177,6 +242,7 @@ class RequestParser:
         """Seal the headers: a trailer must not pass for one (X-Real-IP is believed)."""
         if self._sealed is None:
             self._sealed = Headers(self._headers)
+        self._framing += _CHUNK_FRAME
 
     def on_body(self, data: bytes) -> None:
         """Gather the body up to its limit; a chunked one has no length to check beforehand."""
@@ -190,14 +256,10 @@ class RequestParser:
         parser, target, headers, body = self._parser, self._target, self._headers, self._body
         keep = parser.should_keep_alive()
         if not keep or b"Connection" in headers or b"connection" in headers:
-            # Only now can it be an upgrade, or anything but HTTP/1.1, which keeps by default.
-            keep = keep and not parser.should_upgrade()
-            if parser.get_http_version() not in ("1.1", "1.0"):
-                raise RequestRefusedError("version")
+            self._check_unusual()
         url = target[0] if len(target) == 1 else b"".join(target)
-        if self._originals:
-            url = self._unmarked(url)
         target.clear()
+        self._foreign = self._fed
         self.in_body = False
         content = b""
         if body:
@@ -208,21 +270,34 @@ class RequestParser:
             headers.clear()
             headers.update(self._sealed)
             self._sealed = None
+            self._framing = 0
         self.on_request(parser.get_method(), url, headers, content, keep)
         headers.clear()
+        if not keep:
+            self.ended = True
+
+    def _check_unusual(self) -> None:
+        """Only where the connection is a matter can it be an upgrade, or anything but HTTP/1.1."""
+        parser, headers = self._parser, self._headers
+        if parser.get_http_version() not in ("1.1", "1.0"):
+            raise RequestRefusedError("version")
+        # httptools takes the body of such a request for the other protocol.
+        has_body = headers.find(b"Content-Length") or headers.find(b"Transfer-Encoding")
+        if has_body and parser.should_upgrade():
+            raise RequestRefusedError("upgrade")
 
 
-def _ends_in_request_line(data: bytes, began: bool) -> bool:
-    """Whether a head's last bytes so far belong to its request line. `began`: so did the first of `data`."""
-    _, newline, tail = data.rpartition(b"\n")
-    if not newline:
-        return began
-    word, space, _ = tail.partition(b" ")
-    return bool(space) and b":" not in word
+def _after(mark: bytes, data: bytes, at: int) -> int:
+    """The place behind the next mark, or the end."""
+    place = data.find(mark, at)
+    return place + len(mark) if place >= 0 else len(data)
 
 
 def _bad_method(data: bytes) -> str:
-    word = data.lstrip(b"\r\n").partition(b" ")[0]
+    for request in data.split(b"\r\n\r\n"):  # it may stand behind others
+        word = request.lstrip(b"\r\n").partition(b" ")[0]
+        if word not in _KNOWN:
+            break
     return "unknown_method" if word and len(word) < 32 and _METHOD_CHARS.issuperset(word) else "bad_request"
 
 
@@ -230,4 +305,4 @@ def _reason(message: str) -> str:
     lowered = message.lower()
     if "content-length" in lowered or "transfer-encoding" in lowered:
         return "bad_length"
-    return "version" if "http version" in lowered else "bad_request"
+    return "version" if "http version" in lowered or "pri/upgrade" in lowered else "bad_request"
