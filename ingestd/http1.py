@@ -175,7 +175,7 @@ class RequestParser:
             return at + int(length) - self._body_size
         if at < 4:  # the end of a chunked body may have been cut in two
             return _after(b"\n", data, at)
-        return _after(b"\r\n\r\n", data, at)
+        return _after(b"\r\n\r\n", data, at - 3)
 
     def _feed_marked(self, line: bytes) -> None:
         """Feed (part of) a request line, and keep the target as it came."""

@@ -21,6 +21,8 @@ PIECES = [
 ]  # fmt: skip
 SAME = {"unknown_method": "bad_request"}  # of one byte nobody can tell which
 
+RAW = b"GET /\xd6 HTTP/1.1\r\n\r\n"
+
 anything = st.binary(max_size=200)
 likely = st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join)
 cases = st.lists(st.sampled_from(CASES), min_size=1, max_size=4).map(b"".join)
@@ -62,17 +64,18 @@ def test_a_request_before_the_bytes_is_never_lost(data: bytes, places: list[int]
 
 @given(st.binary(max_size=300), cuts)
 def test_any_body_comes_through_byte_for_byte(body: bytes, places: list[int]) -> None:
-    data = b"POST /a HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body) + GET
+    data = b"POST /a HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body) + RAW
     requests = parse_pieces(cut_at(data, places)).requests
-    assert [request.body for request in requests] == [body, b""]
+    assert [(request.target, request.body) for request in requests] == [(b"/a", body), (b"/\xd6", b"")]
 
 
 @given(st.lists(st.binary(min_size=1, max_size=60), max_size=6), cuts)
 def test_any_chunked_body_comes_through_byte_for_byte(chunks: list[bytes], places: list[int]) -> None:
     framed = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
-    data = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + framed + b"0\r\n\r\n" + GET
+    data = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + framed + b"0\r\n\r\n" + RAW
     requests = parse_pieces(cut_at(data, places)).requests
-    assert [request.body for request in requests] == [b"".join(chunks), b""]
+    content = b"".join(chunks)
+    assert [(request.target, request.body) for request in requests] == [(b"/a", content), (b"/\xd6", b"")]
 
 
 @given(st.binary(max_size=100), cuts)
