@@ -134,9 +134,9 @@ class SignatureConfig(Section):
         return whole and self.verifies
 
     @property
-    def signs_query(self) -> bool:
-        """Only the raw query can prove or disprove it later."""
-        return self.kind in ("md5_url_key", "md5_concat", "hmac_sha256_url")
+    def covers_query(self) -> bool:
+        """It is verified, and only the raw query can prove or disprove it again."""
+        return self.verifies and self.kind in ("md5_url_key", "md5_concat", "hmac_sha256_url")
 
 
 class Source(Section):
@@ -154,7 +154,7 @@ class Source(Section):
 
     # what it means
     event_time: EventTime | None = None
-    dedup: Params = ()
+    dedup: Params = ()  # the first that has a value identifies the event; "a+b": both together
     volatile: Params = ()
     dedup_window: Annotated[int, Field(ge=0, le=MAX_WINDOW)] = 0  # events; 0: no window
     key: Params = ()

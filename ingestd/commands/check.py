@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import grp
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 import orjson
 
 from ingestd import config
+from ingestd.commands.advice import advice
 from ingestd.errors import ConfigError, Problem
+from ingestd.sources.build import secret_problems
 
 EX_CONFIG = 78
 
@@ -23,12 +26,21 @@ def run(path: Path, *, as_json: bool) -> int:
         settings = config.load(path)
     except ConfigError as error:
         problems += error.problems
+    warnings: list[Problem] = []
     if settings is not None:
         problems += surroundings(settings)
+        warnings += advice(settings)
     if as_json:
-        rows = [{"key": one.key, "what": one.what, "hint": one.hint} for one in problems]
-        click.echo(orjson.dumps({"ok": not problems, "problems": rows}, option=orjson.OPT_INDENT_2))
-    elif problems:
+        found = {
+            "ok": not problems,
+            "problems": list(map(asdict, problems)),
+            "warnings": list(map(asdict, warnings)),
+        }
+        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        return EX_CONFIG if problems else 0
+    for warning in warnings:
+        click.echo(f"{path}: warning: {warning}", err=True)
+    if problems:
         for problem in problems:
             click.echo(f"{path}: {problem}", err=True)
     elif settings is not None:
@@ -39,7 +51,7 @@ def run(path: Path, *, as_json: bool) -> int:
 
 def surroundings(settings: config.Config) -> list[Problem]:
     """What the configuration names and this machine does not have, or not for this user."""
-    problems = []
+    problems = secret_problems(settings)
     group = settings.ingest.socket_group
     if group and group not in {entry.gr_name for entry in grp.getgrall()}:
         problems.append(

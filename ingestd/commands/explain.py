@@ -2,110 +2,202 @@
 
 from __future__ import annotations
 
-import socket
-import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
 
-from ingestd import config
-from ingestd.accounts import Account
-from ingestd.errors import IngestdError, RequestRefusedError
-from ingestd.http1 import Headers
-from ingestd.replies import REFUSALS
+from ingestd import config, masking
+from ingestd.accounts import Accounts
+from ingestd.commands import explain_text, requests
+from ingestd.commands.requests import Asked
+from ingestd.errors import RequestRefusedError
+from ingestd.http1 import Limits
+from ingestd.replies import REFUSALS, Reply
 from ingestd.router import Match, Router
-from ingestd.sources.source import Source
+from ingestd.sources import build, macros, query, values
+from ingestd.sources.source import Extra
+
+CLIENT = "192.0.2.1"  # for documentation (RFC 5737); give another with -H 'X-Real-IP: ...'
 
 
 def run(
-    path: Path, url: str, post: str | None, content_type: str, headers: tuple[str, ...], *, as_json: bool
-) -> int:
+    path: Path, what: str, post: str | None, content_type: str, headers: tuple[str, ...], *,
+    as_json: bool, show_secrets: bool,
+) -> int:  # fmt: skip
     """Print what a request becomes. Returns 0 where it becomes an event, 1 where it is refused."""
     settings = config.load(path)
-    node = f"{socket.gethostname()}/{settings.ingest.instance}"
-    sources = [Source(one, Account(one.name), node, settings.ingest.max_inflated) for one in settings.source]
-    target = _target(url)
-    raw_path, _, raw = target.partition(b"?")
+    ingest = settings.ingest
+    asked = requests.read(
+        what, post, content_type, headers, Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
+    )
+    sources = build.build(settings, Accounts(), f"explain/{ingest.instance}")
+    raw_path, _, raw = asked.target.partition(b"?")
     match = Router(sources).match(raw_path)
-    method = b"GET" if post is None else b"POST"
     if match is None:
         known = ", ".join(source.config.path for source in sources)
-        return _refused(
-            "not_found", f"no source takes {raw_path.decode('latin-1')}; there are {known}", as_json
+        found: dict[str, Any] = _refused(
+            "not_found", f"no source takes {raw_path.decode('latin-1')}; there are {known}"
         )
-    if method not in match.source.methods:
-        return _refused(
-            "method", f"source {match.source.name} takes {', '.join(match.source.config.methods)}", as_json
-        )
-    fields = _headers(headers, content_type if post is not None else None)
-    try:
-        lines, _, _ = match.source.events(
-            method, match.path, match.route, raw, fields, _body(post), "192.0.2.1", time.time_ns()
-        )
-    except RequestRefusedError as error:
-        return _refused(error.reason, REFUSALS[error.reason].text, as_json)
-    events = [orjson.loads(line) for line in lines.splitlines()]
-    if as_json:
-        click.echo(orjson.dumps({"source": match.source.name, "events": events}, option=orjson.OPT_INDENT_2))
+    elif asked.method not in match.source.methods:
+        takes = ", ".join(match.source.config.methods)
+        found = _refused("method", f"source {match.source.name} takes {takes}")
     else:
-        _print(match, raw, events)
-    return 0
+        found = _explained(match, asked, raw, ingest.public_base, show_secrets=show_secrets)
+    if as_json:
+        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    else:
+        explain_text.show(found)
+    return 1 if "refused" in found else 0
 
 
-def _print(match: Match, raw: bytes, events: list[dict[str, object]]) -> None:
+def _refused(reason: str, why: str) -> dict[str, Any]:
+    return {"refused": reason, "status": REFUSALS[reason].status, "why": why}
+
+
+def _explained(match: Match, asked: Asked, raw: bytes, base: str, *, show_secrets: bool) -> dict[str, Any]:
     source = match.source
-    click.echo(f"source   {source.name} (path {source.config.path}, profile {source.config.profile})")
-    click.echo(f"route    {match.route or '-'}")
-    click.echo(f"query    {len(raw)} bytes")
-    click.echo(f"reply    {source.reply.status} {source.config.reply.body!r}")
-    for event in events:
-        flags = event["flags"]
-        click.echo(f"flags    {', '.join(flags) if isinstance(flags, list) and flags else '-'}")
-        click.echo(f"dup_key  {event['dup_key']}")
-        click.echo("event    " + orjson.dumps(event, option=orjson.OPT_INDENT_2).decode())
-
-
-def _refused(reason: str, text: str, as_json: bool) -> int:
-    status = REFUSALS[reason].status
-    if as_json:
-        click.echo(
-            orjson.dumps({"refused": reason, "status": status, "why": text}, option=orjson.OPT_INDENT_2)
-        )
-    else:
-        click.echo(f"refused  {status} ({reason}): {text}")
-    return 1
-
-
-def _target(url: str) -> bytes:
-    """The request target of a URL, or of a path; what is no UTF-8 in the arguments stays as it is."""
-    text = url.encode("utf-8", "surrogateescape")
-    if b"://" in text[:12]:
-        text = b"/" + text.partition(b"://")[2].partition(b"/")[2]
-    return text if text.startswith(b"/") else b"/" + text
-
-
-def _body(post: str | None) -> bytes:
-    if post is None:
-        return b""
-    if not post.startswith("@"):
-        return post.encode("utf-8", "surrogateescape")
-    if post == "@-":
-        return sys.stdin.buffer.read()
+    hidden = frozenset() if show_secrets else masking.names(source.config)
+    found: dict[str, Any] = {
+        "source": source.name,
+        "path": source.config.path,
+        "profile": source.config.profile,
+        "query_bytes": len(raw),
+        "signature": _signature(match, asked, raw, base, hidden),
+    }
+    client = asked.headers.find(b"X-Real-IP")
     try:
-        return Path(post[1:]).read_bytes()
-    except OSError as error:
-        raise IngestdError(f"--post {post}: {error.strerror}") from error
+        lines, _, extra = source.events(
+            asked.method, match.path, match.route, raw, asked.headers, asked.body,
+            client.decode("latin-1") if client else CLIENT, time.time_ns(),
+        )  # fmt: skip
+    except RequestRefusedError as error:
+        return found | _refused(error.reason, REFUSALS[error.reason].text)
+    events = [orjson.loads(line) for line in lines.splitlines()]
+    reply = source.reply if extra is None else extra.answering.reply
+    found["reply"] = _reply(reply)
+    found["route"] = events[0]["route"]
+    came = query.decode(raw).params
+    found["events"] = [
+        _event(match, event, number, extra, hidden)
+        | {"dropped": [name for name in came if name not in event["params"]]}
+        for number, event in enumerate(events)
+    ]
+    return found
 
 
-def _headers(pairs: tuple[str, ...], content_type: str | None) -> Headers:
-    fields = Headers()
-    if content_type is not None:
-        fields[b"Content-Type"] = content_type.encode()
-    for pair in pairs:
-        name, colon, value = pair.partition(":")
-        if not colon:
-            raise IngestdError(f"-H {pair!r}: write it as 'Name: value'")
-        fields[name.strip().encode()] = value.strip().encode("utf-8", "surrogateescape")
-    return fields
+def _reply(reply: Reply) -> dict[str, Any]:
+    head, _, body = reply.keep.partition(b"\r\n\r\n")
+    fields = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n")[1:])
+    return {
+        "status": reply.status,
+        "content_type": fields.get("Content-Type", ""),
+        "location": fields.get("Location", ""),
+        "body": body.decode("latin-1"),
+    }
+
+
+def _signature(match: Match, asked: Asked, raw: bytes, base: str, hidden: frozenset[str]) -> dict[str, Any]:
+    """What was compared with what, and which key fits; never the key, nor what it would have made."""
+    settings = match.source.config.signature
+    verifier = match.source.verifier
+    if verifier is None:
+        return {"kind": settings.kind, "result": "none", "why": _why_none(match)}
+    request = (match.path.encode("latin-1"), raw, asked.headers, asked.body)
+    found: dict[str, Any] = {"kind": settings.kind, "result": verifier.check(*request, time.time_ns())}
+    signed = verifier.signed(*request)
+    if signed is None:
+        return found
+    number = verifier.key_number(signed)
+    keys = build.read_keys(match.source.config, [])
+    found["key"] = f"{number + 1} of {len(keys)} ({keys[number].origin})" if number >= 0 else "none fits"
+    if signed.given is None:
+        found["why"] = f"{settings.param} is not the last parameter"
+    elif settings.kind == "hmac_sha256_body":
+        found["over"] = f"the body, {len(signed.content)} bytes"
+    elif settings.kind == "md5_concat":
+        found["over"] = f"the values of {' + '.join(settings.params)} + the key"
+    elif settings.kind != "token":
+        address, question, rest = signed.content.partition(b"?")
+        found["over"] = (address + question + masking.mask_query(rest, hidden)).decode("latin-1")
+        if settings.kind == "md5_url_key":
+            found["over"] += " + the key"
+    return found
+
+
+def _why_none(match: Match) -> str:
+    none = match.source.config.signature.kind == "none"
+    return "the source has no signature" if none else "nothing is verified without signature.key_file"
+
+
+def _event(
+    match: Match, event: dict[str, Any], number: int, extra: Extra | None, hidden: frozenset[str]
+) -> dict[str, Any]:
+    settings = match.source.config
+    body = event.get("body")
+    keys = body if isinstance(body, dict) else {}
+
+    def value_of(name: str) -> Any:
+        return event["params"].get(name, keys.get(name))
+
+    click_id = next((one for one in settings.dedup if values.real(value_of(one.split("+")[0]))), None)
+    key: dict[str, Any] = {"value": event["dup_key"], "from": "dup_key"}
+    if extra is not None and extra.keys is not None:
+        chosen = extra.keys[number]
+        name = next((one for one in settings.key if values.real(value_of(one))), None)
+        shown = None if chosen is None else masking.MASK if str(name).lower() in hidden else chosen.decode()
+        key = {"value": shown, "from": name or "no real value: no key, any partition"}
+    everything = {**keys, **event["params"]}
+    return {
+        "parameters": {
+            name: {"value": value, "notes": _notes(match, name, everything[name])}
+            for name, value in masking.mask_event({"params": everything}, hidden)["params"].items()
+        },
+        "event_at": _moment(event["event_at"]),
+        "dup_key": {"value": event["dup_key"], "from": click_id or _whole(match)},
+        "kafka_key": key,
+        "flags": event["flags"],
+        "event": masking.mask_event(event, hidden),
+    }
+
+
+def _whole(match: Match) -> str:
+    volatile = match.source.config.volatile
+    return "the whole request" + (f" but {', '.join(volatile)}" if volatile else "")
+
+
+def _moment(event_at: int | None) -> str | None:
+    if event_at is None:
+        return None
+    return datetime.fromtimestamp(event_at / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _notes(match: Match, name: str, value: Any) -> list[str]:
+    """What a parameter is to its source, and what became of it."""
+    settings = match.source.config
+    time_param = settings.event_time.param if settings.event_time else None
+    notes = [
+        text
+        for text, applies in (
+            ("event time", name == time_param),
+            ("click id", any(name in one.split("+") for one in settings.dedup)),
+            ("Kafka key", name in settings.key),
+            ("user's address", name == settings.ip_param),
+            ("user agent", name == settings.ua_param),
+            ("signature", settings.signature.kind != "none" and name == settings.signature.param),
+            (f"privacy: {settings.privacy.get(name)}", name in settings.privacy),
+            ("credential", name in settings.credentials),
+        )
+        if applies
+    ]
+    first = value[0] if isinstance(value, list) and value else value
+    if macros.is_macro(first):
+        notes.append("macro left in")
+    elif values.real(first) is None and not isinstance(first, dict | float):
+        notes.append("says nothing")
+    if isinstance(value, list):
+        notes.append(f"{len(value)} values")
+    return notes

@@ -6,12 +6,16 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 import orjson
 
-from ingestd import config
+from ingestd import config, config_source
+from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.event import JSON_SCHEMA
+from ingestd.sources import links
+from ingestd.sources.build import read_keys
 
 LIBRARIES = ("uvloop", "httptools", "orjson", "falcon", "aiokafka")
 
@@ -25,21 +29,69 @@ def print_sources(path: Path, *, as_json: bool) -> None:
     """The configured sources. Raises ConfigError."""
     sources = config.load(path).source
     if as_json:
-        click.echo(orjson.dumps([source.model_dump() for source in sources], option=orjson.OPT_INDENT_2))
+        rows = [source.model_dump(mode="json") for source in sources]
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
         return
-    rows = [("NAME", "PATH", "PROFILE", "TYPE", "METHODS", "REPLY")]
-    rows += [
-        (
-            one.name,
-            one.path,
-            one.profile,
-            one.type,
-            ",".join(one.methods),
-            f"{one.reply.status} {one.reply.body!r}",
+    print_table(
+        [
+            ("NAME", "PATH", "PROFILE", "TYPE", "METHODS", "SIGNATURE", "REPLY"),
+            *(
+                (
+                    one.name,
+                    one.path,
+                    one.profile,
+                    one.type,
+                    ",".join(one.methods),
+                    one.signature.kind if one.signature.verifies else "-",
+                    f"{one.reply.status} {one.reply.body!r}",
+                )
+                for one in sources
+            ),
+        ]
+    )
+
+
+def print_links(path: Path, base: str | None, route: str, *, show_secrets: bool, as_json: bool) -> None:
+    """Each source's tracking link, and what its platform asks for besides. Raises ConfigError."""
+    settings = config.load(path)
+    base = base or settings.ingest.public_base
+    if not base:
+        raise IngestdError("where do platforms call? Give --base https://click.example.com")
+    rows = []
+    for source in settings.source:
+        token = _token(source) if show_secrets else links.TOKEN
+        rows.append(
+            {
+                "source": source.name,
+                "platform": source.title,
+                "link": links.link(source, base, route, token),
+                "mandatory": source.mandatory,
+                "notes": source.link_notes,
+                "unconfirmed": source.unconfirmed,
+            }
         )
-        for one in sources
-    ]
-    print_table(rows)
+    if as_json:
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    for row in rows:
+        click.echo(f"{row['source']}: {row['platform']}" if row["platform"] else row["source"])
+        click.echo(f"  {row['link']}")
+        if row["mandatory"]:
+            click.echo(f"  mandatory: {', '.join(row['mandatory'])}")
+        for note in row["notes"]:
+            click.echo(f"  - {note}")
+        for fact in row["unconfirmed"]:
+            click.echo(f"  ? not confirmed: {fact}")
+        click.echo()
+
+
+def _token(source: config_source.Source) -> str:
+    """The token to put into the link. Raises ConfigError where it cannot be read."""
+    problems: list[Problem] = []
+    keys = read_keys(source, problems) if source.signature.kind == "token" else []
+    if problems:
+        raise ConfigError("secrets", problems)
+    return quote(keys[0].reveal(), safe="") if keys else links.TOKEN
 
 
 def print_table(rows: Sequence[tuple[str, ...]]) -> None:

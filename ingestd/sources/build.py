@@ -35,6 +35,15 @@ def build(config: Config, accounts: Accounts, node: str) -> list[Source]:
     ]
 
 
+def secret_problems(config: Config) -> list[Problem]:
+    """What is wrong with the secrets the sources need."""
+    problems: list[Problem] = []
+    for source in config.source:
+        read_keys(source, problems)
+        _privacy(source, problems)
+    return problems
+
+
 def read_keys(source: SourceConfig, problems: list[Problem]) -> list[Secret]:
     """The keys a source verifies with, of all its files; what is wrong with one is added to `problems`."""
     found: list[Secret] = []

@@ -61,8 +61,8 @@ class Source:
 
     __slots__ = (
         "_body_limit", "_clock", "_dedup", "_frames", "_has_extra", "_keep_lossy", "_keep_raw", "_key",
-        "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects", "_tails", "_token", "_verifier",
-        "_volatile", "_window", "account", "config", "methods", "name", "reply", "type",
+        "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects", "_tails", "_token",
+        "_volatile", "_window", "account", "config", "methods", "name", "reply", "type", "verifier",
     )  # fmt: skip
 
     def __init__(
@@ -80,7 +80,7 @@ class Source:
         redirect = settings.reply.redirect
         self._redirect = answers.Redirect(redirect, self.reply) if redirect else None
         # what is taken
-        self._verifier = verifier
+        self.verifier = verifier
         self._token = verifier if isinstance(verifier, Token) else None
         self._rejects = settings.on_bad_signature == "reject"
         self._rate = RateLimit(settings.max_rate) if settings.max_rate else None
@@ -88,7 +88,7 @@ class Source:
         self._body_limit = inflated_limit
         # what it means
         self._clock = EventClock(settings.event_time) if settings.event_time else None
-        self._dedup = settings.dedup
+        self._dedup = tuple(tuple(names.split("+")) for names in settings.dedup)
         self._volatile = tuple(name.encode() + b"=" for name in settings.volatile)
         self._prefix = f"{settings.name}\0{settings.type}\0".encode()
         self._window = account.window_of(settings.dedup_window)
@@ -96,7 +96,7 @@ class Source:
         self._has_extra = bool(settings.key or settings.dedup_window or redirect)
         # what is written
         self._keep_raw = settings.keep_raw == "always" or (
-            settings.keep_raw == "odd" and settings.signature.signs_query
+            settings.keep_raw == "odd" and settings.signature.covers_query
         )
         self._keep_lossy = settings.keep_raw != "never"
         self._frames = lines.Frames(settings.name, settings.type)
@@ -117,8 +117,8 @@ class Source:
         """
         flags: list[str] = []
         signature = "none"
-        if self._verifier is not None:
-            result = self._verifier.check(path.encode("latin-1"), raw, headers, body, received_ns)
+        if self.verifier is not None:
+            result = self.verifier.check(path.encode("latin-1"), raw, headers, body, received_ns)
             signature = self._judged(result, flags)
         if self._rate is not None and self._rate.exceeded(received_ns):
             raise RequestRefusedError("max_rate")
@@ -195,7 +195,7 @@ class Source:
         event_at = None
         clock = self._clock
         if clock is not None:
-            event_at = clock.read(params.get(clock.param) or keys.get(clock.param))
+            event_at = clock.read(_value(clock.param, params, keys))
             if event_at is not None and (flag := clock.flag(event_at, received_at)):
                 flags.append(flag)
         if keys and (left := macros.find(keys)):
@@ -215,10 +215,11 @@ class Source:
 
     def _dup_key(self, shared: Shared, part: bodies.Part) -> str:
         """Equal for repeats: by the first click id that is one, else by all that was sent."""
-        for name in self._dedup:
-            value = shared.params.get(name)
-            click_id = values.real(part.keys.get(name) if value is None else value)
+        for first, *others in self._dedup:
+            click_id = values.real(_value(first, shared.params, part.keys))
             if click_id is not None:
+                for name in others:
+                    click_id += f"\0{_value(name, shared.params, part.keys)}"
                 return xxh3_128_hexdigest(self._prefix + click_id.encode())
         raw = shared.raw
         if self._volatile:
@@ -237,10 +238,7 @@ class Source:
     def _partition_key(self, params: Params, keys: dict[str, Any]) -> bytes | None:
         """The first real value of the parameters named, in lower case: platforms differ in their hashes'."""
         for name in self._key:
-            value = params.get(name)
-            if value is None:
-                value = keys.get(name)
-            found = values.real(value)
+            found = values.real(_value(name, params, keys))
             if found is not None:
                 return found.lower().encode()
         return None
@@ -249,3 +247,9 @@ class Source:
         reply = self.reply if self._redirect is None else self._redirect.reply(shared.params)
         answering = answers.Answering(reply, self._refusals, self._window, shared.remembered)
         return Extra(shared.keys or None, answering)
+
+
+def _value(name: str, params: Params, keys: dict[str, Any]) -> Any:
+    """A parameter's value or, failing that, that of a top-level key of a JSON body."""
+    value = params.get(name)
+    return keys.get(name) if value is None else value

@@ -1,0 +1,60 @@
+"""What `check` says of a configuration that can be used and may yet not do what was meant."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from ingestd.config import Config
+from ingestd.config_source import Source
+from ingestd.errors import Problem
+from ingestd.sources import links
+
+
+def advice(settings: Config) -> list[Problem]:
+    """Everything worth a second look, source by source."""
+    return [problem for source in settings.source for problem in _of(source, settings)]
+
+
+def _of(source: Source, settings: Config) -> Iterator[Problem]:
+    where = f"source {source.name}"
+    for other in settings.source:
+        if other.path.startswith(f"{source.path}/"):
+            route = other.path[len(source.path) + 1 :]
+            yield Problem(where, f"its routes {route!r} and below go to source {other.name} ({other.path})")
+    yield from _signature(source, where)
+    for name, why in links.missing(source).items():
+        hint = f'write link.{name} = "<the platform\'s macro>", or set the key to the name that is there'
+        yield Problem(where, f"the tracking link brings no {name!r} ({why})", hint)
+    if source.on_overload.status < 400:
+        hint = "the platform will not send them again: use 503"
+        yield Problem(
+            f"{where}: on_overload.status", "tells the platform that refused events were taken", hint
+        )
+    if source.reply.status >= 400:
+        what = "tells the platform that events were not taken"
+        yield Problem(f"{where}: reply.status", what, "use 200, or they come again and again")
+    for name in (*source.dedup, *source.key):
+        if source.privacy.get(name) == "drop":
+            yield Problem(where, f"privacy drops {name!r}, which dedup or key asks for", 'use "hmac" instead')
+    for fact in source.unconfirmed:
+        yield Problem(where, f"profile {source.profile}, not confirmed: {fact}")
+
+
+def _signature(source: Source, where: str) -> Iterator[Problem]:
+    signature = source.signature
+    if signature.kind != "none" and not signature.key_file:
+        hint = 'write signature.key_file = "<file>", or signature = { kind = "none" }'
+        yield Problem(where, f"the platform can sign ({signature.kind}), and nothing is verified", hint)
+    files = [*signature.key_file, *([source.privacy_key_file] if source.privacy_key_file else [])]
+    for path in files:
+        if _is_public(path):
+            yield Problem(where, f"{path} can be read by everybody", f"chmod 0640 {path}")
+
+
+def _is_public(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False  # said elsewhere
