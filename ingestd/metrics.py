@@ -4,6 +4,7 @@ Prometheus' form only when scraped.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -121,6 +122,7 @@ BOTH_COUNTERS = {
 }
 PER_SOURCE: dict[str, tuple[str, Callable[[Account], float]]] = {
     "events_received": ("Events taken in, and requests to the source refused", lambda a: a.received),
+    "duplicates": ("Events marked as repeats by the source's window", lambda a: a.duplicates),
     "events_stored": ("Events made durable", lambda a: a.stored),
     "received_bytes": ("Bytes of events taken in, as they are written", lambda a: a.received_bytes),
     "stored_bytes": ("Bytes of events made durable", lambda a: a.stored_bytes),
@@ -204,6 +206,7 @@ class IngestCollector(Collector):
                 macros.add_metric([account.source, param], count)
         yield from (unstored, spooled, rejected, macros)
         yield from self._by_sink(accounts)
+        yield from _recognition(accounts)
 
     def _by_sink(self, accounts: list[Account]) -> Iterable[Metric]:
         events = CounterMetricFamily(
@@ -228,6 +231,30 @@ class IngestCollector(Collector):
             for reason, count in list(account.dead_lettered.items()):
                 dead.add_metric([account.source, reason], count)
         yield from (events, size, dead)
+
+
+def _recognition(accounts: list[Account]) -> Iterable[Metric]:
+    """Whose the events are, and whether they came before. Only sources that look have a window."""
+    signatures = CounterMetricFamily(
+        "ingestd_signature", "Signatures by result: ok, bad, missing, expired", labels=["source", "result"]
+    )
+    held, bound, reach = (
+        GaugeMetricFamily(f"ingestd_dedup_window_{name}", text, labels=["source"])
+        for name, text in (
+            ("events", "Events the window for repeats holds"),
+            ("max_events", "Events it can hold; then the oldest is forgotten for each new one"),
+            ("reach_seconds", "How far back every repeat is recognised"),
+        )
+    )
+    now_ms = time.time_ns() // 1_000_000
+    for account in accounts:
+        for result, count in list(account.signatures.items()):
+            signatures.add_metric([account.source, result], count)
+        if (window := account.window) is not None:
+            held.add_metric([account.source], window.size)
+            bound.add_metric([account.source], window.capacity)
+            reach.add_metric([account.source], window.reach(now_ms))
+    yield from (signatures, held, bound, reach)
 
 
 def exposition(collector: Collector) -> bytes:
