@@ -1,0 +1,219 @@
+"""`ingestd replay`: what is on disk already into Kafka: rotated files, dead letters, another machine's spool.
+
+It can be stopped and run again: how far each file is sent is kept in a checkpoint file, durable after every
+round. A kill between a round and its checkpoint sends that round again, with the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+import click
+import orjson
+import zstandard
+
+from ingestd import config, fsutil, log
+from ingestd.errors import IngestdError
+from ingestd.event import LINE_START
+from ingestd.sinks import spool_inspect
+from ingestd.sinks.dead_letters import DeadLetterFile
+from ingestd.sinks.kafka_client import Client
+from ingestd.sinks.kafka_records import Topics
+from ingestd.sinks.kafka_send import Sender, Sent
+
+ROUND_BYTES = 4 << 20
+# A dead letter's line: the reason and the topic stand before the event, in our own words.
+_LETTER = b'"event":'
+
+
+class Checkpoints:
+    """How many lines of each file have been sent, in a small JSON file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines: dict[str, int] = {}
+        if path.exists():
+            try:
+                self._lines = orjson.loads(path.read_bytes())
+            except orjson.JSONDecodeError as error:
+                raise IngestdError(
+                    f"{path}: no checkpoint file ({error}); name another with --checkpoint"
+                ) from error
+
+    def done(self, name: str) -> int:
+        """Lines sent of a file."""
+        return self._lines.get(name, 0)
+
+    def save(self, name: str, lines: int) -> None:
+        """Durable when it returns. Raises OSError."""
+        self._lines[name] = lines
+        temporary = self._path.with_name(self._path.name + ".tmp")
+        with temporary.open("wb") as file:
+            file.write(orjson.dumps(self._lines, option=orjson.OPT_INDENT_2))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+        fsutil.fsync_directory(self._path.absolute().parent)
+
+
+class Totals:
+    """What was read and what became of it."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.bytes = 0
+        self.skipped = 0  # lines that are no event
+        self.delivered = 0
+        self.dead: dict[str, int] = {}
+
+    def add(self, sent: Sent) -> None:
+        """Add a round's outcome."""
+        self.delivered += sum(count for count, _ in sent.delivered.values())
+        for (_, reason), count in sent.dead.items():
+            self.dead[reason] = self.dead.get(reason, 0) + count
+
+
+def run(path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, *, dry_run: bool) -> int:
+    """Send every event of the inputs. Returns 0 where every one was delivered, 1 where some were refused."""
+    settings = config.load(path)
+    if settings.kafka is None and not dry_run:
+        raise IngestdError(f"{path}: there is no [kafka] section to send to")
+    if settings.kafka is not None and settings.file is not None and not inputs:
+        inputs = (settings.file.directory,)
+    files = [file.absolute() for file in expand(inputs)]
+    if not files:
+        raise IngestdError(
+            f"nothing to replay: no finished file among {', '.join(map(str, inputs)) or 'no inputs'}"
+        )
+    log.setup("warning", "logfmt")
+    totals = Totals()
+    marks = Checkpoints(checkpoint or Path("replay.checkpoint"))
+    asyncio.run(_replay(settings, files, marks, totals, dry_run))
+    verb = "would be sent" if dry_run else "delivered"
+    count = totals.events if dry_run else totals.delivered
+    click.echo(
+        f"{count} events {verb}, {totals.bytes} bytes, {totals.skipped} lines that are no event left out"
+    )
+    for reason, number in sorted(totals.dead.items()):
+        click.echo(f"  {number:>8}  dead letters: {reason}")
+    return 1 if totals.dead or totals.skipped else 0
+
+
+def expand(inputs: tuple[Path, ...]) -> Iterator[Path]:
+    """Files as they are; of a directory its finished NDJSON files, or the spool it is."""
+    for path in inputs:
+        if not path.exists():
+            raise IngestdError(f"{path}: is not there")
+        if not path.is_dir() or any(path.glob("*.spool")):
+            yield path
+        else:
+            names = sorted(entry.name for entry in path.iterdir() if entry.is_file())
+            whole = [name for name in names if name.endswith((".ndjson", ".ndjson.gz", ".ndjson.zst"))]
+            # For a moment a file and its compressed self are both there.
+            yield from (path / name for name in whole if not {f"{name}.gz", f"{name}.zst"} & set(names))
+
+
+async def _replay(
+    settings: config.Config, files: list[Path], marks: Checkpoints, totals: Totals, dry_run: bool
+) -> None:
+    client: Client | None = None
+    sender: Sender | None = None
+    if settings.kafka is not None and not dry_run:
+        kafka = settings.kafka
+        client = Client(kafka, "ingestd-replay")
+        topics = Topics(kafka.topic, {one.name: one.topic for one in settings.source if one.topic})
+        dead = DeadLetterFile(kafka.dead_letter_directory, "replay")
+        sender = Sender(client, topics, kafka.dead_letter_topic, dead, kafka.max_batch_bytes)
+    try:
+        with click.progressbar(length=sum(map(size_of, files)), label="replaying") as bar:
+            for file in files:
+                await _replay_file(file, str(file), sender, marks, totals, bar)
+    finally:
+        if client is not None:
+            await client.discard("done")
+
+
+async def _replay_file(
+    file: Path, name: str, sender: Sender | None, marks: Checkpoints, totals: Totals, bar: Any
+) -> None:
+    already, line_number, size = marks.done(name), 0, 0
+    waiting: list[bytes] = []
+    share = size_of(file)
+    shown = 0
+    for line in read_lines(file):
+        line_number += 1
+        if line_number <= already:
+            continue
+        event = event_of(line)
+        if event is None:
+            totals.skipped += 1
+            continue
+        waiting.append(event)
+        size += len(event)
+        totals.events += 1
+        totals.bytes += len(event)
+        if size >= ROUND_BYTES:
+            await _send(sender, waiting, totals)
+            if sender is not None:
+                marks.save(name, line_number)
+            step = min(size, share - shown)
+            bar.update(step)
+            shown, waiting, size = shown + step, [], 0
+    await _send(sender, waiting, totals)
+    if sender is not None:
+        marks.save(name, line_number)
+    bar.update(share - shown)
+
+
+async def _send(sender: Sender | None, lines: list[bytes], totals: Totals) -> None:
+    if sender is not None and lines:
+        totals.add(await sender.send([b"\n".join(lines) + b"\n"]))
+
+
+def event_of(line: bytes) -> bytes | None:
+    """An event's line, of a file, or of a dead letter the event in it; None for anything else."""
+    if line.startswith(LINE_START):
+        return line if line.endswith(b"}") else None
+    if line.startswith(b"#"):  # a spool's: what the record has beside the event
+        return line
+    start = line.find(_LETTER)
+    if line.startswith(b'{"reason":') and start > 0:
+        event = line[start + len(_LETTER) : -1]
+        return event if event.startswith(LINE_START) and event.endswith(b"}") else None
+    return None
+
+
+def size_of(path: Path) -> int:
+    """Bytes on disk, for the progress bar."""
+    if path.is_dir():
+        return sum(entry.stat().st_size for entry in path.glob("*.spool"))
+    return path.stat().st_size
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, plain or compressed, or of a spool. Raises IngestdError."""
+    try:
+        if path.is_dir():
+            for stored in spool_inspect.entries(path):
+                yield from stored.payload.rstrip(b"\n").split(b"\n")
+            return
+        with path.open("rb") as raw:
+            for line in _plain(raw, path.suffix):
+                yield line.rstrip(b"\n")
+    except (OSError, EOFError, zstandard.ZstdError) as error:
+        raise IngestdError(f"{path}: {error}") from error
+
+
+def _plain(raw: IO[bytes], suffix: str) -> IO[bytes]:
+    if suffix == ".gz":
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+    if suffix == ".zst":
+        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        return cast("IO[bytes]", io.BufferedReader(reader, 1 << 20))
+    return raw
