@@ -89,7 +89,8 @@ JSON_SCHEMA: dict[str, Any] = {
             "type": "string",
             "pattern": "^[0-9a-f]{32}$",
             "description": "equal for repeats of one click: XXH3-128 of source, type and click id, "
-            "else of source, type, route and the raw query (and body) less volatile parameters",
+            "else of source, type, route and the raw query (and body) less volatile parameters; under "
+            "privacy, of what is left",
         },
         "received_at": {"type": "integer", "description": "our clock, ms since the epoch"},
         "event_at": {
@@ -100,7 +101,9 @@ JSON_SCHEMA: dict[str, Any] = {
         "route": _text("what follows the source's path, without its slash"),
         "type": {"enum": ["click", "impression", "postback"]},
         "method": _text("the request's method"),
-        "path": _text("the request's path as received; each character is one byte (ISO-8859-1)"),
+        "path": _text(
+            "the request's path as received, each character one byte (ISO-8859-1); a token in it is ***"
+        ),
         "params": {
             "type": "object",
             "description": "the query's parameters, then a form body's, decoded once; blank values kept",
@@ -108,18 +111,26 @@ JSON_SCHEMA: dict[str, Any] = {
                 "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
             },
         },
-        "raw": _text("the query exactly as received, each character one byte (ISO-8859-1)"),
+        "raw": _text(
+            "the query exactly as received, each character one byte (ISO-8859-1), but for what the source's "
+            "privacy settings and tokens take out"
+        ),
         "body": {"description": "JSON as JSON; anything else as text (see the flag body_not_utf8)"},
         "content_type": _text("the body's media type as received"),
-        "client_ip": _text("the platform's or user's address, as nginx saw it"),
-        "forwarded_for": _text("the whole X-Forwarded-For header"),
+        "client_ip": _text("the platform's or user's address, as nginx saw it, under address_privacy"),
+        "forwarded_for": _text("the whole X-Forwarded-For header, under address_privacy"),
         "user_agent": _text("the request's User-Agent"),
-        "signature": {"enum": ["ok", "bad", "missing", "none"]},
+        "signature": {
+            "enum": ["ok", "bad", "missing", "none"],
+            "description": "whether the request proved whose it is; none: the source verifies nothing",
+        },
         "flags": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "what is odd about the event: macro:<param>, bad_utf8, bad_percent, bad_json, "
-            "body_not_utf8, header_not_utf8, ...",
+            "description": "what is odd about the event: macro:<param> (a macro left in), bad_utf8, "
+            "bad_percent, bad_json, raw_body (body is the form as received), body_not_utf8, "
+            "header_not_utf8, body_withheld (privacy), stale, future (event_at against our clock), "
+            "duplicate (seen within the source's window), signature_expired",
         },
         "node": _text("host/instance that took the event"),
     },
