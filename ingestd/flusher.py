@@ -103,9 +103,9 @@ class Flusher:
         if self._draining:
             return
         ripe = self._buffer.ripe
+        ripe.clear()  # what was said of an earlier batch: this one is open, so nothing was said of it
         timer = self._clock.later(self._policy.interval, ripe.set)
         await ripe.wait()
-        ripe.clear()
         timer.cancel()
 
     async def _store(self, batch: Batch) -> None:

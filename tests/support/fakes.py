@@ -26,6 +26,7 @@ from ingestd.http1 import Headers, Limits
 from ingestd.metrics import BatchMetrics
 from ingestd.protocol import Connection, Exchange, Intake, Shared
 from ingestd.replies import Reply
+from ingestd.sources.build import build as build_sources
 from ingestd.sources.source import Source
 
 T = TypeVar("T")
@@ -194,7 +195,7 @@ class FakeClock:
         self._timers: list[FakeTimer] = []
 
     def later(self, delay: float, call: Callable[[], object]) -> FakeTimer:
-        timer = FakeTimer(self.seconds + delay, call)
+        timer = FakeTimer(round(self.seconds + delay, 9), call)
         heapq.heappush(self._timers, timer)
         return timer
 
@@ -215,7 +216,8 @@ class FakeClock:
 
     async def advance(self, seconds: float) -> None:
         """Move the time, make the calls that come due in their order, and let the loop act on each."""
-        end = self.seconds + seconds
+        await turns()
+        end = round(self.seconds + seconds, 9)
         while self._timers and self._timers[0].due <= end:
             timer = heapq.heappop(self._timers)
             self.seconds = max(self.seconds, timer.due)
@@ -239,6 +241,8 @@ class FakeEntry(Entry):
         self.count = count
         self.account = account
         self.received_ns = received_ns
+        self.keys = None
+        self.trace = None
         self.fates: list[str | None] = []
 
     def settle(self, refused: str | None) -> None:
@@ -259,6 +263,7 @@ class MemorySink:
     """
 
     name = "memory"
+    final = True
 
     def __init__(self) -> None:
         self.batches: list[bytes] = []
@@ -300,6 +305,12 @@ class MemorySink:
         self.calls.append("close")
 
     def status(self) -> dict[str, Any]:
+        return {}
+
+    def gauges(self) -> dict[str, float]:
+        return {}
+
+    def counters(self) -> dict[str, float]:
         return {}
 
     def stored(self) -> bytes:
@@ -374,16 +385,10 @@ def settings(toml: str = "", **source: Any) -> config.Config:
     return config.parse(tree, "test", {})
 
 
-def make_source(account: Account | None = None, *, inflated_limit: int = 1 << 20, **source: Any) -> Source:
-    """A source at work, configured by keys of [[source]]."""
-    parsed = settings(**source)
-    one = parsed.source[0]
-    return Source(one, account or Account(one.name), "host/1", inflated_limit)
-
-
-def make_sources(accounts: Accounts, *configured: dict[str, Any]) -> list[Source]:
-    """Several sources that share the accounts."""
-    return [make_source(accounts.account(str(one["name"])), **one) for one in configured]
+def make_source(accounts: Accounts | None = None, toml: str = "", **source: Any) -> Source:
+    """A source at work, configured by keys of [[source]]; `toml` holds other sections."""
+    [made] = build_sources(settings(toml, **source), accounts or Accounts(), "host/1")
+    return made
 
 
 def headers(**fields: str | bytes) -> Headers:
