@@ -1,0 +1,139 @@
+"""README and conf/ against the code, in both directions."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import pytest
+from pydantic import BaseModel
+
+from ingestd import config, metrics
+from ingestd.accounts import Accounts
+from ingestd.cli import main
+from ingestd.event import JSON_SCHEMA
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+PRODUCTION = (ROOT / "conf" / "ingestd.toml").read_text("utf-8")
+
+
+def exposed_metrics() -> set[str]:
+    everything = {
+        name: 0.0 for group in (metrics.GAUGES, metrics.FILE_GAUGES, metrics.KAFKA_GAUGES) for name in group
+    }
+    counters: defaultdict[str, float] = defaultdict(float)
+    for group in (metrics.COUNTERS, metrics.FILE_COUNTERS, metrics.KAFKA_COUNTERS, metrics.BOTH_COUNTERS):
+        counters.update(dict.fromkeys(group, 0.0))
+    accounts = Accounts()
+    accounts.account("any")
+    collector = metrics.IngestCollector(
+        accounts, metrics.BatchMetrics(), lambda: everything, lambda: counters, "0", "file"
+    )
+    return {family.name + ("_total" if family.type == "counter" else "") for family in collector.collect()}
+
+
+def test_the_readme_lists_every_metric_and_no_other() -> None:
+    listed = set(re.findall(r"^\| `(ingestd_[a-z_]+)` \|", README, re.MULTILINE))
+    assert listed == exposed_metrics()
+
+
+def test_every_metric_the_readme_speaks_of_exists() -> None:
+    spoken_of = set(re.findall(r"`(ingestd_[a-z_]+)(?:\{[^`]*\})?[^`]*`", README))
+    assert spoken_of <= exposed_metrics()
+
+
+def commands(group: click.Group, prefix: str = "") -> dict[str, click.Command]:
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{prefix}{name} ")
+        else:
+            found[prefix + name] = command
+    return found
+
+
+def test_the_readme_lists_every_command_and_no_other() -> None:
+    listed = set(re.findall(r"^\| `ingestd ([a-z]+(?: [a-z]+)?)[^`]*` \|", README, re.MULTILINE))
+    assert listed == set(commands(main))
+
+
+@pytest.mark.parametrize("name", sorted(commands(main)))
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    assert "Example:\n" in (commands(main)[name].help or "")
+
+
+def test_the_readme_describes_every_field_of_the_event() -> None:
+    table = README.partition("## For analysts")[2]
+    described = {
+        name
+        for row in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    assert set(JSON_SCHEMA["properties"]) <= described
+
+
+def keys_of(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)
+
+
+def model_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := model_of(part))), None)
+
+
+SECTIONS = {name: model_of(field.annotation) for name, field in config.Config.model_fields.items()}
+
+
+@pytest.mark.parametrize("section", sorted(SECTIONS))
+def test_the_production_file_names_every_key_of_every_section(section: str) -> None:
+    model = SECTIONS[section]
+    assert model is not None
+    header = rf"^(?:# )?\[+{section}\]+$"
+    text = re.split(header, PRODUCTION, flags=re.MULTILINE)[1]
+    text = re.split(r"^(?:# )?\[", text, flags=re.MULTILINE)[0]
+    named = set(re.findall(r"^(?:# )?([a-z_]+) = ", text, re.MULTILINE))
+    assert named == keys_of(model)
+
+
+def test_what_is_commented_out_in_the_production_file_is_the_default() -> None:
+    shown = re.sub(r"^# (?=(\[|[a-z_]+ = ))", "", PRODUCTION, flags=re.MULTILINE)
+    shown = shown.replace('instance = "<host name>"', 'instance = "host"')
+    tree = tomllib.loads(shown)
+    del tree["ingest"]["profile_directory"]  # an example: there is none here
+    tree["source"] = [{"name": "demo", "path": "/c/demo"}]
+    defaults = config.parse(
+        {"kafka": {"bootstrap": ["k:1"]}, "file": {}, "source": tree["source"]}, str(ROOT / "conf/x.toml"), {}
+    )
+    chosen = {
+        "ingest": {"socket_group", "instance", "public_base", "profile_directory"},
+        "file": {"compress", "keep_days", "keep_bytes"},
+        "kafka": {"bootstrap", "dead_letter_topic", "security"},
+    }
+    for section, keys in tree.items():
+        if section == "source":
+            continue
+        least: dict[str, Any] = {"kafka": {"bootstrap": ["k:1"]}, "file": {}, "source": tree["source"]}
+        parsed = config.parse(least | {section: keys}, str(ROOT / "conf/x.toml"), {})
+        for key in keys:
+            if key not in chosen.get(section, set()):
+                assert getattr(getattr(parsed, section), key) == getattr(getattr(defaults, section), key), key
+
+
+@pytest.mark.parametrize("name", ["quickstart.toml", "ingestd.toml"])
+def test_every_shipped_configuration_is_valid(name: str) -> None:
+    assert config.load(ROOT / "conf" / name, {}).source
+
+
+def test_the_top_level_holds_what_it_should() -> None:
+    expected = {"pyproject.toml", "ingestd", "conf", "systemd", "nginx", "bench", "tests", "README.md"}
+    beside = {"LICENSE", "CHANGELOG.md"}
+    ignored = {"var", "build", "dist", "ingestd.egg-info"}
+    found = {entry.name for entry in ROOT.iterdir() if not entry.name.startswith(".")}
+    assert expected <= found
+    assert found - expected - beside <= ignored
