@@ -1,0 +1,3 @@
+def scan(
+    query: bytes, wanted: tuple[bytes, ...], /
+) -> tuple[bytes, tuple[str | None, ...], tuple[tuple[str, str], ...]] | None: ...
