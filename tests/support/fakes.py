@@ -305,7 +305,7 @@ class MemorySink:
         self.calls.append("close")
 
     def status(self) -> dict[str, Any]:
-        return {}
+        return {self.name: {"batches": len(self.batches)}}
 
     def gauges(self) -> dict[str, float]:
         return {}
