@@ -213,3 +213,90 @@ def version(as_json: bool) -> None:
     from ingestd.commands.show import print_version
 
     print_version(__version__, as_json=as_json)
+
+
+@main.group("spool")
+def spool_group() -> None:
+    """Look at what waits on disk for Kafka, of a running instance or a stopped one.
+
+    \b
+    Example:
+      ingestd spool ls -c /etc/ingestd/ingestd.toml
+      ingestd spool verify
+    """
+
+
+instance_option = click.option("--instance", help="Only this instance's spool; default all.")
+
+
+@spool_group.command("ls")
+@config_option
+@instance_option
+@json_option
+def spool_ls(config_path: Path, instance: str | None, as_json: bool) -> None:
+    """List the segments: frames, bytes, times, the share that is delivered.
+
+    \b
+    Example:
+      ingestd spool ls -c /etc/ingestd/ingestd.toml
+    """
+    from ingestd.commands.spool import ls
+
+    sys.exit(ls(config_path, instance, as_json=as_json))
+
+
+@spool_group.command("verify")
+@config_option
+@instance_option
+@json_option
+def spool_verify(config_path: Path, instance: str | None, as_json: bool) -> None:
+    """Check every byte; name each damage by file and place. Exit status 1 where there is any.
+
+    \b
+    Example:
+      ingestd spool verify -c /etc/ingestd/ingestd.toml
+    """
+    from ingestd.commands.spool import verify
+
+    sys.exit(verify(config_path, instance, as_json=as_json))
+
+
+@spool_group.command("export")
+@config_option
+@instance_option
+@click.option("-o", "--output", default="-", show_default=True, help="A file; - is standard output.")
+def spool_export(config_path: Path, instance: str | None, output: str) -> None:
+    """Write the events that are not delivered yet as NDJSON, past any damage.
+
+    \b
+    Example:
+      ingestd spool export -c /etc/ingestd/ingestd.toml -o undelivered.ndjson
+    """
+    from ingestd.commands.spool import export
+
+    sys.exit(export(config_path, instance, output))
+
+
+@main.command()
+@config_option
+@click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Where to keep how far it got; default ./replay.checkpoint.",
+)
+@click.option("--dry-run", is_flag=True, help="Read and count, send nothing.")
+def replay(config_path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, dry_run: bool) -> None:
+    """Send what is on disk already to Kafka: finished files (plain, .gz, .zst), dead letters, spools.
+
+    INPUTS are files or directories; default the configured file directory. Stopped and run again with the
+    same checkpoint it goes on where it was. Exit status 1 where something was refused or is no event.
+
+    \b
+    Example:
+      ingestd replay -c /etc/ingestd/ingestd.toml --dry-run
+      ingestd replay -c /etc/ingestd/ingestd.toml /var/lib/ingestd/dead
+    """
+    from ingestd.commands.replay import run
+
+    sys.exit(run(config_path, inputs, checkpoint, dry_run=dry_run))
