@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from types import TracebackType
 from typing import Self, cast
 
@@ -29,6 +30,7 @@ class Load:
         self._count = connections
         self.pace = pace
         self.stopping = False
+        self.resting = False
         self._clients: list[Client] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: asyncio.Event | None = None
@@ -54,6 +56,19 @@ class Load:
             raise TimeoutError(f"{self.ledger.in_flight} requests were never answered")
         if self._failure is not None:
             raise self._failure
+
+    def rest(self, timeout: float = 30.0) -> None:
+        """Send nothing until `go_on`; returns when no reply is due. Raises TimeoutError."""
+        self.resting = True
+        deadline = time.monotonic() + timeout
+        while self.ledger.in_flight:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.ledger.in_flight} requests were never answered")
+            time.sleep(BREATH)
+
+    def go_on(self) -> None:
+        """Send again."""
+        self.resting = False
 
     def _run(self) -> None:
         try:
@@ -108,6 +123,8 @@ class Client(asyncio.Protocol):
         """Send the next request, or connect first."""
         if self._load.stopping:
             self._load.check_idle()
+        elif self._load.resting:
+            self._loop.call_later(BREATH, self.go)
         elif self._transport is None:
             self._connecting = self._loop.create_task(self._load.connect(self))
         else:
