@@ -6,6 +6,7 @@ is None. A line is put together from its parts, of which only the parameters go 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,6 +22,7 @@ from ingestd.sources import answers, bodies, lines, macros, query, values
 from ingestd.sources.privacy import Privacy, Request
 from ingestd.sources.query import Params
 from ingestd.sources.rate import RateLimit
+from ingestd.sources.scan import NATIVE, scan
 from ingestd.sources.signature import Token, Verifier
 from ingestd.sources.times import EventClock
 
@@ -60,9 +62,9 @@ class Source:
     """One source: its configuration made ready, its account, its replies."""
 
     __slots__ = (
-        "_body_limit", "_clock", "_dedup", "_frames", "_has_extra", "_keep_lossy", "_keep_raw", "_key",
-        "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects", "_tails", "_token",
-        "_volatile", "_window", "account", "config", "methods", "name", "reply", "type", "verifier",
+        "_asked_for", "_body_limit", "_clock", "_dedup", "_frames", "_has_extra", "_keep_lossy", "_keep_raw",
+        "_key", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects", "_tails", "_token",
+        "_volatile", "_wanted", "_window", "account", "config", "methods", "name", "reply", "type", "verifier",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +95,12 @@ class Source:
         self._prefix = f"{settings.name}\0{settings.type}\0".encode()
         self._window = account.window_of(settings.dedup_window)
         self._key = settings.key
+        # the parameters that mean something: of a clean query only these are decoded into text
+        names = [*settings.key, *(name for group in self._dedup for name in group)]
+        names += [self._clock.param] if self._clock else []
+        names += [redirect.param] if redirect else []
+        self._asked_for = tuple(dict.fromkeys(names))
+        self._wanted = tuple(name.encode() for name in self._asked_for)
         self._has_extra = bool(settings.key or settings.dedup_window or redirect)
         # what is written
         self._keep_raw = settings.keep_raw == "always" or (
@@ -135,12 +143,19 @@ class Source:
         if self._privacy is not None:
             request = Request(path, route, raw, body, media_type, client_ip, forwarded, agent)
             path, route, raw, body, _, client_ip, forwarded, agent = self._privacy.apply(request, flags)
-        params, encoded, odd, lossy = query.decode(raw)
-        if odd:
+        params: Mapping[str, Any]
+        clean = scan(raw, self._wanted) if NATIVE and not body else None
+        if clean is not None:
+            encoded, found, maybe_macros = clean
+            params, lossy = dict(zip(self._asked_for, found, strict=True)), False
+            left = [name for name, value in maybe_macros if macros.is_macro(value)] if maybe_macros else None
+        else:
+            params, encoded, odd, lossy = query.decode(raw)
             flags += odd
-        if body:
-            params, encoded, parts = self._with_body(params, encoded, body, media_type, flags)
-        if (body or macros.may_contain(raw)) and (left := macros.find(params)):
+            if body:
+                params, encoded, parts = self._with_body(params, encoded, body, media_type, flags)
+            left = macros.find(params) if body or macros.may_contain(raw) else None
+        if left:
             self._count_macros(left, flags)
         kept = b""
         if raw and (self._keep_raw or (lossy and self._keep_lossy)):
