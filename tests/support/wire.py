@@ -34,8 +34,8 @@ def connect(address: Address, timeout: float = PATIENCE) -> socket.socket:
         return socket.create_connection(address, timeout)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        sock.connect(str(address))  # blocking: with a time-out a full backlog would be an error
         sock.settimeout(timeout)
-        sock.connect(str(address))
     except OSError:
         sock.close()
         raise
