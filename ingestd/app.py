@@ -28,7 +28,7 @@ from ingestd.metrics import BatchMetrics
 from ingestd.protocol import Shared
 from ingestd.report import Report
 from ingestd.router import Intake, Router
-from ingestd.sinks.build import build
+from ingestd.sinks.build import build, need_restart, renew
 from ingestd.sources.build import build as build_sources
 
 logger = logging.getLogger(__name__)
@@ -159,6 +159,7 @@ class App:
         try:
             config = self._read_config()
             sources = build_sources(config, self._accounts, self._node)
+            renew(self._sink, config)
         except ConfigError as error:
             self._reloads["config_reload_failures"] += 1
             for problem in error.problems:
@@ -167,9 +168,7 @@ class App:
             self._intake.router = Router(sources)
             self._reloads["config_reloads"] += 1
             self._report.loaded_at = time.time()
-            changed = [name for name in Config.model_fields if name != "source"
-                       and getattr(config, name) != getattr(self._config, name)]  # fmt: skip
-            if changed:
+            if changed := need_restart(self._config, config):
                 logger.warning("sources reloaded; these sections need a restart", extra={"sections": changed})
             else:
                 logger.info("sources reloaded", extra={"sources": len(sources)})

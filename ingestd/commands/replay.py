@@ -24,8 +24,9 @@ from ingestd.event import LINE_START
 from ingestd.sinks import spool_inspect
 from ingestd.sinks.dead_letters import DeadLetterFile
 from ingestd.sinks.kafka_client import Client
+from ingestd.sinks.kafka_outcome import Sent
 from ingestd.sinks.kafka_records import Topics
-from ingestd.sinks.kafka_send import Sender, Sent
+from ingestd.sinks.kafka_send import Sender
 
 ROUND_BYTES = 4 << 20
 # A dead letter's line: the reason and the topic stand before the event, in our own words.

@@ -6,9 +6,13 @@ import time
 
 from ingestd.accounts import Accounts
 from ingestd.config import Config
+from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.sinks.base import Sink
 from ingestd.sinks.both import Both
 from ingestd.sinks.file import FileSink
+
+# Of the time to drain, the share Kafka is waited for; the rest is for what comes before and after.
+DRAIN_SHARE = 0.7
 
 
 def build(config: Config, accounts: Accounts, node: str) -> Sink:
@@ -20,11 +24,53 @@ def build(config: Config, accounts: Accounts, node: str) -> Sink:
     if config.kafka is not None:
         from ingestd.sinks.kafka import KafkaSink
 
-        topics = {source.name: source.topic for source in config.source if source.topic}
-        acks = ingest.ack == "stored"
         sinks.append(
             KafkaSink(
-                config.kafka, config.spool, topics, accounts, instance=ingest.instance, node=node, acks=acks
+                config.kafka,
+                config.spool,
+                _topics(config),
+                accounts,
+                instance=ingest.instance,
+                node=node,
+                acks=ingest.ack == "stored",
+                patience=DRAIN_SHARE * ingest.drain_timeout,
             )
         )
     return sinks[0] if len(sinks) == 1 else Both(sinks, config.flush.stall_timeout)
+
+
+def renew(sink: Sink, config: Config) -> None:
+    """Have a Kafka sink take up the sources' topics, where it connects and how, with the secrets of now.
+
+    Raises ConfigError where the secrets cannot be read; then nothing has changed.
+    """
+    if config.kafka is None:
+        return
+    from ingestd.sinks.kafka import KafkaSink
+    from ingestd.sinks.kafka_client import connection_options
+
+    try:
+        connection_options(config.kafka)
+    except IngestdError as error:
+        raise ConfigError("the configuration", [Problem("kafka.security", str(error))]) from error
+    for one in [leg.sink for leg in sink.legs] if isinstance(sink, Both) else [sink]:
+        if isinstance(one, KafkaSink):
+            one.renew(config.kafka, _topics(config))
+
+
+def need_restart(old: Config, new: Config) -> list[str]:
+    """What has changed and is only taken up by a new process."""
+    changed = [
+        name for name in Config.model_fields
+        if name not in ("source", "kafka") and getattr(old, name) != getattr(new, name)
+    ]  # fmt: skip
+    if old.kafka is None or new.kafka is None:
+        return changed + (["kafka"] if old.kafka is not new.kafka else [])
+    from ingestd.sinks.kafka import NEED_RESTART
+
+    keys = [name for name in NEED_RESTART if getattr(old.kafka, name) != getattr(new.kafka, name)]
+    return changed + [f"kafka.{name}" for name in keys]
+
+
+def _topics(config: Config) -> dict[str, str]:
+    return {source.name: source.topic for source in config.source if source.topic}

@@ -16,14 +16,16 @@ from typing import Any
 
 from ingestd.accounts import Accounts
 from ingestd.errors import SinkError
+from ingestd.sinks.kafka_outcome import Sent
 from ingestd.sinks.kafka_records import source_of
-from ingestd.sinks.kafka_send import Sent
 from ingestd.sinks.progress import Progress
 from ingestd.sinks.spool import Position, Spool
 
 logger = logging.getLogger(__name__)
 
 RETRY_PAUSE = 1.0
+# With more gaps than this the newest events wait for the oldest, or the gaps would be without number.
+MAX_GAPS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Delivery:
         self._free = asyncio.Event()  # not set while something of the spool is on its way by another way
         self._free.set()
         self.progress = progress
+        self.trouble = ""  # why nothing is delivered now, in words
         progress.skip_to(spool.end)
 
     def take_up(self, committed: Progress) -> None:
@@ -82,6 +85,7 @@ class Delivery:
     def hold(self, end: Position) -> None:
         """What was just appended up to `end` is on its way already: deliver nothing until `let_go`."""
         self._free.clear()
+        self._idle.clear()
         self.leave_on_disk(end)
 
     def let_go(self, delivered: tuple[Position, Position] | None) -> None:
@@ -131,8 +135,11 @@ class Delivery:
             try:
                 await self._round()
             except SinkError as error:
-                logger.error("delivery pauses", extra={"error": str(error)})
+                self.trouble = str(error)
+                logger.error("delivery pauses", extra={"error": self.trouble})
                 await asyncio.sleep(RETRY_PAUSE)
+            else:
+                self.trouble = ""
 
     async def _round(self) -> None:
         """Send a share of the oldest gap and what has just come. Until it is done both count as gaps."""
@@ -147,7 +154,7 @@ class Delivery:
             old = count_sources(one.payload for one in inside if one.end <= self._old)
             # Where the next frame lies behind the gap, or nothing was readable, the gap is done.
             done.append((start, stop if len(inside) < len(stored) or not stored else min(reached, stop)))
-        if self._window:
+        if self._window and len(self.progress.gaps) <= MAX_GAPS:
             start = self.progress.live
             live, stop = self._take_live()
             payloads += live

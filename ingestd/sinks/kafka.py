@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -26,11 +25,13 @@ from ingestd.event import Batch
 from ingestd.sinks.dead_letters import DeadLetterFile
 from ingestd.sinks.delivery import Delivery, Pace, count
 from ingestd.sinks.kafka_client import Client
+from ingestd.sinks.kafka_outcome import Sent
 from ingestd.sinks.kafka_records import Topics, payloads
-from ingestd.sinks.kafka_send import Sender, Sent
-from ingestd.sinks.progress import Progress
+from ingestd.sinks.kafka_send import Sender
+from ingestd.sinks.progress import Progress, ProgressFile
 from ingestd.sinks.spool import Position, Spool
 from ingestd.sinks.transactions import FencedError, Transactions
+from ingestd.sinks.trend import Trend
 from ingestd.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,11 @@ logger = logging.getLogger(__name__)
 # A commit may be this large; less room than that is "spool full".
 RESERVE = 4 << 20
 RETRY_PAUSE = 1.0
+# What only a new process takes up.
+NEED_RESTART = (
+    "delivery", "checkpoint_topic", "dead_letter_directory", "linger", "round_bytes", "window_bytes",
+    "max_batch_bytes",
+)  # fmt: skip
 
 
 class KafkaSink:
@@ -48,14 +54,16 @@ class KafkaSink:
 
     def __init__(
         self, settings: Kafka, spool: SpoolConfig, topics: Mapping[str, str], accounts: Accounts,
-        *, instance: str, node: str, acks: bool,
+        *, instance: str, node: str, acks: bool, patience: float,
     ) -> None:  # fmt: skip
+        """`patience`: seconds `close` waits for Kafka."""
         self._settings = settings
+        self._patience = patience
         self._accounts = accounts
         self._acks = acks
         self._worker = Worker("spool")
         self._spool = Spool(spool.directory / instance, max_bytes=spool.max_bytes) if spool.enabled else None
-        self._progress_file = spool.directory / f"{instance}.progress"
+        self._progress_file = ProgressFile(spool.directory / f"{instance}.progress")
         name = "ingestd-" + node.replace("/", "-")
         exactly_once = settings.delivery == "exactly_once"
         self._client = Client(settings, name, name if exactly_once else None)
@@ -81,12 +89,14 @@ class KafkaSink:
             fields = {name: value for name, value in asdict(found).items() if value and name != "checkpoint"}
             logger.info("spool opened", extra={"undelivered_bytes": self._spool.backlog_bytes, **fields})
             pace = Pace(self._settings.linger, self._settings.round_bytes, self._settings.window_bytes)
-            progress = await self._worker.call(self._load_progress, self._spool)
+            progress = await self._worker.call(
+                self._progress_file.load, self._spool.checkpoint, self._spool.end
+            )
             self._delivery = Delivery(
                 self._spool,
                 progress,
                 self._send,
-                self._save_progress,
+                self._progress_file.save,
                 self._worker.call,
                 self._accounts,
                 pace,
@@ -95,9 +105,7 @@ class KafkaSink:
         self._begin(self._connect())
 
     def _begin(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        task.add_done_callback(_log_bug)
-        self._tasks.append(task)
+        self._tasks.append(asyncio.create_task(work))
 
     async def commit(self, batch: Batch) -> None:
         """See the table above. Raises SinkError."""
@@ -121,18 +129,32 @@ class KafkaSink:
             raise SinkError(f"kafka: {self._client.error}")
 
     async def tick(self) -> None:
-        """Look at how fast the spool fills."""
+        """Look at how fast the spool fills. Raises what a task of the sink has failed with: a bug."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()
         if self._spool is not None:
             self._filling.add(time.monotonic(), self._spool.bytes_used)
+
+    def renew(self, settings: Kafka, topics: Mapping[str, str]) -> None:
+        """Take new settings without a restart, but for those of `NEED_RESTART`."""
+        self._settings = settings
+        self._client.renew(settings)
+        self._sender.topics = Topics(settings.topic, topics)
+        self._sender.dead_topic = settings.dead_letter_topic
+        if self._transactions is not None:
+            self._transactions.settings = settings
 
     async def rotate(self) -> None:
         """There is no file to finish."""
 
     async def close(self) -> None:
-        """Deliver what can be delivered (the caller bounds the time); the rest stays in the spool."""
+        """Deliver what Kafka takes in time; the rest stays in the spool."""
         try:
-            if self._delivery is not None:
-                await self._delivery.drained()
+            if self._delivery is not None and not self._fenced:
+                await asyncio.wait_for(self._delivery.drained(), self._patience)
+        except TimeoutError:
+            logger.warning("kafka is away, the rest stays in the spool", extra=self._rest())
         finally:
             for task in [*self._tasks, *([self._late] if self._late else [])]:
                 task.cancel()
@@ -146,7 +168,14 @@ class KafkaSink:
     def status(self) -> dict[str, Any]:
         """Kafka and the spool."""
         gauges = {name: value for name, value in self.gauges().items() if value != float("inf")}
-        return {"kafka": {"error": self._fenced or self._client.error, **gauges}}
+        return {"kafka": {"error": self._error(), **gauges}}
+
+    def _error(self) -> str:
+        trouble = self._delivery.trouble if self._delivery is not None else ""
+        return self._fenced or self._client.error or trouble
+
+    def _rest(self) -> dict[str, Any]:
+        return {"spool_bytes": self._spool.backlog_bytes if self._spool is not None else 0}
 
     def gauges(self) -> dict[str, float]:
         """Kafka and the spool, in numbers."""
@@ -223,17 +252,19 @@ class KafkaSink:
                 await self._take_up(self._transactions, delivery)
             await delivery.run()
         except FencedError as error:
-            self._fenced = f"another process delivers for this instance: {error}"
+            self._fenced = f"kafka: another process delivers for this instance: {error}"
             logger.critical("fenced, stops taking events", extra={"error": self._fenced})
 
     async def _take_up(self, transactions: Transactions, delivery: Delivery) -> None:
         while True:
             try:
-                committed = await transactions.committed()
+                committed = await transactions.take_over(delivery.progress)
             except (SinkError, KafkaError, OSError, TimeoutError, ValueError) as error:
-                logger.error("cannot read the committed position", extra={"error": str(error)})
+                delivery.trouble = str(error) or type(error).__name__
+                logger.error("cannot take up the committed position", extra={"error": delivery.trouble})
                 await asyncio.sleep(RETRY_PAUSE)
             else:
+                delivery.trouble = ""
                 if committed is not None:
                     delivery.take_up(committed)
                 return
@@ -243,53 +274,6 @@ class KafkaSink:
             return await self._transactions.send(lines, after)
         return await self._sender.send(lines)
 
-    # progress, in the thread
-
-    def _load_progress(self, spool: Spool) -> Progress:
-        start = Progress([], spool.checkpoint)
-        try:
-            found = Progress.decode(self._progress_file.read_bytes())
-        except FileNotFoundError:
-            return start
-        except (OSError, ValueError) as error:
-            logger.warning("progress file unusable, some go again", extra={"error": str(error)})
-            return start
-        return found if spool.checkpoint <= found.oldest and found.live <= spool.end else start
-
-    def _save_progress(self, progress: Progress) -> None:
-        """A hint, not a promise: where it is lost or old, some events are sent again."""
-        temporary = self._progress_file.with_suffix(".tmp")
-        try:
-            temporary.touch(0o640)
-            temporary.write_bytes(progress.encode())
-            temporary.replace(self._progress_file)
-        except OSError as error:
-            logger.warning("cannot save the progress", extra={"error": str(error)})
-
     def _count_spooled(self, batch: Batch) -> None:
         for entry in batch.entries:
             entry.account.spooled += entry.count
-
-
-class Trend:
-    """A number over the last minute, and where it leads."""
-
-    def __init__(self) -> None:
-        self._points: deque[tuple[float, float]] = deque(maxlen=60)
-
-    def add(self, at: float, value: float) -> None:
-        """A point; `at` in seconds."""
-        self._points.append((at, value))
-
-    def seconds_to(self, limit: float) -> float:
-        """Until the limit is reached at this pace; infinity where it does not grow."""
-        if len(self._points) < 2:
-            return float("inf")
-        (began, first), (at, last) = self._points[0], self._points[-1]
-        growth = (last - first) / (at - began) if at > began else 0.0
-        return max(0.0, limit - last) / growth if growth > 0 else float("inf")
-
-
-def _log_bug(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.critical("a part of the kafka sink failed", exc_info=error)

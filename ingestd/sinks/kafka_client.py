@@ -7,11 +7,12 @@ import contextlib
 import logging
 import random
 import ssl
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, codec
-from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.errors import KafkaError, KafkaTimeoutError, ProducerClosed
 from aiokafka.helpers import create_ssl_context
 
 from ingestd import secrets
@@ -19,6 +20,7 @@ from ingestd.config_kafka import Kafka, KafkaSecurity
 from ingestd.errors import IngestdError
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 START_TIMEOUT = 15.0
 STOP_TIMEOUT = 3.0
@@ -86,6 +88,21 @@ class Client:
         self._records = 0
         self.error = "not connected yet"
         self.connects = 0
+        self.stale = False  # the settings are others than those the producer was started with
+
+    def renew(self, settings: Kafka) -> None:
+        """Connect with these settings, and the secrets as they are now, before the next round.
+
+        A round that Kafka does not answer gives up its producer, whose old password may be the reason.
+        """
+        self._settings = settings
+        self.stale = True
+
+    async def fresh(self) -> AIOKafkaProducer:
+        """The producer, for a round that begins: nothing of an earlier one is under way."""
+        if self.stale:
+            await self.discard("connecting with new settings")
+        return await self.producer()
 
     async def producer(self) -> AIOKafkaProducer:
         """The producer, started; waits until Kafka can be reached."""
@@ -108,7 +125,7 @@ class Client:
         self.error = reason
 
     async def _start(self) -> AIOKafkaProducer:
-        settings = self._settings
+        settings, self.stale = self._settings, False
         producer = AIOKafkaProducer(
             client_id=self._client_id,
             acks="all",
@@ -143,6 +160,18 @@ class Client:
         self._records += records
         if self._records >= MAX_RECORDS:
             await self.discard("renewed")
+
+    async def patiently(self, work: Awaitable[T]) -> T:
+        """Wait for as long as it takes, but not past new settings. Raises what `work` raises."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=self.patience)
+                if self.stale and not task.done():
+                    raise KafkaTimeoutError("given up for new settings")
+            return task.result()
+        finally:
+            task.cancel()
 
     @property
     def patience(self) -> float:

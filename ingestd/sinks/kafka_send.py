@@ -12,7 +12,6 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiokafka import errors as kafka_errors
@@ -20,6 +19,7 @@ from aiokafka import errors as kafka_errors
 from ingestd.errors import SinkError
 from ingestd.sinks.dead_letters import DeadLetterFile
 from ingestd.sinks.kafka_client import Client
+from ingestd.sinks.kafka_outcome import Attempt, Chunk, Sent
 from ingestd.sinks.kafka_records import Record, Topics, partition, records
 
 logger = logging.getLogger(__name__)
@@ -28,83 +28,6 @@ logger = logging.getLogger(__name__)
 SLICE = 250
 RETRY_PAUSE = 0.5
 ASK_TIMEOUT = 5.0
-
-# One record of the batch is at fault. UnknownError is what aiokafka makes of the codes it does not know,
-# the refusals of a broker's own validation (INVALID_RECORD) among them.
-ONE_AT_FAULT = (
-    kafka_errors.MessageSizeTooLargeError,
-    kafka_errors.RecordListTooLargeError,
-    kafka_errors.InvalidTimestampError,
-    kafka_errors.UnknownError,
-)
-# Sent again it would be refused again.
-REFUSED = (
-    *ONE_AT_FAULT,
-    kafka_errors.TopicAuthorizationFailedError,
-    kafka_errors.InvalidTopicError,
-    kafka_errors.UnknownTopicOrPartitionError,
-    kafka_errors.UnsupportedForMessageFormatError,
-    kafka_errors.PolicyViolationError,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Records of one partition that travel as one batch. `dead`: why they are dead letters, else ""."""
-
-    topic: str
-    number: int
-    records: list[Record]
-    dead: str = ""
-
-
-@dataclass
-class Sent:
-    """What became of payloads: per source, records delivered [count, bytes], and dead letters by reason."""
-
-    delivered: dict[str, list[int]] = field(default_factory=dict)
-    dead: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    def add(self, chunk: Chunk) -> None:
-        """Count what Kafka has confirmed."""
-        if chunk.dead:
-            self.bury(chunk.records, chunk.dead)
-            return
-        for record in chunk.records:
-            counts = self.delivered.get(record.source)
-            if counts is None:
-                counts = self.delivered[record.source] = [0, 0]
-            counts[0] += 1
-            counts[1] += len(record.value) + 1
-
-    def bury(self, letters: Sequence[Record], reason: str) -> None:
-        """Count dead letters."""
-        for record in letters:
-            key = (record.source, reason)
-            self.dead[key] = self.dead.get(key, 0) + 1
-
-
-@dataclass
-class Attempt:
-    """One try: chunks confirmed, chunks to send again, and records refused, with the reason."""
-
-    confirmed: list[Chunk] = field(default_factory=list)
-    again: list[Chunk] = field(default_factory=list)
-    refused: list[tuple[list[Record], str]] = field(default_factory=list)
-
-    def failed(self, chunk: Chunk, error: Exception) -> None:
-        """Sort a failed chunk; it is halved until the record at fault stands alone."""
-        reason = type(error).__name__
-        if isinstance(error, ONE_AT_FAULT) and len(chunk.records) > 1:
-            half = len(chunk.records) // 2
-            self.again += [
-                replace(chunk, records=part) for part in (chunk.records[:half], chunk.records[half:])
-            ]
-        elif isinstance(error, REFUSED):
-            self.refused.append((chunk.records, chunk.dead or reason))
-        else:
-            logger.warning("batch failed, sent again", extra={"error": reason, "records": len(chunk.records)})
-            self.again.append(chunk)
 
 
 class Sender:
@@ -115,7 +38,7 @@ class Sender:
         max_batch_bytes: int,
     ) -> None:  # fmt: skip
         self._client = client
-        self._dead_topic = dead_topic
+        self.dead_topic = dead_topic
         self._dead_file = dead_file
         self._max_batch = max_batch_bytes
         self._round_robin = itertools.count().__next__
@@ -131,7 +54,7 @@ class Sender:
         with self.waiting():
             chunks = await self.chunks(payloads, outcome)
             while chunks:
-                attempt = await self.attempt(chunks)
+                attempt = await self.attempt(await self._client.producer(), chunks)
                 for chunk in attempt.confirmed:
                     outcome.add(chunk)
                 chunks = attempt.again
@@ -152,7 +75,7 @@ class Sender:
 
     async def chunks(self, payloads: Sequence[bytes], outcome: Sent) -> list[Chunk]:
         """Payloads as chunks by topic and partition, each small enough for one batch."""
-        producer = await self._client.producer()
+        producer = await self._client.fresh()
         counts: dict[str, tuple[int, str]] = {}
         groups: dict[tuple[str, int], list[Chunk]] = {}
         sizes: dict[tuple[str, int], int] = {}
@@ -163,7 +86,7 @@ class Sender:
                 await asyncio.sleep(0)
             topic = record.topic
             if topic not in counts:
-                counts[topic] = await partitions(producer, topic)
+                counts[topic] = await self.partitions(producer, topic)
             count, problem = counts[topic]
             if not count:
                 homeless.setdefault(problem, []).append(record)
@@ -181,20 +104,10 @@ class Sender:
             chunks += await self.bury(lost, problem, outcome)
         return chunks
 
-    async def attempt(self, chunks: Sequence[Chunk]) -> Attempt:
-        """Send once. After any failure the producer is given up."""
+    async def attempt(self, producer: Any, chunks: Sequence[Chunk]) -> Attempt:
+        """Send once. After any failure the producer is given up. Raises SinkError."""
         result = Attempt()
-        producer = await self._client.producer()
-        flying: dict[asyncio.Future[Any], Chunk] = {}
-        problems = {topic: (await partitions(producer, topic))[1] for topic in {one.topic for one in chunks}}
-        for chunk in chunks:
-            if problems[chunk.topic]:
-                result.refused.append((chunk.records, chunk.dead or problems[chunk.topic]))
-                continue
-            try:
-                flying[await self._submit(producer, chunk)] = chunk
-            except kafka_errors.KafkaError as error:
-                result.failed(chunk, error)
+        flying = await self._take_off(producer, chunks, result)
         while flying:
             done, _ = await asyncio.wait(flying, timeout=self._client.patience)
             for future in done:
@@ -205,13 +118,36 @@ class Sender:
                     result.failed(chunk, error)
                 else:
                     result.confirmed.append(chunk)
-            if not done:
+            if not done and self._client.stale:
+                await self._client.discard("connecting with new settings")  # which fails what is flying
+            elif not done:
                 await self._look_for_lost_topics(producer, flying, result)
-        if result.again or result.refused:
+        if not result.complete:
             reasons = ",".join({reason for _, reason in result.refused}) or "batch failed"
             await self._client.discard(reasons)
         await self._client.count(sum(len(chunk.records) for chunk in chunks))
         return result
+
+    async def _take_off(
+        self, producer: Any, chunks: Sequence[Chunk], result: Attempt
+    ) -> dict[asyncio.Future[Any], Chunk]:
+        """Queue all chunks that have a place to go."""
+        flying: dict[asyncio.Future[Any], Chunk] = {}
+        found = {topic: await self.partitions(producer, topic) for topic in {one.topic for one in chunks}}
+        for chunk in chunks:
+            count, problem = found[chunk.topic]
+            if problem:
+                result.refused.append((chunk.records, chunk.dead or problem))
+                continue
+            if chunk.number >= count:
+                raise SinkError(f"topic {chunk.topic} has only {count} partitions now")
+            try:
+                flying[await self._submit(producer, chunk)] = chunk
+            except kafka_errors.UnknownTopicOrPartitionError:
+                result.again.append(chunk)  # said as well when nobody answers: the next attempt asks
+            except kafka_errors.KafkaError as error:
+                result.failed(chunk, error)
+        return flying
 
     async def _submit(self, producer: Any, chunk: Chunk) -> asyncio.Future[Any]:
         """Queue a chunk as one batch; waits for room in the partition's queue, not for delivery."""
@@ -231,6 +167,8 @@ class Sender:
                     builder, chunk.topic, partition=chunk.number
                 )
             except kafka_errors.KafkaTimeoutError:
+                if self._client.stale:
+                    raise
                 continue  # the batch before it has not left yet: Kafka is away, and we wait
             return queued
 
@@ -252,9 +190,9 @@ class Sender:
         Raises SinkError.
         """
         logger.error("dead letters", extra={"reason": reason, "records": len(letters)})
-        topic = self._dead_topic
+        topic = self.dead_topic
         if topic is not None and letters[0].topic != topic:
-            count, _ = await partitions(await self._client.producer(), topic)
+            count, _ = await self.partitions(await self._client.producer(), topic)
             if count:
                 marked = [_marked(record, topic, reason) for record in letters]
                 return [
@@ -268,26 +206,28 @@ class Sender:
         outcome.bury(letters, reason)
         return []
 
+    async def partitions(self, producer: Any, topic: str) -> tuple[int, str]:
+        """How many partitions a topic has; 0 and the reason where Kafka says that we cannot have it.
+
+        aiokafka says "unknown" as well when nobody answers: then it is asked again, for as long as it takes.
+        Raises SinkError where new settings came meanwhile.
+        """
+        while True:
+            try:
+                return len(await producer.partitions_for(topic)), ""
+            except kafka_errors.TopicAuthorizationFailedError as error:
+                return 0, type(error).__name__
+            except kafka_errors.UnknownTopicOrPartitionError as error:
+                present = await _topics(producer)
+                if present is not None and topic not in present:
+                    return 0, type(error).__name__
+            if self._client.stale:
+                raise SinkError(f"topic {topic}: no answer, asked again with new settings")
+
 
 def _marked(record: Record, topic: str, reason: str) -> Record:
     extra = [("reason", reason.encode()), ("topic", record.topic.encode())]
     return record._replace(topic=topic, headers=[*record.headers, *extra])
-
-
-async def partitions(producer: Any, topic: str) -> tuple[int, str]:
-    """How many partitions a topic has; 0 and the reason where Kafka says that we cannot have it.
-
-    aiokafka says "unknown" as well when nobody answers: then it is asked again, for as long as it takes.
-    """
-    while True:
-        try:
-            return len(await producer.partitions_for(topic)), ""
-        except kafka_errors.TopicAuthorizationFailedError as error:
-            return 0, type(error).__name__
-        except kafka_errors.UnknownTopicOrPartitionError as error:
-            present = await _topics(producer)
-            if present is not None and topic not in present:
-                return 0, type(error).__name__
 
 
 async def _topics(producer: Any) -> set[str] | None:

@@ -5,14 +5,16 @@ Undelivered are the `gaps`, oldest first, and everything from `live` on. Positio
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from ingestd.sinks.spool import Position
 
-MAX_GAPS = 64
+logger = logging.getLogger(__name__)
 
 
 class Progress:
@@ -34,8 +36,11 @@ class Progress:
 
     def encode(self) -> bytes:
         """As JSON."""
-        gaps = [[str(start), str(end)] for start, end in self.gaps]
-        return orjson.dumps({"gaps": gaps, "live": str(self.live)})
+        return orjson.dumps(self.tree())
+
+    def tree(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"gaps": [[str(start), str(end)] for start, end in self.gaps], "live": str(self.live)}
 
     @property
     def oldest(self) -> Position:
@@ -46,8 +51,8 @@ class Progress:
         """Leave everything from `live` to `position` for later: it becomes a gap."""
         if position <= self.live:
             return
-        if self.gaps and (self.gaps[-1][1] == self.live or len(self.gaps) >= MAX_GAPS):
-            self.gaps[-1] = (self.gaps[-1][0], position)  # too many gaps: some are delivered twice
+        if self.gaps and self.gaps[-1][1] == self.live:
+            self.gaps[-1] = (self.gaps[-1][0], position)
         else:
             self.gaps.append((self.live, position))
         self.live = position
@@ -68,3 +73,32 @@ class Progress:
         for start, end in ranges:
             after.deliver(start, end)
         return after
+
+
+class ProgressFile:
+    """Where a restart takes up. A hint, no promise: where it is lost or old, some events are sent again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self, checkpoint: Position, end: Position) -> Progress:
+        """What is left to deliver of a spool that holds what lies between the two positions."""
+        start = Progress([], checkpoint)
+        try:
+            found = Progress.decode(self._path.read_bytes())
+        except FileNotFoundError:
+            return start
+        except (OSError, ValueError) as error:
+            logger.warning("progress file unusable, some go again", extra={"error": str(error)})
+            return start
+        return found if checkpoint <= found.oldest and found.live <= end else start
+
+    def save(self, progress: Progress) -> None:
+        """A failure is only logged."""
+        temporary = self._path.with_suffix(".tmp")
+        try:
+            temporary.touch(0o640)
+            temporary.write_bytes(progress.encode())
+            temporary.replace(self._path)
+        except OSError as error:
+            logger.warning("cannot save the progress", extra={"error": str(error)})

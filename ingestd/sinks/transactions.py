@@ -1,38 +1,47 @@
 """Exactly once: a round's records and the progress they make are committed in one Kafka transaction.
 
-The progress is a record in a compacted topic, keyed by the transactional id. After a crash the position
-Kafka holds is the one that counts; an instance that starts with the same id fences the one before it.
+The progress is a record in a compacted topic, keyed by the transactional id. After a crash, and wherever it
+is unknown whether a commit was made, the record Kafka holds is what counts. It names its owner, one process:
+a twin that starts with the same id writes itself into it, and so the one before learns that it is replaced
+(Kafka's own word for it, "fenced", is also said of a transaction that lasted too long).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka import errors as kafka_errors
+from aiokafka.errors import KafkaError
 
 from ingestd.config_kafka import Kafka
 from ingestd.errors import IngestdError, SinkError
 from ingestd.sinks.kafka_client import Client, connection_options, stop
+from ingestd.sinks.kafka_outcome import Attempt, Chunk, Sent
 from ingestd.sinks.kafka_records import partition
-from ingestd.sinks.kafka_send import RETRY_PAUSE, Sender, Sent, partitions
+from ingestd.sinks.kafka_send import RETRY_PAUSE, Sender
 from ingestd.sinks.progress import Progress
 
 logger = logging.getLogger(__name__)
 
 READ_TIMEOUT = 15.0
-FENCED = (
-    kafka_errors.ProducerFenced,
-    kafka_errors.InvalidProducerEpoch,
-    kafka_errors.TransactionalIdAuthorizationFailed,
-)
+# So long a twin that has just started has to write its name, before we look for it.
+TWIN_PAUSE = 2.0
 
 
 class FencedError(IngestdError):
     """Another process has taken over this transactional id; this one must not deliver any more."""
+
+
+class Committed(NamedTuple):
+    """The record Kafka holds."""
+
+    progress: Progress
+    owner: str
 
 
 class Transactions:
@@ -41,9 +50,28 @@ class Transactions:
     def __init__(self, client: Client, sender: Sender, settings: Kafka, transactional_id: str) -> None:
         self._client = client
         self._sender = sender
-        self._settings = settings
+        self.settings = settings
         self._id = transactional_id
         self._key = transactional_id.encode()
+        self._owner = uuid.uuid4().hex
+        self._place: TopicPartition  # of the record; known once taken over
+
+    async def take_over(self, known: Progress) -> Progress | None:
+        """The progress Kafka holds for this id, None where there is none; from now on this process owns it.
+
+        The producer has started by then, which has ended whatever an earlier one had open.
+        Raises SinkError, KafkaError, OSError, TimeoutError, ValueError.
+        """
+        producer = await self._client.fresh()
+        self._place = await self._find_place(producer)
+        last = await self._last()
+        try:
+            await producer.begin_transaction()
+            await self._commit(producer, last.progress if last is not None else known)
+        except (KafkaError, AssertionError) as error:  # aiokafka asserts its state
+            await self._client.discard(type(error).__name__)
+            raise SinkError(f"cannot take over {self._id}: {type(error).__name__}") from error
+        return last.progress if last is not None else None
 
     async def send(self, payloads: Sequence[bytes], after: Progress) -> Sent:
         """Send and commit; waits for Kafka as long as it takes. Raises FencedError, SinkError."""
@@ -52,58 +80,90 @@ class Transactions:
             chunks = await self._sender.chunks(payloads, outcome)
             while True:
                 try:
-                    producer = await self._client.producer()
-                    await producer.begin_transaction()
-                    attempt = await self._sender.attempt(chunks)
-                    if not attempt.again and not attempt.refused:
-                        await self._checkpoint(producer, after)
-                        await producer.commit_transaction()
-                        break
-                    # The attempt has given the producer up, and with it the transaction: all goes again.
-                    chunks = attempt.confirmed + attempt.again
-                    for letters, reason in attempt.refused:
-                        chunks += await self._sender.bury(letters, reason, outcome)
-                except FENCED as error:
-                    raise FencedError(f"{self._id}: {type(error).__name__}") from error
-                except (kafka_errors.KafkaError, AssertionError) as error:  # aiokafka asserts its state
-                    logger.warning("transaction failed, sent again", extra={"error": type(error).__name__})
+                    attempt = await self._attempt(chunks, after)
+                except SinkError:
+                    await self._client.discard("transaction given up")
+                    raise
+                except (KafkaError, AssertionError) as error:
+                    logger.warning("transaction failed", extra={"error": type(error).__name__})
                     await self._client.discard(type(error).__name__)
+                    if await self._committed_after_all(after):
+                        break
+                    continue
+                if attempt.complete:
+                    break
+                # The attempt has given the producer up, and with it the transaction: all goes again.
+                chunks = attempt.confirmed + attempt.again
+                for letters, reason in attempt.refused:
+                    chunks += await self._sender.bury(letters, reason, outcome)
                 await asyncio.sleep(RETRY_PAUSE)
         for chunk in chunks:
             outcome.add(chunk)
         return outcome
 
-    async def _checkpoint(self, producer: Any, after: Progress) -> None:
-        topic, number = await self._place(producer)
-        await (await producer.send(topic, after.encode(), key=self._key, partition=number))
+    async def _attempt(self, chunks: Sequence[Chunk], after: Progress) -> Attempt:
+        producer = await self._client.producer()
+        await producer.begin_transaction()
+        attempt = await self._sender.attempt(producer, chunks)
+        if attempt.fenced is not None:
+            raise attempt.fenced
+        if attempt.complete:
+            await self._commit(producer, after)
+        return attempt
 
-    async def _place(self, producer: Any) -> tuple[str, int]:
-        topic = self._settings.checkpoint_topic
-        count, problem = await partitions(producer, topic)
+    async def _commit(self, producer: Any, progress: Progress) -> None:
+        value = orjson.dumps({**progress.tree(), "owner": self._owner})
+        place = self._place
+        sent = await producer.send(place.topic, value, key=self._key, partition=place.partition)
+        await self._client.patiently(sent)
+        await self._client.patiently(producer.commit_transaction())
+
+    async def _committed_after_all(self, after: Progress) -> bool:
+        """Whether a transaction that failed was committed all the same. Raises FencedError."""
+        await asyncio.sleep(TWIN_PAUSE)
+        while True:
+            try:
+                await self._look_for_twin()
+                await self._client.producer()  # its start ends a commit that is still under way
+                last = await self._look_for_twin()
+            except (SinkError, KafkaError, OSError, TimeoutError, ValueError) as error:
+                logger.warning("cannot read the committed position", extra={"error": str(error)})
+                await asyncio.sleep(RETRY_PAUSE)
+            else:
+                return last is not None and last.progress.encode() == after.encode()
+
+    async def _look_for_twin(self) -> Committed | None:
+        last = await self._last()
+        if last is not None and last.owner != self._owner:
+            raise FencedError(f"{self._id} is another process's now")
+        return last
+
+    async def _find_place(self, producer: Any) -> TopicPartition:
+        topic = self.settings.checkpoint_topic
+        count, problem = await self._sender.partitions(producer, topic)
         if not count:
             raise SinkError(
                 f"kafka.checkpoint_topic {topic}: {problem}; create it with cleanup.policy=compact"
             )
-        return topic, partition(self._key, count, lambda: 0)
+        return TopicPartition(topic, partition(self._key, count, lambda: 0))
 
-    async def committed(self) -> Progress | None:
-        """The progress Kafka holds for this id; None where there is none.
+    async def _last(self) -> Committed | None:
+        """The newest record of this id, None where there is none.
 
-        The producer has started by then, which has fenced any earlier one: nothing moves any more.
-        Raises SinkError, KafkaError, TimeoutError.
+        Raises SinkError, KafkaError, OSError, TimeoutError, ValueError.
         """
-        place = TopicPartition(*await self._place(await self._client.producer()))
         consumer = AIOKafkaConsumer(
-            isolation_level="read_committed", enable_auto_commit=False, **connection_options(self._settings)
+            isolation_level="read_committed", enable_auto_commit=False, **connection_options(self.settings)
         )
         try:
             async with asyncio.timeout(READ_TIMEOUT):
                 await consumer.start()
-                return await self._last(consumer, place)
+                return await self._search(consumer)
         finally:
             await stop(consumer)
 
-    async def _last(self, consumer: Any, place: TopicPartition) -> Progress | None:
+    async def _search(self, consumer: Any) -> Committed | None:
+        place = self._place
         consumer.assign([place])
         end = (await consumer.end_offsets([place]))[place]
         await consumer.seek_to_beginning(place)
@@ -112,5 +172,7 @@ class Transactions:
             for batch in (await consumer.getmany(place, timeout_ms=500)).values():
                 for message in batch:
                     if message.key == self._key:
-                        found = Progress.decode(message.value)
-        return found
+                        found = message.value
+        if found is None:
+            return None
+        return Committed(Progress.decode(found), orjson.loads(found).get("owner", ""))

@@ -1,0 +1,100 @@
+"""What becomes of what is sent to Kafka: confirmed, to be sent again, or refused for good."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from aiokafka import errors as kafka_errors
+
+from ingestd.sinks.kafka_records import Record
+
+logger = logging.getLogger(__name__)
+
+# One record of the batch is at fault. UnknownError is what aiokafka makes of the codes it does not know,
+# the refusals of a broker's own validation (INVALID_RECORD) among them.
+ONE_AT_FAULT = (
+    kafka_errors.MessageSizeTooLargeError,
+    kafka_errors.RecordListTooLargeError,
+    kafka_errors.InvalidTimestampError,
+    kafka_errors.UnknownError,
+)
+# Of a transactional producer: another one took over, or its transaction lasted too long.
+FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
+# Sent again it would be refused again.
+REFUSED = (
+    *ONE_AT_FAULT,
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.InvalidTopicError,
+    kafka_errors.UnknownTopicOrPartitionError,
+    kafka_errors.UnsupportedForMessageFormatError,
+    kafka_errors.PolicyViolationError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Records of one partition that travel as one batch. `dead`: why they are dead letters, else ""."""
+
+    topic: str
+    number: int
+    records: list[Record]
+    dead: str = ""
+
+
+@dataclass
+class Sent:
+    """What became of payloads: per source, records delivered [count, bytes], and dead letters by reason."""
+
+    delivered: dict[str, list[int]] = field(default_factory=dict)
+    dead: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def add(self, chunk: Chunk) -> None:
+        """Count what Kafka has confirmed."""
+        if chunk.dead:
+            self.bury(chunk.records, chunk.dead)
+            return
+        for record in chunk.records:
+            counts = self.delivered.get(record.source)
+            if counts is None:
+                counts = self.delivered[record.source] = [0, 0]
+            counts[0] += 1
+            counts[1] += len(record.value) + 1
+
+    def bury(self, letters: Sequence[Record], reason: str) -> None:
+        """Count dead letters."""
+        for record in letters:
+            key = (record.source, reason)
+            self.dead[key] = self.dead.get(key, 0) + 1
+
+
+@dataclass
+class Attempt:
+    """One try: chunks confirmed, chunks to send again, and records refused, with the reason."""
+
+    confirmed: list[Chunk] = field(default_factory=list)
+    again: list[Chunk] = field(default_factory=list)
+    refused: list[tuple[list[Record], str]] = field(default_factory=list)
+    fenced: Exception | None = None  # another producer of this transactional id has started
+
+    @property
+    def complete(self) -> bool:
+        """All is confirmed."""
+        return not self.again and not self.refused
+
+    def failed(self, chunk: Chunk, error: Exception) -> None:
+        """Sort a failed chunk; it is halved until the record at fault stands alone."""
+        reason = type(error).__name__
+        if isinstance(error, FENCED):
+            self.fenced = error
+        if isinstance(error, ONE_AT_FAULT) and len(chunk.records) > 1:
+            half = len(chunk.records) // 2
+            self.again += [
+                replace(chunk, records=part) for part in (chunk.records[:half], chunk.records[half:])
+            ]
+        elif isinstance(error, REFUSED):
+            self.refused.append((chunk.records, chunk.dead or reason))
+        else:
+            logger.warning("batch failed, sent again", extra={"error": reason, "records": len(chunk.records)})
+            self.again.append(chunk)
