@@ -8,10 +8,10 @@ from pathlib import Path
 
 from bench import interpreter
 from bench.contenders import ROTATE_BYTES, Contender, Place, Stored
+from bench.mix import PUBLIC_BASE, SIGN_KEYS
 from bench.paths import ROOT
 from bench.procs import BenchError, free_port
 
-SERVE = "from ingestd.cli import main; main()"
 SOURCES = {  # name: path; the same feeds as in contenders/clicklog
     "ocean": ("/c/ocean", "click", "callback_param", "ts"),
     "kuaishou": ("/c/kuaishou", "click", "callback", "ts"),
@@ -26,13 +26,27 @@ SOURCES = {  # name: path; the same feeds as in contenders/clicklog
 }
 
 
-def sources() -> str:
-    """Return the configuration of the request mix's sources."""
-    return "".join(
+def sources(keys: Path | None = None) -> str:
+    """Return the configuration of the request mix's sources.
+
+    `keys`: a folder for the files with the signing keys; without it no signature is verified.
+    """
+    return "".join(_source(name, keys) for name in SOURCES)
+
+
+def _source(name: str, keys: Path | None) -> str:
+    path, kind, click_id, moment = SOURCES[name]
+    text = (
         f'\n[[source]]\nname = "{name}"\npath = "{path}"\ntype = "{kind}"\n'
-        f'dedup = ["{click_id}"]\nevent_time = {{ param = "{time}" }}\n'
-        for name, (path, kind, click_id, time) in SOURCES.items()
+        f'dedup = ["{click_id}"]\nevent_time = {{ param = "{moment}" }}\n'
     )
+    key = SIGN_KEYS.get(f"{path}/")
+    if key is None or keys is None:
+        return text
+    file = keys / f"{name}.key"
+    file.touch(mode=0o600)
+    file.write_text(key + "\n", encoding="utf-8")
+    return f'{text}keep_raw = "always"\nsignature = {{ kind = "md5_url_key", key_file = "{file}" }}\n'
 
 
 def config(place: Place, ack: str, sink: str) -> str:
@@ -42,6 +56,7 @@ def config(place: Place, ack: str, sink: str) -> str:
 listen = "unix:{place.socket}"
 ack = "{ack}"
 instance = "bench"
+public_base = "{PUBLIC_BASE}"
 
 [flush]
 interval = "200ms"
@@ -49,7 +64,7 @@ max_events = 5000
 
 [admin]
 listen = "tcp:127.0.0.1:{free_port()}"
-{sink}{sources()}"""
+{sink}{sources(place.work)}"""
 
 
 class Ingestd(Contender):
@@ -78,10 +93,10 @@ compress = "none"
         place.out.mkdir()
         file = place.work / "ingestd.toml"
         file.write_text(config(place, self._ack, self.sink(place)), encoding="utf-8")
-        return [interpreter.python(), "-c", SERVE, "serve", "-c", str(file)]
+        return [interpreter.installed(self._checkout).ingestd, "serve", "-c", str(file)]
 
     def env(self) -> dict[str, str]:
-        return interpreter.env(self._checkout)
+        return interpreter.installed(self._checkout).env()
 
 
 class IngestdKafka(Ingestd):
@@ -109,9 +124,10 @@ directory = "{place.work}/spool"
 
     def stored(self, place: Place, known: set[str]) -> Stored:
         """Ask the broker how many records the topic has; their contents are not looked at."""
-        command = [interpreter.python(), "-m", "bench.kafka_count", str(self._bootstrap), self._topic]
+        here = interpreter.installed(ROOT)
+        command = [here.python, "-m", "bench.kafka_count", str(self._bootstrap), self._topic]
         done = subprocess.run(
-            command, env=interpreter.env(ROOT), capture_output=True, text=True, timeout=120, check=False
+            command, env=here.env(), capture_output=True, text=True, timeout=120, check=False
         )
         if done.returncode:
             raise BenchError(f"cannot count the records of {self._topic}: {done.stderr.strip()}")

@@ -106,8 +106,6 @@ def _phase(result: Result, name: str, pids: tuple[int, int], act: Callable[[], L
     _count(result, load)
     result.metrics |= {f"{name}.{key}": value for key, value in _figures(load, daemon, nginx).items()}
     result.metrics[f"{name}.others_cores"] = others
-    if others > OTHERS_LIMIT:
-        result.notes.append(f"round {result.round} {name}: something else used {others:.2f} cores")
     if load.bad:
         result.notes.append(
             f"round {result.round} {name}: {load.bad} of {load.requests} requests not answered 2xx"

@@ -17,6 +17,7 @@ from pathlib import Path
 from bench import mix
 from bench.paths import CALLBACKS, cache_dir
 from bench.stages import Stage, Workbench, file_commit
+from ingestd.sources.scan import NATIVE
 
 LEAST_SECONDS = 0.05  # a repeat is at least this long, so that the clock's steps do not show
 
@@ -33,14 +34,12 @@ class Cost:
 @contextmanager
 def stages(folder: Path) -> Iterator[dict[str, Stage]]:
     """Set up all stages, by name."""
-    bench = Workbench(mix.build(CALLBACKS))
+    bench = Workbench(mix.build(CALLBACKS), folder)
     with ExitStack() as stack:
         yield {
             "parse": bench.parse,
+            "scan": bench.scan,
             "decode": bench.decode,
-            "macros": bench.macros,
-            "id": bench.ident,
-            "encode": bench.encode,
             "event": bench.event,
             "queue": bench.queue,
             "intake": bench.intake,
@@ -119,6 +118,7 @@ def main(argv: list[str] | None = None) -> int:
         if unknown:
             parser.error(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(everything)}")
         costs = interleaved({name: everything[name] for name in names}, args.repeats, args.passes)
+    print("compiled scan" if NATIVE else "scan in Python: no compiler was at hand at installation")
     print(table(costs, earlier))
     if args.json:
         args.json.write_text(

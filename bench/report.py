@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import interpreter, svg
-from bench.measure import Result
+from bench.measure import OTHERS_LIMIT, Result
 from bench.paths import ROOT
 from bench.stats import RATIOS, Table
 
@@ -109,11 +109,22 @@ def _ratios(table: Table) -> str:
 
 
 def _remarks(table: Table, absent: dict[str, str]) -> list[str]:
-    lines = [f"- left out: {name}: {reason}" for name, reason in absent.items()]
+    lines = [*_noise(table), *(f"- left out: {name}: {reason}" for name, reason in absent.items())]
     for contender in table.contenders:
         lines.extend(f"- INVALID {contender}: {reason}" for reason in table.invalid(contender))
         lines.extend(f"- {contender}: {note}" for result in table.rounds(contender) for note in result.notes)
     return ["\n".join(lines)] if lines else []
+
+
+def _noise(table: Table) -> list[str]:
+    """Return a remark where other programs used the machine."""
+    used = [v for r in table.results for name, v in r.metrics.items() if name.endswith(".others_cores")]
+    noisy = [value for value in used if value > OTHERS_LIMIT]
+    if not noisy:
+        return []
+    share = f"{len(noisy)} of {len(used)} measurements"
+    meaning = "latencies and requests/s mean little then, ratios of CPU a little more"
+    return [f"- NOISY: other programs used up to {max(noisy):.1f} cores during {share}; {meaning}."]
 
 
 def plots(table: Table, rates: tuple[float, ...], folder: Path) -> list[Path]:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import orjson
 import uvloop
-from uuid_utils import uuid7
 
 from bench.ingestd_rows import sources
-from bench.mix import Request
+from bench.mix import PUBLIC_BASE, Request
 from ingestd import config
 from ingestd.accounts import Account, Accounts
 from ingestd.buffer import Buffer
@@ -27,11 +23,13 @@ from ingestd.http1 import Headers, Limits, RequestParser
 from ingestd.protocol import Connection, Shared
 from ingestd.router import Intake, Match, Router
 from ingestd.sinks.file import FileSink
-from ingestd.sources import macros, query
-from ingestd.sources.source import Source
+from ingestd.sources import query
+from ingestd.sources.build import build
+from ingestd.sources.scan import scan
 
 BATCH = 500
 PLENTY = 1 << 40
+_WANTED = (b"click_id", b"ts")
 Stage = Callable[[], int]  # does its work once, returns how many events that was
 
 
@@ -108,12 +106,11 @@ def _loop() -> asyncio.AbstractEventLoop:
 class Workbench:
     """The parts of a daemon, put together as App does, with no listener and no flusher."""
 
-    def __init__(self, mix: list[Request]) -> None:
-        parsed = config.parse(tomllib.loads(sources()), "bench", {})
+    def __init__(self, mix: list[Request], keys: Path) -> None:
+        text = f'ingest.public_base = "{PUBLIC_BASE}"\n{sources(keys)}'
+        settings = config.parse(tomllib.loads(text), "bench", {})
         self.accounts = Accounts()
-        inflated = parsed.ingest.max_inflated
-        made = [Source(one, self.accounts.account(one.name), "bench/0", inflated) for one in parsed.source]
-        self.router = Router(made)
+        self.router = Router(build(settings, self.accounts, "bench/0"))
         self.wires = [as_forwarded(request) for request in mix]
         parser = _Gather()
         for wire in self.wires:
@@ -121,8 +118,6 @@ class Workbench:
         self.parsed = [self._parsed(*seen) for seen in parser.seen]
         self.lines = [self._event(one) for one in self.parsed]
         self.entries = [_entry(line, self.accounts.account("ocean")) for line in self.lines]
-        self._events: list[dict[str, Any]] = [json.loads(line) for line in self.lines]
-        self._params: list[dict[str, Any]] = [event["params"] for event in self._events]
 
     def _parsed(self, method: bytes, target: bytes, headers: Headers, body: bytes) -> Parsed:
         path, _, raw = target.partition(b"?")
@@ -144,34 +139,21 @@ class Workbench:
             feed(wire)
         return len(self.wires)
 
+    def scan(self) -> int:
+        """A clean query in one pass: its JSON, and the values its source asks for."""
+        for one in self.parsed:
+            scan(one.raw, _WANTED)
+        return len(self.parsed)
+
     def decode(self) -> int:
-        """Query bytes to parameters."""
+        """Query bytes to parameters and JSON: what is done where the one pass cannot be."""
         decode = query.decode
         for one in self.parsed:
             decode(one.raw)
         return len(self.parsed)
 
-    def macros(self) -> int:
-        """Look for unreplaced macros, in decoded parameters where the query looks as if it had some."""
-        for one, params in zip(self.parsed, self._params, strict=True):
-            if macros.may_contain(one.raw):
-                macros.find(params)
-        return len(self.parsed)
-
-    def ident(self) -> int:
-        """A UUIDv7 as text."""
-        for _ in self.parsed:
-            str(uuid7())
-        return len(self.parsed)
-
-    def encode(self) -> int:
-        """A finished event, as a dictionary, to its JSON line."""
-        for event in self._events:
-            orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
-        return len(self._events)
-
     def event(self) -> int:
-        """All a source does: decode, macros, id, keys, encode."""
+        """All a source does: signature, scan or decode, macros, id, keys, the line."""
         for one in self.parsed:
             self._event(one)
         return len(self.parsed)

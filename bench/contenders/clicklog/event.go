@@ -2,6 +2,8 @@
 package clicklog
 
 import (
+	"crypto/md5"
+	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"hash/fnv"
@@ -13,23 +15,27 @@ import (
 	"github.com/google/uuid"
 )
 
-// Source is one ad platform's feed: its name, its kind, and the parameters with the click's id and time.
+// PublicBase is what the platforms signed over: scheme and host of the tracking URL.
+const PublicBase = "https://trk.example.com"
+
+// Source is one ad platform's feed: its name, its kind, the parameters with the click's id and time, and the
+// key of its signatures where it signs.
 type Source struct {
-	Name, Type, ClickID, Time string
+	Name, Type, ClickID, Time, SignKey string
 }
 
 // Sources are the same feeds that the suite configures in ingestd, by path.
 var Sources = map[string]Source{
-	"/c/ocean":    {"ocean", "click", "callback_param", "ts"},
-	"/c/kuaishou": {"kuaishou", "click", "callback", "ts"},
-	"/c/gdt":      {"gdt", "click", "click_id", "click_time"},
-	"/c/baidu":    {"baidu", "click", "click_id", "ts"},
-	"/c/weibo":    {"weibo", "click", "IMP", "clicktime"},
-	"/c/bili":     {"bili", "click", "trackid", "click_ts"},
-	"/c/oppo":     {"oppo", "click", "adid", "timestamp"},
-	"/c/xiaomi":   {"xiaomi", "click", "callback", "click_time"},
-	"/c/vivo":     {"vivo", "click", "requestId", "clickTime"},
-	"/p/adjust":   {"adjust", "postback", "click_id", "click_time"},
+	"/c/ocean":    {"ocean", "click", "callback_param", "ts", ""},
+	"/c/kuaishou": {"kuaishou", "click", "callback", "ts", ""},
+	"/c/gdt":      {"gdt", "click", "click_id", "click_time", ""},
+	"/c/baidu":    {"baidu", "click", "click_id", "ts", "test-akey-0001="},
+	"/c/weibo":    {"weibo", "click", "IMP", "clicktime", ""},
+	"/c/bili":     {"bili", "click", "trackid", "click_ts", ""},
+	"/c/oppo":     {"oppo", "click", "adid", "timestamp", ""},
+	"/c/xiaomi":   {"xiaomi", "click", "callback", "click_time", "test-sign-key"},
+	"/c/vivo":     {"vivo", "click", "requestId", "clickTime", ""},
+	"/p/adjust":   {"adjust", "postback", "click_id", "click_time", ""},
 }
 
 // Event is one line of the file: the fields of ingestd's event schema, version 1.
@@ -96,6 +102,10 @@ func Build(r Request) (Event, bool) {
 	}
 	event.EventAt = millis(eventTime)
 	event.DupKey = dupKey(source, clickID, query)
+	if source.SignKey != "" {
+		event.Raw = query
+		event.Signature = verify(r.URI, source.SignKey)
+	}
 	return event, true
 }
 
@@ -150,4 +160,17 @@ func dupKey(source Source, clickID, query string) string {
 		sum.Write([]byte(query))
 	}
 	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// verify checks md5(URL up to &sign= + key), the platforms' rule, over the bytes as received.
+func verify(uri, key string) string {
+	signed, given, found := strings.Cut(uri, "&sign=")
+	if !found {
+		return "missing"
+	}
+	sum := md5.Sum([]byte(PublicBase + signed + key))
+	if subtle.ConstantTimeCompare([]byte(hex.EncodeToString(sum[:])), []byte(given)) == 1 {
+		return "ok"
+	}
+	return "bad"
 }
