@@ -16,6 +16,7 @@ from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.event import JSON_SCHEMA
 from ingestd.sources import links
 from ingestd.sources.build import read_keys
+from ingestd.sources.scan import NATIVE
 
 LIBRARIES = ("uvloop", "httptools", "orjson", "falcon", "aiokafka")
 
@@ -105,6 +106,7 @@ def print_version(version: str, *, as_json: bool) -> None:
     """Our version, Python's and the libraries'."""
     found = {"ingestd": version, "python": platform.python_version()}
     found |= {name: metadata.version(name) for name in LIBRARIES}
+    found["compiled"] = "yes" if NATIVE else "no, slower: install a C compiler and ingestd again"
     if as_json:
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     else:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import orjson
 
 from ingestd.event import DUP_KEY_SLICE, ID_SLICE, RECEIVED_AT_SLICE, SCHEMA_VERSION, Entry
-from ingestd.native import murmur2
+from ingestd.murmur2 import murmur2
 
 # A payload is one frame of the spool: what is lost together where a disk damages it.
 PAYLOAD_BYTES = 64 * 1024
@@ -113,5 +113,4 @@ def partition(key: bytes | None, count: int, spread: Callable[[], int]) -> int:
     """The partition the Java client's default partitioner chooses for a key; `spread` for none."""
     if key is None:
         return spread() % count
-    hashed: int = murmur2(key)
-    return (hashed & 0x7FFFFFFF) % count
+    return (murmur2(key) & 0x7FFFFFFF) % count
