@@ -24,4 +24,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         real = f"real Apache Kafka {found.kafka_version} on Java {found.java_version}"
     except KafkaUnavailableError as error:
         real = str(error)
-    terminalreporter.write_line(f"Kafka: {real}; mock cluster of librdkafka {confluent_kafka.libversion()[0]}")
+    terminalreporter.write_line(
+        f"Kafka: {real}; mock cluster of librdkafka {confluent_kafka.libversion()[0]}"
+    )

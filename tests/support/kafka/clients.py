@@ -16,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # typed, but 
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
@@ -28,6 +29,7 @@ Config = dict[str, Any]
 QUIET: Config = {"log_level": 0, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100}
 TIMEOUT = 30.0
 POLL = 0.02
+_LATEST: Any = cast(Any, OffsetSpec).latest()
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Admin:
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(configs))
         _settle(self._client.create_topics([topic], operation_timeout=TIMEOUT))
         wait_until(lambda: self.leaders(name) == partitions, f"topic {name} has leaders")
+        wait_until(lambda: self._serves(name, partitions), f"topic {name} is served")
 
     def delete_topic(self, name: str) -> None:
         _settle(self._client.delete_topics([name], operation_timeout=TIMEOUT))
@@ -93,6 +96,15 @@ class Admin:
         """How many partitions of the topic have a leader; 0 when there is no such topic."""
         topic = self._client.list_topics(name, timeout=TIMEOUT).topics[name]
         return sum(1 for partition in topic.partitions.values() if partition.leader >= 0)
+
+    def _serves(self, name: str, partitions: int) -> bool:
+        """Metadata names a leader a moment before it takes records; one that gives offsets does."""
+        ends = {TopicPartition(name, number): _LATEST for number in range(partitions)}
+        try:
+            _settle(self._client.list_offsets(ends, request_timeout=TIMEOUT))
+        except KafkaException:
+            return False
+        return True
 
     def set_scram_password(self, user: str, password: str) -> None:
         """Create the user, or change the password, for SCRAM-SHA-256 and SCRAM-SHA-512."""
@@ -133,24 +145,35 @@ def consume_all(
         found = consumer.list_topics(topic, timeout=TIMEOUT).topics[topic]
         if found.error is not None:
             raise KafkaException(found.error)
-        consumer.assign([TopicPartition(topic, number, 0) for number in found.partitions])
-        return _read_to_end(consumer, set(found.partitions))
+        ends = {number: _bounds(consumer, TopicPartition(topic, number)) for number in found.partitions}
+        filled = {number: end for number, (start, end) in ends.items() if start < end}
+        consumer.assign([TopicPartition(topic, number, ends[number][0]) for number in filled])
+        return _read_to_end(consumer, filled)
 
 
-def _read_to_end(consumer: Consumer, open_partitions: set[int]) -> list[Record]:
+def _bounds(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+    """The first offset and the one after the last that this consumer's isolation level lets it see."""
+    bounds = consumer.get_watermark_offsets(partition, timeout=TIMEOUT)
+    if bounds is None:
+        raise TimeoutError(f"no offsets of {partition.topic}/{partition.partition} after {TIMEOUT:g} s")
+    return bounds
+
+
+def _read_to_end(consumer: Consumer, ends: dict[int, int]) -> list[Record]:
+    """Read until each partition has come to its end; an end-of-partition event before that is no end."""
     records = []
     deadline = time.monotonic() + TIMEOUT
-    while open_partitions:
-        for message in consumer.consume(10_000, timeout=0.2):
-            error = message.error()
+    while ends:
+        for message in consumer.consume(10_000, timeout=0.02):
+            error, number = message.error(), cast(int, message.partition())
             if error is None:
                 records.append(_record(message))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                open_partitions.discard(cast(int, message.partition()))
-            else:
+            elif error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
+            elif cast(int, message.offset()) >= ends.get(number, 0):
+                ends.pop(number, None)
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no end of partitions {sorted(open_partitions)} after {TIMEOUT:g} s")
+            raise TimeoutError(f"partitions not read to their ends {ends} after {TIMEOUT:g} s")
     return sorted(records, key=lambda record: (record.partition, record.offset))
 
 

@@ -5,6 +5,7 @@ INGESTD_REQUIRE_KAFKA=1 turns that skip into a failure, for machines that are kn
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
 from collections.abc import Iterator
@@ -32,8 +33,14 @@ def real_broker(workdir: Path, **options: Any) -> KafkaBroker:
 @pytest.fixture(scope="session")
 def kafka_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """One broker for the whole run; tests use `kafka`."""
-    with real_broker(tmp_path_factory.mktemp("kafka")) as broker:
+    with _broker_of_run(tmp_path_factory.getbasetemp() / "kafka") as broker:
         yield broker
+
+
+@functools.cache
+def _broker_of_run(workdir: Path) -> KafkaBroker:
+    """The same one for every conftest.py that imports these fixtures."""
+    return real_broker(workdir)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ class GuardedProcess:
             self._child = subprocess.Popen(
                 command, stdin=DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
-        script = f"read -r _; kill -KILL -- -{self._child.pid}"
+        script = f"read -r _; kill -s KILL -- -{self._child.pid}"
         self._guard = subprocess.Popen(
             ["sh", "-c", script], stdin=PIPE, stderr=DEVNULL, start_new_session=True
         )

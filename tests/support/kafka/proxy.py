@@ -235,6 +235,8 @@ class KafkaProxy:
         task = asyncio.current_task()
         assert task is not None
         self._connections[task] = connection = _Connection(self, reader, writer)
+        if self._rule.fault is Fault.CUT:
+            connection.close()  # It was accepted just before the cut.
         try:
             await connection.run(self.upstream)
         finally:

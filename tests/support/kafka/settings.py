@@ -74,6 +74,8 @@ class BrokerSettings:
             "log.dirs": str(self.data_dir),
             "metadata.log.dir": str(self.workdir / "metadata"),
             "auto.create.topics.enable": "false",
+            # Tests write timestamps of any year; 7 days' retention would delete such records soon.
+            "log.retention.ms": "-1",
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "1",
             "transaction.state.log.replication.factor": "1",
@@ -83,7 +85,8 @@ class BrokerSettings:
             "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
             # A killed broker may register again only once its last session is over: 9 s by default.
-            "broker.session.timeout.ms": "1000",
+            # Much less, and a broker starved of CPU for a moment loses its partitions' leadership.
+            "broker.session.timeout.ms": "2000",
             "broker.heartbeat.interval.ms": "200",
         }
 
