@@ -18,7 +18,7 @@ from ingestd.sources import links
 from ingestd.sources.build import read_keys
 from ingestd.sources.scan import NATIVE
 
-LIBRARIES = ("uvloop", "httptools", "orjson", "falcon", "aiokafka")
+LIBRARIES = ("uvloop", "httptools", "orjson", "aiokafka")
 
 
 def print_schema() -> None:

@@ -1,21 +1,18 @@
 """Query strings and form bodies: decoded once, as `urllib.parse.parse_qsl(keep_blank_values=True)` would.
 
-The common query is decoded by falcon's compiled parser; the length of the result tells whether that was
-exact and lossless. Where it was not, the careful way decodes it again and says what is odd.
+A clean query is decoded in one pass (scan.py). Any other goes the careful way, which says what is odd.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import orjson
-from falcon.cyutil.uri import parse_query_string
+
+from ingestd.sources.scan import scan
 
 Params = dict[str, str | list[str]]
-
-REPLACEMENT = "�".encode()
 
 
 class Decoded(NamedTuple):
@@ -37,44 +34,10 @@ def decode(query: bytes) -> Decoded:
     """
     if not query:
         return NOTHING
-    if query.isascii():
-        params: Params = parse_query_string(query.decode("ascii"), True, False)
-        encoded = orjson.dumps(params)
-        if _exact(query, params, encoded):
-            return Decoded(params, encoded, (), False)
-    return _decode_carefully(query)
-
-
-def _exact(query: bytes, params: Params, encoded: bytes) -> bool:
-    """Whether the compiled parser's result is right and lossless, told by lengths alone.
-
-    Where every pair has its `=`, every `%` begins an escape and nothing was dropped, the JSON is as long
-    as the query, less two for each escape, plus four for each pair and two for the braces. Whatever is
-    odd makes it longer, never shorter, so nothing odd can make up for another: a missing `=` or an empty
-    pair, an escape that is none, bytes that are no UTF-8. So does what JSON escapes: `\\"` and `\\n` by
-    one, which is told by its backslash; where there are other escapes the careful way decides.
-    """
-    pairs = query.count(b"&") + 1
-    surplus = len(encoded) - len(query) - 4 * pairs - 2 + 2 * query.count(b"%")
-    if len(params) != pairs:
-        surplus += _saved_by_lists(params, pairs)
-    if surplus and (surplus != encoded.count(b"\\") or b"\\\\" in encoded):
-        return False
-    # Up to three bytes that are no UTF-8 became U+FFFD, which is three bytes long itself.
-    return encoded.isascii() or REPLACEMENT not in encoded
-
-
-def _saved_by_lists(params: Params, pairs: int) -> int:
-    """By how much a list of values is shorter than a pair for each of them."""
-    saved = values = 0
-    for name, value in params.items():
-        if isinstance(value, list):
-            count = len(value)
-            values += count
-            saved += (count - 1) * len(name.encode()) + 3 * count - 5
-        else:
-            values += 1
-    return saved if values == pairs else sys.maxsize  # a pair was dropped: never exact
+    clean = scan(query, ())
+    if clean is None:
+        return _decode_carefully(query)
+    return Decoded(orjson.loads(clean[0]), clean[0], (), False)
 
 
 def _decode_carefully(query: bytes) -> Decoded:

@@ -22,7 +22,7 @@ from ingestd.sources import answers, bodies, lines, macros, query, values
 from ingestd.sources.privacy import Privacy, Request
 from ingestd.sources.query import Params
 from ingestd.sources.rate import RateLimit
-from ingestd.sources.scan import NATIVE, scan
+from ingestd.sources.scan import scan
 from ingestd.sources.signature import Token, Verifier
 from ingestd.sources.times import EventClock
 
@@ -64,7 +64,8 @@ class Source:
     __slots__ = (
         "_asked_for", "_body_limit", "_clock", "_dedup", "_frames", "_has_extra", "_keep_lossy", "_keep_raw",
         "_key", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects", "_tails", "_token",
-        "_volatile", "_wanted", "_window", "account", "config", "methods", "name", "reply", "type", "verifier",
+        "_volatile", "_wanted", "_window", "account", "config", "methods", "name", "reply", "type",
+        "verifier",
     )  # fmt: skip
 
     def __init__(
@@ -144,7 +145,7 @@ class Source:
             request = Request(path, route, raw, body, media_type, client_ip, forwarded, agent)
             path, route, raw, body, _, client_ip, forwarded, agent = self._privacy.apply(request, flags)
         params: Mapping[str, Any]
-        clean = scan(raw, self._wanted) if NATIVE and not body else None
+        clean = None if body else scan(raw, self._wanted)
         if clean is not None:
             encoded, found, maybe_macros = clean
             params, lossy = dict(zip(self._asked_for, found, strict=True)), False
