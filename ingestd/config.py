@@ -156,12 +156,20 @@ def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> list[Problem]
         if section not in sections:
             problems.append(Problem(variable, "no such section", f"use one of {', '.join(sorted(sections))}"))
             continue
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        tree.setdefault(section, {})[key] = value
+        table = tree.setdefault(section, {})
+        if isinstance(table, dict):  # else the error is in the file, and is told of it
+            table[key] = _value(section, key, text)
     return problems
+
+
+def _value(section: str, key: str, text: str) -> object:
+    """A variable's text as TOML where it is TOML; where the key wants text it is that text: INSTANCE=1."""
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    wanted = config_errors.model_at(Config, (section,)).model_fields.get(key)
+    return text if wanted is not None and wanted.annotation is str and not isinstance(value, str) else value
 
 
 def _across_keys(config: Config) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Turns pydantic's validation errors into sentences an operator can act on."""
+"""Turns pydantic's validation errors into sentences an operator can act on: what is wrong, what to write."""
 
 from __future__ import annotations
 
@@ -9,6 +9,39 @@ from pydantic import BaseModel, ValidationError
 
 from ingestd.errors import Problem
 
+_NAME = 'small letters, digits, "_", "." and "-", 64 at most, a letter or digit first'
+# Of keys that must be there, or have a form of their own: an example, and the form in words.
+_EXAMPLES = {
+    "name": ('"ocean"', _NAME),
+    "path": ('"/c/ocean"', 'a "/" first and none at the end, no space'),
+    "profile": ('"generic"', _NAME),
+    "prefix": ('"clicks"', _NAME),
+    "instance": ('"web-1"', 'letters, digits, "_", "." and "-", 64 at most, a letter or digit first'),
+    "public_base": ('"https://click.example.com"', "the scheme and host, no path"),
+    "bootstrap": ('["kafka1:9092"]', "hosts with their ports"),
+    "param": ('"ts"', "the parameter's name"),
+    "content_type": ('"text/plain"', "a media type"),
+    "fallback": ('"https://www.example.com/"', "an address"),
+    "topic": ('"clicks"', 'letters, digits, "_", "." and "-", 249 at most'),
+    "hosts": ('["example.com"]', "hosts"),
+}
+_KINDS = {  # pydantic's type of error, by how it begins: what the value is not, and how such a one is written
+    "int_": ("no whole number", "write a whole number, without quotes"),
+    "float_": ("no number", "write a number, without quotes"),
+    "bool_": ("neither true nor false", "write true or false, without quotes"),
+    "string_type": ("no text", "write it in quotes"),
+    "path_type": ("no path", "write it in quotes"),
+    "tuple_type": ("no list", "write it in brackets"),
+    "list_type": ("no list", "write it in brackets"),
+    "dict_type": ("no table", "write it in braces"),
+}
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """One Problem an error, with the dotted key and, for an unknown key, the nearest known one."""
@@ -16,16 +49,46 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
 
 
 def _problem(detail: dict[str, Any], model: type[BaseModel]) -> Problem:
-    location = tuple(part for part in detail["loc"] if part != "function-before")
+    location, kind = tuple(detail["loc"]), str(detail["type"])
     key = dotted(location)
-    if detail["type"] == "extra_forbidden":
-        known = list(_model_at(model, location[:-1]).model_fields)
+    name = next((part for part in reversed(location) if isinstance(part, str)), "")
+    value = _shown(name, detail.get("input"))
+    if kind == "extra_forbidden":
+        known = list(model_at(model, location[:-1]).model_fields)
         return Problem(key, "unknown key", nearest(str(location[-1]), known))
-    if detail["type"] == "missing":
-        return Problem(key, "is missing")
+    if kind == "missing":
+        example, form = _EXAMPLES.get(name, ("...", "it has no default"))
+        return Problem(key, "is missing", f"write {name} = {example}: {form}")
+    if kind == "literal_error":
+        return Problem(key, f"there is no {value}", f"write {detail['ctx']['expected']}")
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return Problem(key, f"{value} is out of bounds", f"write {words} {detail['ctx'][bound]:g}")
+    if kind == "model_type" or location == ("source",):
+        return Problem(key, f"{value} is no table", f"write {_table(location, name)}")
+    for beginning, (what, how) in _KINDS.items():
+        if kind.startswith(beginning):
+            return Problem(key, f"{value} is {what}", how)
+    if name in _EXAMPLES and kind in ("string_pattern_mismatch", "string_too_short", "too_short"):
+        example, form = _EXAMPLES[name]
+        return Problem(key, f"{value} will not do", f"write such as {example}: {form}")
     message = str(detail["msg"]).removeprefix("Value error, ")
     what, _, hint = message.partition("; ")
     return Problem(key, what, hint)
+
+
+def _shown(name: str, value: object) -> str:
+    """A wrong value as far as it helps; not where somebody may have put the secret itself."""
+    if any(word in name for word in ("key", "password", "secret", "token", "credential")):
+        return "what stands there"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _table(location: tuple[int | str, ...], name: str) -> str:
+    if location[0] == "source" and len(location) <= 2:
+        return "[[source]], in two brackets, above the keys of each"
+    return f"[{name}] above its keys" if len(location) == 1 else f"{name} = {{ ... }} with its keys in it"
 
 
 def dotted(location: tuple[int | str, ...]) -> str:
@@ -42,7 +105,8 @@ def nearest(word: str, known: list[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}"
 
 
-def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+def model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The section a key stands in, or the last one known on the way there."""
     for part in location:
         if isinstance(part, int):
             continue

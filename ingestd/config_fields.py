@@ -43,10 +43,8 @@ def one_or_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _listen_address(value: str) -> str:
-    if value.startswith("unix:/") or re.fullmatch(r"unix:[^/].*", value):
-        return value
-    if re.fullmatch(r"tcp:(\[[0-9a-fA-F:.]+\]|[^:\[\]]+):\d{1,5}", value):
+def _listen_address(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"unix:.+|tcp:(\[[0-9a-fA-F:.]+\]|[^:\[\]]+):\d{1,5}", value):
         return value
     raise ValueError(
         f'{value!r} is no address; write "unix:/run/ingestd/ingestd.sock" or "tcp:127.0.0.1:8080"'
