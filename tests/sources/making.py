@@ -1,0 +1,111 @@
+"""Sources made of TOML, as a configuration has them, and requests taken by them without a daemon."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ingestd import config
+from ingestd.accounts import Account, Accounts
+from ingestd.http1 import Headers
+from ingestd.replies import Reply
+from ingestd.router import Match, Router
+from ingestd.sources import build
+from ingestd.sources.source import Extra, Source
+
+BASE = "https://trk.example.com"
+NOW_MS = 1_718_000_010_000  # ten seconds after the sample callbacks' clicks
+CLIENT = "198.51.100.23"
+HEADERS = {"User-Agent": "platform/1.0", "X-Forwarded-For": "198.51.100.23"}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of one request."""
+
+    events: list[dict[str, Any]]
+    lines: bytes
+    extra: Extra | None
+    source: Source
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The one event."""
+        (event,) = self.events
+        return event
+
+    @property
+    def reply(self) -> Reply:
+        return self.source.reply if self.extra is None else self.extra.answering.reply
+
+
+class Desk:
+    """The sources of one configuration. `now_ms`: the clock, ms since the epoch."""
+
+    def __init__(self, sources: str, place: Path = Path(), base: str = BASE) -> None:
+        tree = tomllib.loads(f'[ingest]\npublic_base = "{base}"\n{sources}')
+        self.config = config.parse(tree, str(place / "test.toml"), {})
+        self.accounts = Accounts()
+        self.sources = build.build(self.config, self.accounts, "test/0")
+        self._router = Router(self.sources)
+        self.now_ms = NOW_MS
+
+    @property
+    def account(self) -> Account:
+        """The first source's."""
+        return self.sources[0].account
+
+    def match(self, path: bytes) -> Match:
+        found = self._router.match(path)
+        assert found is not None, path
+        return found
+
+    def take(
+        self,
+        url: str | bytes,
+        body: bytes = b"",
+        headers: Mapping[str, str | bytes] | None = None,
+        method: bytes = b"",
+        client: str = CLIENT,
+    ) -> Taken:
+        """One request. A URL as text is a real one; as bytes it is the target. Raises RequestRefusedError."""
+        if isinstance(url, str):
+            parts = urlsplit(url)
+            target = parts.path.encode() + (b"?" + parts.query.encode() if "?" in url else b"")
+        else:
+            target = url
+        path, _, raw = target.partition(b"?")
+        match = self.match(path)
+        fields = Headers()
+        for name, value in {**HEADERS, **(headers or {})}.items():
+            fields[name.encode()] = value if isinstance(value, bytes) else value.encode()
+        lines, count, extra = match.source.events(
+            method or (b"POST" if body else b"GET"),
+            match.path,
+            match.route,
+            raw,
+            fields,
+            body,
+            client,
+            self.now_ms * 1_000_000,
+        )
+        events = [json.loads(line) for line in lines.splitlines()]
+        assert count == len(events)
+        assert lines.endswith(b"\n")
+        return Taken(events, lines, extra, match.source)
+
+
+def one(profile: str, more: str = "", place: Path = Path(), path: str = "/c/x") -> Desk:
+    """A desk with one source of a profile; `more`: further keys."""
+    return Desk(f'[[source]]\nname = "x"\npath = "{path}"\nprofile = "{profile}"\n{more}\n', place)
+
+
+def secret(place: Path, name: str, text: str) -> str:
+    """A file with a secret, and its name."""
+    (place / name).write_text(text + "\n")
+    return name
