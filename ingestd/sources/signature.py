@@ -20,6 +20,7 @@ from ingestd.sources import macros, times
 
 Result = Literal["ok", "bad", "missing", "expired"]
 HIDDEN = b"***"
+_MACRO_STARTS = frozenset(b"_{$[%")
 
 
 class Signed(NamedTuple):
@@ -108,7 +109,9 @@ def _hmac(key: bytes, content: bytes) -> bytes:
 
 
 def _left_in(given: bytes | None) -> bool:
-    return given is not None and macros.is_macro(decoded(given).decode("latin-1"))
+    if not given or given[0] not in _MACRO_STARTS:  # a bad signature costs no more than a good one
+        return False
+    return macros.is_macro(decoded(given).decode("latin-1"))
 
 
 class _Keyed:
@@ -271,6 +274,6 @@ class Token:
     def hide(self, path: str, route: str, raw: bytes) -> tuple[str, str, bytes]:
         """Path, route and query without the token, be it right or wrong; in the path it is no route."""
         if self._place == "path":
-            _, slash, rest = path[self._after :].partition("/")
-            return f"{path[: self._after]}{HIDDEN.decode()}{slash}{rest}", rest, raw
+            given, slash, rest = path[self._after :].partition("/")
+            return f"{path[: self._after]}{HIDDEN.decode() if given else ''}{slash}{rest}", rest, raw
         return path, route, with_value(raw, self._param, HIDDEN) if self._place == "query" else raw
