@@ -130,6 +130,8 @@ def _noise(table: Table) -> list[str]:
 def plots(table: Table, rates: tuple[float, ...], folder: Path) -> list[Path]:
     """Draw CPU an event, requests/s and p99 by rate; return the files written."""
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("p99-*.svg"):  # of rates that were not offered this time
+        old.unlink()
     good = [name for name in table.contenders if not table.invalid(name)]
     charts = {
         "cpu.svg": svg.bars(
