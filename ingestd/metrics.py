@@ -112,7 +112,7 @@ KAFKA_GAUGES = {
     "spool_disk_bytes": "Bytes the spool takes on disk",
     "spool_max_bytes": "The cap on spool_disk_bytes; past it new events are refused",
     "spool_oldest_age_seconds": "Age of the oldest event Kafka has not confirmed",
-    "spool_seconds_to_full": "Seconds until the spool is full at the last minute's pace; +Inf while it does not fill",
+    "spool_seconds_to_full": "Seconds until the spool is full at the last minute's pace; else +Inf",
     "spool_damaged_ranges": "Damaged ranges set aside in .bad files",
 }
 KAFKA_COUNTERS = {"kafka_connects": "Connections made to Kafka: one a start, more after trouble"}
