@@ -139,7 +139,8 @@ def _count(result: Result, load: Load) -> None:
 
 def _check(result: Result, stored: Stored) -> None:
     """Every answered event must be there, and none that nobody sent."""
-    result.metrics["file_bytes"] = stored.size / max(stored.events, 1)
+    if stored.size:
+        result.metrics["file_bytes"] = stored.size / stored.events
     result.invalid.extend(stored.wrong)
     if stored.events < result.answered:
         missing = result.answered - stored.events
