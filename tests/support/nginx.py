@@ -67,7 +67,9 @@ class Nginx:
         assert self._process is not None
         self._process.terminate()
         self._process.wait(START_SECONDS)
-        print("--- nginx' error log, its end", *(line[:300] for line in self.log().splitlines()[-8:]), sep="\n")
+        print(
+            "--- nginx' error log, its end", *(line[:300] for line in self.log().splitlines()[-8:]), sep="\n"
+        )
 
     def _wait(self) -> None:
         assert self._process is not None
