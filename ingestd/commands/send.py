@@ -73,9 +73,12 @@ class Sender:
     async def run(self, connections: int) -> None:
         """Send everything. Raises IngestdError where nobody listens."""
         self._began = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(connections):
-                group.create_task(self._worker())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(connections):
+                    group.create_task(self._worker())
+        except ExceptionGroup as failures:  # what one connection met, the others meet too
+            raise failures.exceptions[0] from failures
 
     async def _worker(self) -> None:
         reader, writer = await self._connect()
