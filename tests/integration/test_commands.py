@@ -1,0 +1,224 @@
+"""The command line as a user meets it: help with an example, errors that say what to write instead."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import jsonschema
+import pytest
+
+from ingestd.cli import main
+from ingestd.event import JSON_SCHEMA
+from tests.integration.conftest import open_place
+from tests.support.daemon import ROOT, Daemon, environment, ingestd
+
+QUICKSTART = str(ROOT / "conf" / "quickstart.toml")
+EX_CONFIG = 78
+
+
+def run(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command and return what it printed."""
+    return subprocess.run(
+        ingestd(*arguments), cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=60
+    )
+
+
+def commands(group: click.Command = main, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command there is, as its words."""
+    yield above
+    if isinstance(group, click.Group):
+        for name, command in group.commands.items():
+            yield from commands(command, (*above, name))
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Daemon]:
+    """An instance for commands that need one."""
+    with open_place() as path, Daemon(path) as daemon:
+        yield daemon
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_every_command_has_help_with_an_example_of_itself(words: tuple[str, ...]) -> None:
+    done = run(*words, "--help")
+    assert done.returncode == 0
+    _, example, lines = done.stdout.partition("Example:\n")
+    assert example, done.stdout
+    assert " ".join(["ingestd", *words]) in lines
+
+
+def test_an_unknown_command_is_refused_with_the_help_named() -> None:
+    done = run("sevre")
+    assert done.returncode == 2
+    assert "No such command 'sevre'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "what", "hint"),
+    [
+        ("[ingest]\nlisen = 1\n", "ingest.lisen", "unknown key", "did you mean 'listen'?"),
+        ('[ingest]\nack = "maybe"\n', "ingest.ack", "", ""),
+        (
+            '[ingest]\nlisten = "here"\n',
+            "ingest.listen[0]",
+            "is no address",
+            "unix:/run/ingestd/ingestd.sock",
+        ),
+        ('[file]\nrotate_bytes = "5 apples"\n', "file.rotate_bytes", "is not understood", "64MiB"),
+        ("[ingset]\n", "ingset", "unknown key", "did you mean 'ingest'?"),
+        ('[[source]]\nname = "x"\n', "source[0].path", "missing", ""),
+        ('[[source]]\nname = "x"\npath = "/x"\nprofile = "ocaen"\n', "source[0].profile", "ocaen", "ocean"),
+        ("[ingest\n", "TOML", "line 1", ""),
+    ],
+)
+def test_check_says_which_key_is_wrong_what_is_wrong_and_what_to_write(
+    tmp_path: Path, text: str, key: str, what: str, hint: str
+) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text(text)
+    for command in ("check", "serve"):
+        done = run(command, "-c", str(file))
+        assert done.returncode == EX_CONFIG, done
+        assert "Traceback" not in done.stderr
+        lines = [line for line in done.stderr.splitlines() if line.startswith(f"{file}: {key}: ")]
+        assert any(what in line and hint in line for line in lines), done.stderr
+    problems = json.loads(run("check", "--json", "-c", str(file)).stdout)
+    assert problems["ok"] is False
+    assert key in [problem["key"] for problem in problems["problems"]]
+
+
+def test_check_names_every_problem_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text("[ingest]\nlisen = 1\nack = 2\n[flush]\ninterval = 3\n")
+    said = run("check", "-c", str(file)).stderr
+    for key in ("ingest.lisen", "ingest.ack", "flush.interval"):
+        assert f": {key}: " in said
+
+
+def test_check_sees_a_directory_that_cannot_be_had(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    config = tmp_path / "c.toml"
+    config.write_text(f'[file]\ndirectory = "{tmp_path}/file/clicks"\n[[source]]\nname = "a"\npath = "/a"\n')
+    done = run("check", "-c", str(config))
+    assert done.returncode == EX_CONFIG
+    assert "file.directory" in done.stderr
+
+
+def test_check_passes_what_is_shipped(tmp_path: Path) -> None:
+    done = run("check", "-c", QUICKSTART, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_configuration_that_is_not_there_is_named() -> None:
+    done = run("serve", "-c", "/nowhere/x.toml")
+    assert done.returncode == EX_CONFIG
+    assert "/nowhere/x.toml" in done.stderr
+
+
+def test_a_key_can_be_set_from_the_environment_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
+    assert run("check", "-c", QUICKSTART, cwd=tmp_path, INGESTD_FLUSH_INTERVAL="50ms").returncode == 0
+    done = run("check", "-c", QUICKSTART, cwd=tmp_path, INGESTD_FLUSH_INTERVAL="soon")
+    assert (done.returncode, "flush.interval" in done.stderr) == (EX_CONFIG, True)
+
+
+def test_send_sends_real_callbacks_and_counts_the_answers(running: Daemon) -> None:
+    done = run("send", "-c", str(running.config), "-n", "200")
+    assert done.returncode == 0
+    assert re.search(r"200 sent in .* 200 answered with success", done.stdout)
+    events = running.events()
+    assert len(events) == 200
+    assert {event["route"] for event in events} == {"example"}
+    assert any("macro:imei" in event["flags"] for event in events)
+
+
+def test_send_keeps_to_a_rate(running: Daemon) -> None:
+    done = run("send", "-c", str(running.config), "-n", "20", "--rate", "40")
+    found = re.search(r"20 sent in ([\d.]+) s", done.stdout)
+    assert found is not None
+    assert 0.4 < float(found[1]) < 5
+
+
+def test_send_to_nobody_says_so() -> None:
+    done = run("send", "-c", QUICKSTART, "--to", "unix:/nowhere/x.sock", "-n", "1")
+    assert done.returncode == 1
+    assert "cannot reach unix:/nowhere/x.sock" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_send_to_an_unknown_source_names_the_known_ones(running: Daemon) -> None:
+    done = run("send", "-c", str(running.config), "--source", "dmeo")
+    assert done.returncode == 1
+    assert "there is no such source, there are demo" in done.stderr
+
+
+def explained(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """The events of `explain --json`."""
+    return [one["event"] for one in json.loads(done.stdout)["events"]]
+
+
+def test_explain_shows_the_event_a_request_becomes() -> None:
+    url = "https://click.example.com/c/demo/app42?imei=__IMEI__&n=%D6%D0"
+    done = run("explain", "-c", QUICKSTART, "--json", url)
+    assert done.returncode == 0
+    [event] = explained(done)
+    jsonschema.validate(event, JSON_SCHEMA)
+    assert (event["source"], event["route"]) == ("demo", "app42")
+    assert {"macro:imei", "bad_utf8"} <= set(event["flags"])
+    assert event["raw"] == "imei=__IMEI__&n=%D6%D0"
+    assert "macro:imei" in run("explain", "-c", QUICKSTART, url).stdout
+
+
+def test_explain_takes_a_body_and_refuses_as_the_daemon_would() -> None:
+    done = run(
+        "explain",
+        "-c",
+        QUICKSTART,
+        "--json",
+        "--post",
+        "[1,2]",
+        "--content-type",
+        "application/json",
+        "/c/demo",
+    )
+    assert [event["body"] for event in explained(done)] == [1, 2]
+    done = run("explain", "-c", QUICKSTART, "/nowhere")
+    assert done.returncode == 1
+    assert "404" in done.stdout
+
+
+def test_schema_is_the_one_events_are_checked_with() -> None:
+    assert json.loads(run("schema").stdout) == JSON_SCHEMA
+
+
+def test_sources_lists_what_is_configured() -> None:
+    assert re.search(r"^demo\s+/c/demo", run("sources", "-c", QUICKSTART).stdout, re.MULTILINE)
+    [source] = json.loads(run("sources", "-c", QUICKSTART, "--json").stdout)
+    assert (source["name"], source["path"]) == ("demo", "/c/demo")
+
+
+def test_version_names_ingestd_and_its_libraries() -> None:
+    found = json.loads(run("version", "--json").stdout)
+    assert {"ingestd", "python", "uvloop", "httptools", "orjson"} <= set(found)
+    assert found["ingestd"] in run("version").stdout
+
+
+def test_the_quickstart_serves_and_is_sent_to(tmp_path: Path) -> None:
+    """README's first commands, on a port of the test's own."""
+    with open_place() as place:
+        daemon = Daemon(place)
+        text = Path(QUICKSTART).read_text()
+        text = text.replace("tcp:127.0.0.1:8080", f"unix:{daemon.socket}")
+        text = text.replace("tcp:127.0.0.1:9401", f"unix:{daemon.admin}")
+        daemon.config.write_text(text)
+        with daemon:
+            assert run("send", "-c", str(daemon.config), "-n", "50").returncode == 0
+            assert daemon.status()["sources"]["demo"]["stored"] == 50
+            assert daemon.stop() == 0
+        [file] = (place / "var" / "clicks").glob("*.ndjson")
+        assert file.read_bytes().count(b"\n") == 50
