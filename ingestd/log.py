@@ -6,11 +6,12 @@ and counted, so that trouble which repeats itself cannot fill the disk it may be
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import time
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import orjson
 
@@ -38,10 +39,16 @@ class Formatter(logging.Formatter):
         if not self._journal:
             moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             fields = {"time": f"{moment}.{int(record.msecs):03d}Z", **fields}
-        line = (
-            orjson.dumps(fields, default=str).decode() if self._json else " ".join(map(_pair, fields.items()))
-        )
+        line = _json(fields) if self._json else " ".join(map(_pair, fields.items()))
         return f"<{_PRIORITY.get(record.levelno, 5)}>{line}" if self._journal else line
+
+
+def _json(fields: dict[str, Any]) -> str:
+    try:
+        line = orjson.dumps(fields, default=str).decode()
+    except TypeError:  # a name of a file that is no UTF-8, a number beyond 64 bits
+        line = json.dumps(fields, default=str)
+    return line if line.isprintable() else _escaped(line)
 
 
 def _pair(item: tuple[str, Any]) -> str:
@@ -49,7 +56,13 @@ def _pair(item: tuple[str, Any]) -> str:
     text = str(value)
     if text and text.isprintable() and not set(text) & set(' "='):
         return f"{key}={text}"
-    return f"{key}={orjson.dumps(text).decode()}"
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{key}="{quoted if quoted.isprintable() else _escaped(quoted)}"'
+
+
+def _escaped(text: str) -> str:
+    """With whatever would move a cursor, colour a terminal or begin a line as JSON escapes it."""
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 
 class RateLimit(logging.Filter):
@@ -75,10 +88,20 @@ class RateLimit(logging.Filter):
         return True
 
 
+def _is_journal(stream: TextIO) -> bool:
+    """Whether the stream goes to the journal (systemd.exec(5)); a child may have it redirected."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        state = os.fstat(stream.fileno())
+    except OSError:
+        return False
+    return (device, inode) == (str(state.st_dev), str(state.st_ino))
+
+
 def setup(level: str, form: Literal["logfmt", "json"]) -> RateLimit:
     """Have everything logged to stderr in our form. Returns the limit, for its count."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Formatter(form, journal="JOURNAL_STREAM" in os.environ))
+    handler.setFormatter(Formatter(form, journal=_is_journal(sys.stderr)))
     limit = RateLimit()
     handler.addFilter(limit)
     root = logging.getLogger()

@@ -32,7 +32,7 @@ def listen_fds() -> list[socket.socket]:
     """
     pid, count = os.environ.pop("LISTEN_PID", None), os.environ.pop("LISTEN_FDS", None)
     os.environ.pop("LISTEN_FDNAMES", None)
-    if not pid or not count or int(pid) != os.getpid():
+    if not count or pid != str(os.getpid()):
         return []
     sockets = []
     for fd in range(FIRST_FD, FIRST_FD + int(count)):
@@ -45,7 +45,7 @@ def listen_fds() -> list[socket.socket]:
 
 def watchdog_period() -> float | None:
     """Seconds within which the supervisor wants `WATCHDOG=1`, or None when it does not watch us."""
-    usec, pid = os.environ.get("WATCHDOG_USEC"), os.environ.get("WATCHDOG_PID")
-    if not usec or (pid and int(pid) != os.getpid()):
+    usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not usec.isdigit() or pid not in ("", str(os.getpid())):
         return None
     return int(usec) / 1e6
