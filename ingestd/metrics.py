@@ -87,6 +87,7 @@ GAUGES = {
     "ready": "1 while new events are taken",
     "connections": "Open client connections",
     "sources": "Configured sources",
+    "wall_clock_seconds": "This machine's clock at the scrape, seconds since the epoch",
     "config_reload_time_seconds": "When the configuration in force was loaded, seconds since the epoch",
 }
 COUNTERS = {

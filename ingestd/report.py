@@ -103,6 +103,7 @@ class Report:
             "ready": not self.why_not_ready(),
             "connections": len(self._shared.connections),
             "sources": len(self._intake.router.sources),
+            "wall_clock_seconds": time.time(),
             "config_reload_time_seconds": self.loaded_at,
             **self._sink.gauges(),
         }

@@ -1,0 +1,1 @@
+"""What ops import into other programs."""
