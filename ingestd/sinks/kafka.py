@@ -105,6 +105,7 @@ class KafkaSink:
         self._begin(self._connect())
 
     def _begin(self, work: Any) -> None:
+        self._tasks = [task for task in self._tasks if not task.done() or task.exception() is not None]
         self._tasks.append(asyncio.create_task(work))
 
     async def commit(self, batch: Batch) -> None:
@@ -218,6 +219,7 @@ class KafkaSink:
         if self._spool is None or self._delivery is None:
             task.cancel()
             await self._client.discard("no confirmation in time")
+            self._begin(self._connect())  # or `probe` would never see it come back
             raise SinkError(f"kafka did not confirm within {self._settings.direct_timeout:g} s")
         start = self._spool.end
         self._late = task

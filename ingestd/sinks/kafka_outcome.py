@@ -76,7 +76,13 @@ class Attempt:
     confirmed: list[Chunk] = field(default_factory=list)
     again: list[Chunk] = field(default_factory=list)
     refused: list[tuple[list[Record], str]] = field(default_factory=list)
+    found_fault: bool = False  # what failed beside a record at fault, failed because of it
     fenced: Exception | None = None  # another producer of this transactional id has started
+
+    @property
+    def trouble(self) -> bool:
+        """No record was at fault: a pause may help."""
+        return bool(self.again) and not self.found_fault
 
     @property
     def complete(self) -> bool:
@@ -89,11 +95,13 @@ class Attempt:
         if isinstance(error, FENCED):
             self.fenced = error
         if isinstance(error, ONE_AT_FAULT) and len(chunk.records) > 1:
+            self.found_fault = True
             half = len(chunk.records) // 2
             self.again += [
                 replace(chunk, records=part) for part in (chunk.records[:half], chunk.records[half:])
             ]
         elif isinstance(error, REFUSED):
+            self.found_fault = True
             self.refused.append((chunk.records, chunk.dead or reason))
         else:
             logger.warning("batch failed, sent again", extra={"error": reason, "records": len(chunk.records)})

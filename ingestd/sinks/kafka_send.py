@@ -12,6 +12,7 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aiokafka import errors as kafka_errors
@@ -60,7 +61,7 @@ class Sender:
                 chunks = attempt.again
                 for letters, reason in attempt.refused:
                     chunks += await self.bury(letters, reason, outcome)
-                if attempt.again:
+                if attempt.trouble:
                     await asyncio.sleep(RETRY_PAUSE)
         return outcome
 
@@ -105,7 +106,7 @@ class Sender:
         return chunks
 
     async def attempt(self, producer: Any, chunks: Sequence[Chunk]) -> Attempt:
-        """Send once. After any failure the producer is given up. Raises SinkError."""
+        """Send once. After any failure the producer is given up."""
         result = Attempt()
         flying = await self._take_off(producer, chunks, result)
         while flying:
@@ -139,8 +140,12 @@ class Sender:
             if problem:
                 result.refused.append((chunk.records, chunk.dead or problem))
                 continue
-            if chunk.number >= count:
-                raise SinkError(f"topic {chunk.topic} has only {count} partitions now")
+            if chunk.number >= count:  # the topic was made anew, with fewer
+                result.again += [
+                    replace(chunk, number=partition(one.key, count, self._round_robin), records=[one])
+                    for one in chunk.records
+                ]
+                continue
             try:
                 flying[await self._submit(producer, chunk)] = chunk
             except kafka_errors.UnknownTopicOrPartitionError:
@@ -191,7 +196,9 @@ class Sender:
         """
         logger.error("dead letters", extra={"reason": reason, "records": len(letters)})
         topic = self.dead_topic
-        if topic is not None and letters[0].topic != topic:
+        if topic is not None and letters[0].topic == topic:
+            letters = [_unmarked(record) for record in letters]
+        elif topic is not None:
             count, _ = await self.partitions(await self._client.producer(), topic)
             if count:
                 marked = [_marked(record, topic, reason) for record in letters]
@@ -223,6 +230,12 @@ class Sender:
                     return 0, type(error).__name__
             if self._client.stale:
                 raise SinkError(f"topic {topic}: no answer, asked again with new settings")
+
+
+def _unmarked(record: Record) -> Record:
+    """The record that was marked, by the last two headers of the mark."""
+    original = dict(record.headers)["topic"].decode()
+    return record._replace(topic=original, headers=record.headers[:-2])
 
 
 def _marked(record: Record, topic: str, reason: str) -> Record:

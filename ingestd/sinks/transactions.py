@@ -96,7 +96,8 @@ class Transactions:
                 chunks = attempt.confirmed + attempt.again
                 for letters, reason in attempt.refused:
                     chunks += await self._sender.bury(letters, reason, outcome)
-                await asyncio.sleep(RETRY_PAUSE)
+                if attempt.trouble:
+                    await asyncio.sleep(RETRY_PAUSE)
         for chunk in chunks:
             outcome.add(chunk)
         return outcome
