@@ -82,6 +82,7 @@ class File(Section):
     keep_days: Annotated[float, Field(ge=0)] = 0
     keep_bytes: Size = "0B"  # type: ignore[assignment]
     file_mode: FileMode = "0640"  # type: ignore[assignment]
+    manifest: bool = True
 
 
 class Admin(Section):

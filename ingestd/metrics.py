@@ -103,6 +103,7 @@ FILE_COUNTERS = {
     "files_recovered": "Files of an earlier process finished at start",
     "files_removed": "Finished files removed by retention",
     "bad_bytes": "Bytes set aside in .bad files because they were no whole event",
+    "manifest_mismatches": "Finished files that do not hold what was written to them, found at the manifest",
 }
 FILE_GAUGES = {"file_open_bytes": "Bytes in the file being written"}
 # Of the Kafka sink only; absent where there is none.

@@ -7,6 +7,7 @@ and removes finished ones, so that neither the loop nor a commit waits for them.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -14,16 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from aiofiles.os import wrap
+from zstandard import ZstdError
 
 from ingestd import config, fsutil
 from ingestd.errors import SinkError
 from ingestd.event import Batch
-from ingestd.sinks import recovery, retention
+from ingestd.sinks import manifests, recovery, retention
 from ingestd.sinks.ndjson import NdjsonFile
 from ingestd.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+# After each slice of a file that is read for its manifest the keeper sleeps so long, for the loop's sake.
+BREATH = 0.001
 # A commit may be this large; less room than that is "disk full".
 RESERVE = 4 << 20
 
@@ -37,6 +41,7 @@ class FileCounters:
     files_removed: int = 0
     file_errors: int = 0
     bad_bytes: int = 0
+    manifest_mismatches: int = 0
 
 
 class FileSink:
@@ -57,6 +62,8 @@ class FileSink:
         self._opened_at = 0.0
         self._owner = Worker("commit")
         self._keeper = ThreadPoolExecutor(1, "files")
+        self._owed: set[Path] = set()  # finished files the keeper could not see to
+        self._closing = False
         self._expire_at = 0.0
         self._counts = FileCounters()
 
@@ -93,6 +100,7 @@ class FileSink:
 
     async def close(self) -> None:
         """Finish the file and what is under way."""
+        self._closing = True
         try:
             await self._own(self._finish)
             await wrap(_nothing)(executor=self._keeper)  # its turn comes after all that is under way
@@ -137,6 +145,7 @@ class FileSink:
             self._file = None
             file.abandon()
             raise
+        file.events += batch.events
         if file.size >= self._settings.rotate_bytes:
             try:
                 self._finish()
@@ -192,42 +201,80 @@ class FileSink:
         final = file.finish()
         self._file = None  # it has its final name: from here on nothing may be added to it
         self._counts.files_finished += 1
-        self._hand_over(final)
+        self._hand_over(final, (file.events, file.size))
         fsutil.fsync_directory(self._directory)
 
     # in the keeper's thread
 
-    def _hand_over(self, path: Path) -> None:
-        if self._settings.compress != "none":
-            self._keep(self._compress, path)
+    def _hand_over(self, path: Path, counted: tuple[int, int] | None = None) -> None:
+        """A finished file to the keeper. `counted`: the events and bytes this process has put into it."""
+        if self._settings.manifest or self._settings.compress != "none":
+            self._keep(self._complete, path, counted)
 
     def _hand_over_finished(self) -> None:
+        if self._settings.manifest:
+            self._keep(self._settle)
         for path in retention.finished(self._directory, self._settings.prefix):
-            if path.suffix == ".ndjson":
+            bare = self._settings.manifest and not manifests.manifest_path(path).exists()
+            if bare or path.suffix == ".ndjson":
                 self._hand_over(path)
 
     def _keep(self, work: Callable[..., None], *arguments: Any) -> None:
         self._keeper.submit(work, *arguments).add_done_callback(_log_bug)
 
-    def _compress(self, path: Path) -> None:
+    def _settle(self) -> None:
         try:
-            retention.compress(path, self._settings.compress)
-        except OSError as error:  # the file is whole, only larger; the next start tries again
-            self._counts.file_errors += 1
-            logger.error("cannot compress", extra={"file": path.name, "error": str(error)})
+            manifests.settle(self._directory, self._settings.prefix)
+        except (OSError, ValueError) as error:
+            self._cannot("finish manifests", self._directory, error)
+
+    def _complete(self, path: Path, counted: tuple[int, int] | None = None) -> None:
+        """The manifest, then compression: each is tried again until it is done."""
+        self._owed.discard(path)
+        try:
+            if self._settings.manifest:
+                self._check(manifests.write_manifest(path, self._settings.prefix, self._breathe), counted)
+            if self._settings.compress != "none" and path.suffix == ".ndjson":
+                retention.compress(path, self._settings.compress)
+        except (OSError, EOFError, ValueError, ZstdError) as error:  # the file is whole all the same
+            self._owed.add(path)
+            self._cannot("write a manifest or compress", path, error)
+
+    def _breathe(self) -> None:
+        if not self._closing:
+            time.sleep(BREATH)
+
+    def _check(self, manifest: manifests.Manifest | None, counted: tuple[int, int] | None) -> None:
+        """What the file holds against what this process has put into it."""
+        if manifest is None or counted is None:
+            return
+        found = (sum(row.events for row in manifest.rows.values()), manifest.size)
+        if found != counted:
+            self._counts.manifest_mismatches += 1
+            fields = {"file": manifest.file, "events": found[0], "bytes": found[1]}
+            fields |= {"written_events": counted[0], "written_bytes": counted[1]}
+            logger.error("a file does not hold what was written to it", extra=fields)
+
+    def _cannot(self, what: str, path: Path, error: Exception) -> None:
+        self._counts.file_errors += 1
+        logger.error("cannot " + what, extra={"file": path.name, "error": str(error)})
 
     def _expire(self) -> None:
         settings = self._settings
+        for path in list(self._owed):
+            self._complete(path)
         if not settings.keep_days and not settings.keep_bytes:
             return
         older_than = self._wall() - settings.keep_days * 86400 if settings.keep_days else None
         try:
             removed = retention.expire(
-                self._directory, settings.prefix, older_than=older_than, keep_bytes=settings.keep_bytes
-            )
-        except OSError as error:
-            self._counts.file_errors += 1
-            logger.error("cannot remove old files", extra={"error": str(error)})
+                self._directory, settings.prefix, older_than=older_than, keep_bytes=settings.keep_bytes,
+                removing=lambda path: manifests.mark_removed(path, self._wall()),
+            )  # fmt: skip
+            if removed and settings.manifest:
+                manifests.prune(self._directory, settings.prefix, self._wall())
+        except (OSError, ValueError) as error:
+            self._cannot("remove old files", self._directory, error)
             return
         self._counts.files_removed += len(removed)
         for path in removed:

@@ -19,11 +19,12 @@ OPEN = ".open"
 
 
 class NdjsonFile:
-    """A file open for appending. `size`: bytes known to be durable."""
+    """A file open for appending. `size`: bytes known to be durable. `events`: how many they are."""
 
     def __init__(self, path: Path, fd: int, wall: float) -> None:
         self.path = path
         self.size = 0
+        self.events = 0
         self.started = wall
         self._fd = fd
 

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
 
@@ -83,10 +84,18 @@ def _copy(source: IO[bytes], sink: IO[bytes], method: str) -> None:
         shutil.copyfileobj(source, cast("IO[bytes]", packed), _COPY)
 
 
-def expire(directory: Path, prefix: str, *, older_than: float | None, keep_bytes: int) -> list[Path]:
+def expire(
+    directory: Path,
+    prefix: str,
+    *,
+    older_than: float | None,
+    keep_bytes: int,
+    removing: Callable[[Path], None] = lambda path: None,
+) -> list[Path]:
     """Remove finished files last written before `older_than` (epoch s), then the oldest past `keep_bytes`.
 
-    0 or None keeps all. Open files and `.bad` files are never touched. Raises OSError.
+    0 or None keeps all. Open files and `.bad` files are never touched. `removing` is told of each file
+    before it goes. Raises OSError.
     """
     files = _finished(directory, prefix)
     total = sum(state.st_size for _, state in files)
@@ -94,6 +103,7 @@ def expire(directory: Path, prefix: str, *, older_than: float | None, keep_bytes
     for path, state in files:
         too_old = older_than is not None and state.st_mtime < older_than
         if too_old or (keep_bytes and total > keep_bytes):
+            removing(path)
             fsutil.unlink_quietly(path)
             total -= state.st_size
             removed.append(path)

@@ -40,7 +40,8 @@ class Files:
         return sink
 
     def names(self, ending: str = "") -> list[str]:
-        return sorted(path.name for path in self.directory.iterdir() if path.name.endswith(ending))
+        names = [path.name for path in self.directory.iterdir() if path.name.endswith(ending)]
+        return sorted(name for name in names if ".manifest" not in name and ".chain" not in name)
 
     def finished(self) -> int:
         return len(self.names(".ndjson"))

@@ -1,0 +1,194 @@
+"""What a manifest says: for each source and UTC hour how many events, bytes, and a hash of their ids.
+
+The hash is the sum modulo 2^128 of the XXH3-128 of each id, so it does not depend on the order, and the
+rows of parts (files, instances) add up to the row of the whole.
+"""
+
+from __future__ import annotations
+
+import calendar
+import gzip
+import io
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
+
+import zstandard
+from xxhash import xxh3_128, xxh3_128_intdigest
+
+from ingestd.event import ID_SLICE, LINE_START, RECEIVED_AT_SLICE
+
+HOUR_MS = 3_600_000
+SUFFIXES = (".gz", ".zst")
+_MODULUS = 1 << 128
+_SOURCE = b'"source":"'
+_CHUNK = 256 * 1024
+# A line longer than this is damage, and is counted in pieces.
+_MAX_LINE = 64 << 20
+# So many lines are worked on without a pause: about 0.1 ms, which is what the event loop may wait for us.
+SLICE = 128
+
+Key = tuple[str, int]  # source, hours since the epoch
+
+
+class Row:
+    """Figures of one source and hour."""
+
+    __slots__ = ("bytes", "events", "hash")
+
+    def __init__(self, events: int = 0, size: int = 0, total: int = 0) -> None:
+        self.events = events
+        self.bytes = size
+        self.hash = total
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Row) and self.figures() == other.figures()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Row({self.events}, {self.bytes}, {self.hash:#x})"
+
+    def figures(self) -> tuple[int, int, int]:
+        """Events, bytes, hash."""
+        return self.events, self.bytes, self.hash
+
+    def add(self, events: int, size: int, total: int) -> None:
+        """Add another part's figures."""
+        self.events += events
+        self.bytes += size
+        self.hash = (self.hash + total) % _MODULUS
+
+    def tree(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"events": self.events, "bytes": self.bytes, "hash": f"{self.hash:032x}"}
+
+    @classmethod
+    def parse(cls, tree: Any) -> Row:
+        """Read what `tree` made. Raises KeyError, TypeError, ValueError."""
+        return cls(int(tree["events"]), int(tree["bytes"]), int(tree["hash"], 16))
+
+
+Rows = dict[Key, Row]
+
+
+def add_row(rows: Rows, key: Key, events: int, size: int, total: int) -> None:
+    """Add figures to a key's row."""
+    row = rows.get(key)
+    if row is None:
+        row = rows[key] = Row()
+    row.add(events, size, total)
+
+
+def rows_tree(rows: Rows) -> list[dict[str, Any]]:
+    """For JSON, in order."""
+    return [
+        {"source": source, "hour": hour_text(hour), **row.tree()}
+        for (source, hour), row in sorted(rows.items(), key=lambda item: item[0])
+    ]
+
+
+def parse_rows(tree: Any) -> Rows:
+    """Read what `rows_tree` made. Raises KeyError, TypeError, ValueError."""
+    return {(str(one["source"]), parse_hour(one["hour"])): Row.parse(one) for one in tree}
+
+
+def hour_text(hour: int) -> str:
+    """An hour as `2026-01-31T23`, UTC."""
+    return time.strftime("%Y-%m-%dT%H", time.gmtime(hour * 3600))
+
+
+def parse_hour(text: str) -> int:
+    """Hours since the epoch of `2026-01-31T23`. Raises ValueError."""
+    return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H")) // 3600
+
+
+class Tally:
+    """Rows made of event lines. `others`: lines that are no event."""
+
+    def __init__(self) -> None:
+        self.rows: Rows = {}
+        self.others = 0
+
+    @property
+    def events(self) -> int:
+        """All events."""
+        return sum(row.events for row in self.rows.values())
+
+    def add(self, lines: Iterable[bytes], seen: Callable[[bytes, Key], None] | None = None) -> None:
+        """Count lines without their newline; `seen` is told of each event's id and key."""
+        for line in lines:
+            key = key_of(line)
+            if key is None:
+                self.others += 1
+                continue
+            identity = line[ID_SLICE]
+            add_row(self.rows, key, 1, len(line) + 1, xxh3_128_intdigest(identity))
+            if seen is not None:
+                seen(identity, key)
+
+
+def key_of(line: bytes) -> Key | None:
+    """Source ("" where it says none) and hour of an event's line, None of anything else."""
+    if not line.startswith(LINE_START):
+        return None
+    start = line.find(_SOURCE, RECEIVED_AT_SLICE.stop)
+    first = start + len(_SOURCE)
+    source = line[first : line.find(b'"', first)] if start > 0 else b""
+    try:
+        return source.decode(), int(line[RECEIVED_AT_SLICE]) // HOUR_MS
+    except ValueError:
+        return None
+
+
+class Scan(NamedTuple):
+    """What one pass over a file finds. `size` and `digest` (XXH3-128, hex) are of the plain bytes."""
+
+    size: int
+    digest: str
+    tally: Tally
+
+
+def scan(
+    path: Path,
+    pause: Callable[[], None] = lambda: None,
+    seen: Callable[[bytes, Key], None] | None = None,
+    read: Callable[[int], None] = lambda size: None,
+) -> Scan:
+    """One pass over a file, plain or compressed; `pause` is called between slices of lines.
+
+    `read` is told how many plain bytes were read. Raises OSError, EOFError, zstandard.ZstdError.
+    """
+    digest, tally, size, rest = xxh3_128(), Tally(), 0, b""
+    with path.open("rb") as raw:
+        for chunk in _chunks(plain(raw, path.suffix)):
+            digest.update(chunk)
+            size += len(chunk)
+            lines = (rest + chunk).split(b"\n")
+            rest = lines.pop()
+            if len(rest) > _MAX_LINE:
+                lines.append(rest)
+                rest = b""
+            for first in range(0, len(lines), SLICE):
+                tally.add(lines[first : first + SLICE], seen)
+                pause()
+            read(len(chunk))
+    if rest:
+        tally.others += 1  # an event ends with a newline
+    return Scan(size, digest.hexdigest(), tally)
+
+
+def _chunks(source: IO[bytes]) -> Iterator[bytes]:
+    while chunk := source.read(_CHUNK):
+        yield chunk
+
+
+def plain(raw: IO[bytes], suffix: str) -> IO[bytes]:
+    """The plain bytes of an open file whose name ends like this."""
+    if suffix == ".gz":
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+    if suffix == ".zst":
+        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        return cast("IO[bytes]", io.BufferedReader(reader, _CHUNK))
+    return raw
