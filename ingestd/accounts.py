@@ -6,7 +6,12 @@ Conservation, per source and at any moment between two loop turns:
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from ingestd.duplicates import DuplicateWindow
+
+# Upper bounds of the buckets of `waits`, seconds.
+WAITS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0)
 
 # Parameter names come from outside: past this many distinct ones a source's counter says "other".
 MAX_MACRO_PARAMS = 64
@@ -18,7 +23,7 @@ class Account:
     __slots__ = (
         "dead_lettered", "delivered", "delivered_bytes", "duplicates", "macros", "received", "received_bytes",
         "recovered", "rejected", "signatures", "source", "spooled", "stored", "stored_bytes", "unstored",
-        "window",
+        "waits", "window",
     )  # fmt: skip
 
     def __init__(self, source: str) -> None:
@@ -28,6 +33,7 @@ class Account:
         self.stored = 0
         self.stored_bytes = 0
         self.unstored = 0
+        self.waits = [0] * (len(WAITS) + 1)  # stored events by how long they took, for `ingestd top`
         self.delivered: dict[str, int] = {}  # by sink
         self.delivered_bytes: dict[str, int] = {}
         self.dead_lettered: dict[str, int] = {}  # by reason
@@ -44,12 +50,16 @@ class Account:
         self.received += 1
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
 
-    def settle(self, count: int, size: int, refused: str | None) -> None:
-        """Settle `count` unstored events of `size` bytes: stored (None), or rejected for a reason."""
+    def settle(self, count: int, size: int, refused: str | None, waited: float = 0.0) -> None:
+        """Settle `count` unstored events of `size` bytes: stored (None), or rejected for a reason.
+
+        `waited`: seconds the first of them has been here.
+        """
         self.unstored -= count
         if refused is None:
             self.stored += count
             self.stored_bytes += size
+            self.waits[bisect_left(WAITS, waited)] += count
         else:
             self.rejected[refused] = self.rejected.get(refused, 0) + count
 

@@ -21,6 +21,7 @@ from ingestd.config import Config
 from ingestd.errors import ConfigError, SinkError
 from ingestd.event import Call
 from ingestd.flusher import Clock, Flusher, FlushPolicy
+from ingestd.following import Following
 from ingestd.http1 import Limits
 from ingestd.listener import Listener, Timeouts, open_sockets, tcp_socket, unix_socket
 from ingestd.log import RateLimit
@@ -62,14 +63,15 @@ class App:
         self._sink = build(config, self._accounts, self._node)
         self._buffer = Buffer(config.buffer.max_bytes, flush.max_events, flush.max_bytes)
         clock = Clock(self._loop.call_later, time.monotonic, time.time_ns)
-        self._flusher = Flusher(self._buffer, self._sink, policy, self._metrics, clock)
+        following = Following()
+        self._flusher = Flusher(self._buffer, self._sink, policy, self._metrics, clock, following)
         sources = build_sources(config, self._accounts, self._node)
         self._intake = Intake(Router(sources), self._accounts, self._buffer, ack_stored=stored)
         limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
         self._shared = Shared(self._intake, limits, self._accounts.refuse, ingest.max_connections)
         self._report = Report(
             self._node, ingest.ack, self._accounts, self._metrics, self._buffer, self._flusher, self._sink,
-            self._shared, self._intake, self._stopping.is_set, self._counters,
+            self._shared, self._intake, following, self._stopping.is_set, self._counters,
         )  # fmt: skip
 
     async def run(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -300,3 +301,73 @@ def replay(config_path: Path, inputs: tuple[Path, ...], checkpoint: Path | None,
     from ingestd.commands.replay import run
 
     sys.exit(run(config_path, inputs, checkpoint, dry_run=dry_run))
+
+
+@main.command()
+@config_option
+@click.option("--admin", "admins", multiple=True, help="An instance's admin listener; repeat it for several.")
+@click.option("--interval", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds.")
+@click.option("-n", "--count", type=click.IntRange(1), help="Show it so many times; default until Ctrl-C.")
+def top(config_path: Path, admins: tuple[str, ...], interval: float, count: int | None) -> None:
+    """A live table: per source rate, time to store, refusals, repeats; buffer, spool, Kafka.
+
+    \b
+    Example:
+      ingestd top -c /etc/ingestd/ingestd.toml
+      ingestd top --admin tcp:127.0.0.1:9401 --admin tcp:127.0.0.1:9402
+    """
+    from ingestd.commands.top import run
+
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(run(config_path, admins, interval, count))
+
+
+@main.command()
+@config_option
+@click.option("--admin", help="The instance's admin listener; default the config's.")
+@click.option("--source", help="Only of this source.")
+@click.option("--flag", "flags", multiple=True, help="Only with this flag: macro, macro:imei, stale, ...")
+@click.option("--param", "params", multiple=True, help="Only with this parameter: NAME or NAME=VALUE.")
+@click.option("-n", "--count", type=click.IntRange(1), help="So many events; default until Ctrl-C.")
+@click.option("--json", "whole", is_flag=True, help="Whole events, for a script.")
+def tail(
+    config_path: Path, admin: str | None, source: str | None, flags: tuple[str, ...], params: tuple[str, ...],
+    count: int | None, whole: bool,
+) -> None:  # fmt: skip
+    """Follow events as they are stored. What is as good as a password is masked.
+
+    The daemon does not wait for a slow reader: it leaves events out and says how many.
+
+    \b
+    Example:
+      ingestd tail --source ocean --flag macro
+      ingestd tail --param click_id=24oi6xq2aaakvagnqu7a --json -n 1
+    """
+    from ingestd.commands.tail import run
+
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(run(config_path, admin, source, flags, params, count, whole=whole))
+
+
+@main.command()
+@config_option
+@click.argument("directory", required=False, type=click.Path(path_type=Path))
+@click.option("--hours", metavar="FROM[..TO]", help="Only these hours (2026-01-31T23) or days, UTC.")
+@json_option
+def audit(config_path: Path, directory: Path | None, hours: str | None, as_json: bool) -> None:
+    """Hold files against their manifests: name what is missing, altered or repeated, by source and hour.
+
+    DIRECTORY defaults to the configured one. Of each file every byte and every id is looked at; files still
+    being written are not. Needs about 100 bytes of memory an event of the largest file.
+
+    \b
+    Exit status: 0 all there, 1 something is missing, altered or cannot be read, 3 nothing but repeats.
+
+    \b
+    Example:
+      ingestd audit -c /etc/ingestd/ingestd.toml
+      ingestd audit /srv/archive/clicks --hours 2026-01-31..2026-02-01 --json
+    """
+    from ingestd.commands.audit import run
+
+    sys.exit(run(config_path, directory, hours, as_json=as_json))

@@ -15,6 +15,7 @@ from typing import Protocol
 from ingestd.buffer import Buffer
 from ingestd.errors import SinkError
 from ingestd.event import Batch, Call, Entry
+from ingestd.following import Following
 from ingestd.metrics import BatchMetrics
 from ingestd.sinks.base import Sink
 
@@ -62,13 +63,15 @@ class Flusher:
     """Moves entries from the buffer to the sink, and settles them."""
 
     def __init__(
-        self, buffer: Buffer, sink: Sink, policy: FlushPolicy, metrics: BatchMetrics, clock: Clock
-    ) -> None:
+        self, buffer: Buffer, sink: Sink, policy: FlushPolicy, metrics: BatchMetrics, clock: Clock,
+        following: Following | None = None,
+    ) -> None:  # fmt: skip
         self._buffer = buffer
         self._sink = sink
         self._policy = policy
         self._metrics = metrics
         self._clock = clock
+        self._following = following or Following()
         self._in_flight: Sequence[Entry] = ()
         self._draining = False
         self._refusing: asyncio.Future[None] | None = None  # kept, or the loop forgets it
@@ -125,6 +128,8 @@ class Flusher:
                 await self._refuse_waiting("storage")
                 await self._recover()
             else:
+                if self._following.followers:
+                    self._following.offer(batch.entries)
                 await self._settle(batch, None)
             return
 
@@ -200,16 +205,18 @@ class Flusher:
         self._buffer.release(batch)
 
     def _settle_slice(self, entries: Sequence[Entry], refused: str | None) -> None:
-        answer = self._policy.acks
-        # Entries of one source mostly stand together: their account is settled once a run of them.
-        account, count, size = entries[0].account if entries else None, 0, 0
+        if not entries:
+            return
+        answer, now = self._policy.acks, self._clock.wall_ns()
+        # Entries of one source mostly stand together: their account is settled once a run of them, and the
+        # whole run counts as having waited as long as its first.
+        first, count, size = entries[0], 0, 0
         for entry in entries:
-            if entry.account is not account and account is not None:
-                account.settle(count, size, refused)
-                account, count, size = entry.account, 0, 0
+            if entry.account is not first.account:
+                first.account.settle(count, size, refused, (now - first.received_ns) / 1e9)
+                first, count, size = entry, 0, 0
             count += entry.count
             size += len(entry.data)
             if answer:
                 entry.settle(refused)
-        if account is not None:
-            account.settle(count, size, refused)
+        first.account.settle(count, size, refused, (now - first.received_ns) / 1e9)

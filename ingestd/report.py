@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
+from urllib.parse import parse_qs
 
-from ingestd import __version__
-from ingestd.accounts import Accounts
-from ingestd.admin import Handler, as_json
+import orjson
+
+from ingestd import __version__, masking
+from ingestd.accounts import WAITS, Accounts
+from ingestd.admin import Handler, Stream, as_json
 from ingestd.buffer import Buffer
 from ingestd.flusher import Flusher
+from ingestd.following import Following
 from ingestd.metrics import BatchMetrics, IngestCollector, exposition
 from ingestd.protocol import Shared
 from ingestd.replies import Reply
 from ingestd.router import Intake
 from ingestd.sinks.base import Sink
+
+# The loop must turn: at most this many events are masked for a follower without a break.
+TAIL_SLICE = 50
 
 
 class Report:
@@ -26,7 +34,7 @@ class Report:
     def __init__(
         self, node: str, ack: str, accounts: Accounts, batches: BatchMetrics, buffer: Buffer,
         flusher: Flusher, sink: Sink, shared: Shared, intake: Intake,
-        draining: Callable[[], bool], more: Callable[[], dict[str, float]],
+        following: Following, draining: Callable[[], bool], more: Callable[[], dict[str, float]],
     ) -> None:  # fmt: skip
         self._node = node
         self._ack = ack
@@ -37,6 +45,7 @@ class Report:
         self._sink = sink
         self._shared = shared
         self._intake = intake
+        self._following = following
         self._draining = draining
         self._more = more
         self.loaded_at = time.time()
@@ -51,6 +60,7 @@ class Report:
             "/readyz": self._readyz,
             "/metrics": self._metrics,
             "/status": self._status,
+            "/tail": self._tail,
         }
 
     def why_not_ready(self) -> list[str]:
@@ -64,21 +74,45 @@ class Report:
             reasons.append(f"buffer full: {self._buffer.bytes} of {self._buffer.max_bytes} bytes")
         return reasons
 
-    async def _livez(self) -> Reply:
+    async def _livez(self, query: str) -> Reply:
         return Reply(200, b"ok\n")
 
-    async def _readyz(self) -> Reply:
+    async def _readyz(self, query: str) -> Reply:
         reasons = self.why_not_ready()
         if reasons:
             return Reply(503, ("not ready: " + "; ".join(reasons) + "\n").encode())
         return Reply(200, b"ready\n")
 
-    async def _metrics(self) -> Reply:
+    async def _metrics(self, query: str) -> Reply:
         # In a thread: with thousands of sources the text takes longer than the loop may pause.
         text = await asyncio.to_thread(exposition, self._collector)
         return Reply(200, text, "text/plain; version=0.0.4; charset=utf-8")
 
-    async def _status(self) -> Reply:
+    async def _tail(self, query: str) -> Reply | Stream:
+        """Events as they are stored, with what is as good as a password masked."""
+        wanted = parse_qs(query).get("source", [None])[0]
+        if wanted is not None and wanted not in self._accounts.by_source:
+            return Reply(
+                404, f"no source {wanted}; there are {', '.join(self._accounts.by_source)}\n".encode()
+            )
+        if self._following.full:
+            return Reply(503, b"enough are following already\n")
+        return Stream("application/x-ndjson", self._masked(wanted))
+
+    async def _masked(self, wanted: str | None) -> AsyncGenerator[bytes, None]:
+        async with contextlib.aclosing(self._following.follow(wanted)) as following:
+            async for lines, missed in following:
+                if missed:
+                    yield b'{"missed":%d}\n' % missed
+                hidden = {source.name: masking.names(source.config) for source in self._intake.router.sources}
+                for number, line in enumerate(lines.splitlines()):
+                    if number % TAIL_SLICE == TAIL_SLICE - 1:
+                        await asyncio.sleep(0)
+                    event = orjson.loads(line)
+                    shown = masking.mask_event(event, hidden.get(event["source"], masking.ALWAYS))
+                    yield orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)
+
+    async def _status(self, query: str) -> Reply:
         reasons = self.why_not_ready()
         return as_json({
             "version": __version__,
@@ -93,6 +127,7 @@ class Report:
             "sinks": self._sink.status(),
             "sources": {name: account.summary() for name, account in self._accounts.by_source.items()},
             "requests_refused": self._accounts.refused,
+            "wait_bounds": WAITS,
         })  # fmt: skip
 
     def _gauges(self) -> dict[str, Any]:

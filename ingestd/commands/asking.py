@@ -1,0 +1,81 @@
+"""Asking running instances by their admin listeners."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ingestd import config
+from ingestd.errors import IngestdError
+
+TIMEOUT = 5.0
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the path."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def addresses(config_path: Path, admins: tuple[str, ...]) -> tuple[str, ...]:
+    """The listeners named, or the configured one. Raises ConfigError."""
+    return admins or (config.load(config_path).admin.listen,)
+
+
+def _connection(address: str, timeout: float | None) -> http.client.HTTPConnection:
+    kind, _, rest = address.partition(":")
+    if kind == "unix":
+        return _UnixConnection(rest, timeout)
+    place = rest if kind == "tcp" else address
+    host, _, port = place.rpartition(":")
+    if not port.isdigit():
+        raise IngestdError(
+            f'{address!r} is no address; write "tcp:127.0.0.1:9401" or "unix:/run/ingestd/admin.sock"'
+        )
+    return http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
+
+
+def status(address: str) -> dict[str, Any]:
+    """An instance's /status. Raises IngestdError where nobody answers."""
+    try:
+        with closing(_connection(address, TIMEOUT)) as connection:
+            connection.request("GET", "/status")
+            answer: dict[str, Any] = orjson.loads(connection.getresponse().read())
+            return answer
+    except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
+        raise IngestdError(
+            f"cannot reach {address}: {error}; is ingestd running, and is this [admin] listen?"
+        ) from error
+
+
+def follow(address: str, query: str) -> Iterator[dict[str, Any]]:
+    """Events of an instance as they are stored. Raises IngestdError."""
+    try:
+        with closing(_connection(address, TIMEOUT)) as connection:
+            connection.request("GET", f"/tail{query}")
+            response = connection.getresponse()
+            if response.status != 200:
+                raise IngestdError(f"{address}: {response.read().decode('utf-8', 'replace').strip()}")
+            if connection.sock is not None:
+                connection.sock.settimeout(None)
+            while line := response.readline():
+                event: dict[str, Any] = orjson.loads(line)
+                yield event
+    except (OSError, http.client.HTTPException) as error:
+        raise IngestdError(
+            f"cannot reach {address}: {error}; is ingestd running, and is this [admin] listen?"
+        ) from error

@@ -1,0 +1,141 @@
+"""`ingestd top` and `ingestd tail` beside a real daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+
+from ingestd.event import Entry
+from ingestd.following import MAX_WAITING, Follower
+from tests.support.daemon import Daemon
+
+SOURCES = ({"name": "demo", "path": "/c/demo"}, {"name": "other", "path": "/c/other"})
+
+
+@pytest.fixture
+def daemon(place: Path) -> Iterator[Daemon]:
+    with Daemon(place, sources=SOURCES) as running:
+        yield running
+
+
+@contextmanager
+def following(daemon: Daemon, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "ingestd", "tail", "-c", str(daemon.config), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def send(daemon: Daemon, query: str, source: str = "demo") -> None:
+    request = f"GET /c/{source}?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(str(daemon.socket))
+        client.sendall(request)
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def first_shown(daemon: Daemon, process: subprocess.Popen[str], queries: list[tuple[str, str]]) -> str:
+    """Send until the follower has shown its one event: it may not be following yet when the first comes."""
+    for _ in range(200):
+        for source, query in queries:
+            send(daemon, query, source)
+        if process.poll() is not None:
+            break
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+    assert process.stdout is not None
+    return process.stdout.read()
+
+
+def test_tail_shows_the_events_of_the_source_flag_and_parameter_asked_for(daemon: Daemon) -> None:
+    with following(
+        daemon, "--source", "demo", "--flag", "macro:imei", "--param", "a=1", "--json", "-n", "1"
+    ) as process:
+        shown = first_shown(
+            daemon,
+            process,
+            [
+                ("other", "a=1&imei=__IMEI__"),
+                ("demo", "a=1"),
+                ("demo", "a=2&imei=__IMEI__"),
+                ("demo", "a=1&imei=__IMEI__"),
+            ],
+        )
+    event = orjson.loads(shown)
+    assert (event["source"], event["params"]) == ("demo", {"a": "1", "imei": "__IMEI__"})
+
+
+def test_tail_masks_what_is_as_good_as_a_password(daemon: Daemon) -> None:
+    for arguments in (("--json", "-n", "1"), ("-n", "1")):
+        with following(daemon, *arguments) as process:
+            shown = first_shown(daemon, process, [("demo", "a=1&callback=hunter2&x=%zz")])
+        assert "***" in shown
+        assert "hunter2" not in shown
+
+
+def test_tail_of_an_unknown_source_says_which_there_are(daemon: Daemon) -> None:
+    with following(daemon, "--source", "nobody") as process:
+        assert process.wait(10) == 1
+        assert process.stderr is not None
+        assert "there are demo, other" in process.stderr.read()
+
+
+def test_tail_without_a_daemon_says_so(place: Path) -> None:
+    with following(Daemon(place)) as process:
+        assert process.wait(10) == 1
+        assert process.stderr is not None
+        assert "is ingestd running" in process.stderr.read()
+
+
+def test_a_follower_that_does_not_read_holds_a_bounded_number_of_bytes_and_is_told_what_it_missed() -> None:
+    entry = Entry()
+    entry.data, entry.count = b"x" * (MAX_WAITING // 4), 1
+    follower = Follower(None)
+    follower.offer([entry] * 10)
+    lines, missed = asyncio.run(follower.next())
+    assert len(lines) == MAX_WAITING
+    assert missed == 6
+
+
+def test_the_daemon_goes_on_while_a_follower_does_not_read(daemon: Daemon) -> None:
+    with following(daemon, "--json") as process:
+        for _ in range(300):
+            send(daemon, "a=" + "x" * 20_000)
+        assert process.poll() is None
+    assert daemon.status()["sources"]["demo"]["stored"] == 300
+
+
+def test_top_shows_each_source_and_an_instance_that_does_not_answer(daemon: Daemon, place: Path) -> None:
+    for _ in range(50):
+        send(daemon, "a=1")
+    command = [
+        sys.executable,
+        "-m",
+        "ingestd",
+        "top",
+        "-c",
+        str(daemon.config),
+        "-n",
+        "2",
+        "--interval",
+        "0.2",
+    ]
+    command += ["--admin", f"unix:{daemon.admin}", "--admin", f"unix:{place}/nobody"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1  # one of the two is not there
+    assert "ready" in done.stdout
+    assert "cannot reach" in done.stdout
+    assert any(line.startswith("demo ") for line in done.stdout.splitlines())
+    assert any(line.startswith("other ") for line in done.stdout.splitlines())
