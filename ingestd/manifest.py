@@ -30,6 +30,8 @@ _MAX_LINE = 64 << 20
 SLICE = 128
 
 Key = tuple[str, int]  # source, hours since the epoch
+# Whether an event has been seen: the hash of its id, its line, its key.
+Known = Callable[[int, bytes, Key], bool]
 
 
 class Row:
@@ -116,17 +118,16 @@ class Tally:
         """All events."""
         return sum(row.events for row in self.rows.values())
 
-    def add(self, lines: Iterable[bytes], seen: Callable[[bytes, Key], None] | None = None) -> None:
-        """Count lines without their newline; `seen` is told of each event's id and key."""
+    def add(self, lines: Iterable[bytes], known: Known | None = None) -> None:
+        """Count lines without their newline, but for those that are `known` already."""
         for line in lines:
             key = key_of(line)
             if key is None:
                 self.others += 1
                 continue
-            identity = line[ID_SLICE]
-            add_row(self.rows, key, 1, len(line) + 1, xxh3_128_intdigest(identity))
-            if seen is not None:
-                seen(identity, key)
+            identity = xxh3_128_intdigest(line[ID_SLICE])
+            if known is None or not known(identity, line, key):
+                add_row(self.rows, key, 1, len(line) + 1, identity)
 
 
 def key_of(line: bytes) -> Key | None:
@@ -153,7 +154,7 @@ class Scan(NamedTuple):
 def scan(
     path: Path,
     pause: Callable[[], None] = lambda: None,
-    seen: Callable[[bytes, Key], None] | None = None,
+    known: Known | None = None,
     read: Callable[[int], None] = lambda size: None,
 ) -> Scan:
     """One pass over a file, plain or compressed; `pause` is called between slices of lines.
@@ -171,7 +172,7 @@ def scan(
                 lines.append(rest)
                 rest = b""
             for first in range(0, len(lines), SLICE):
-                tally.add(lines[first : first + SLICE], seen)
+                tally.add(lines[first : first + SLICE], known)
                 pause()
             read(len(chunk))
     if rest:

@@ -1,0 +1,211 @@
+"""Files held against their manifests, one file at a time. Changes nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import click
+import zstandard
+from xxhash import xxh3_128, xxh3_128_intdigest
+
+from ingestd.commands.audit_report import Finding, Repeats, Report
+from ingestd.errors import IngestdError
+from ingestd.event import ID_SLICE
+from ingestd.manifest import SUFFIXES, Row, Rows, Scan, add_row, key_of, plain, scan
+from ingestd.sinks import manifests
+from ingestd.sinks.manifests import CHAIN, MANIFEST, Chain, Manifest
+
+Read = Callable[[int], None]
+Hours = Callable[[int], bool]
+
+
+def audit(directory: Path, hours: Hours) -> Report:
+    """The report on a directory; only files with events of these hours. Raises IngestdError."""
+    report = Report("files")
+    try:
+        chains = _chains(directory, report)
+        found = _manifests(directory, report)
+        unsettled = [one for one in chains.values() if one.file is not None and _pending(directory, one)]
+        _check_chains(chains, found, unsettled, report)
+        _note_uncovered(directory, found, report)
+        asked = [one for one in found if any(hours(hour) for _, hour in one.rows)]
+        with click.progressbar(
+            length=sum(one.size for one in asked), label="reading files", file=sys.stderr
+        ) as bar:
+            for manifest in asked:
+                _check_file(directory, manifest, report, bar.update)
+    except OSError as error:
+        raise IngestdError(f"{directory}: {error.strerror or error}") from error
+    _same_content(asked, report)
+    if not found and not report.findings:
+        report.notes.append(f"there are no manifests in {directory}")
+    return report
+
+
+def _chains(directory: Path, report: Report) -> dict[str, Chain]:
+    """Read before the manifests: a manifest written meanwhile is only newer than its chain."""
+    chains = {}
+    for path in sorted(directory.glob(f"*{CHAIN}")):
+        try:
+            chains[path.name.removesuffix(CHAIN)] = Chain.read(path)
+        except ValueError as error:
+            report.findings.append(Finding("chain", path.name, f"cannot be read: {error}"))
+    return chains
+
+
+def _manifests(directory: Path, report: Report) -> list[Manifest]:
+    found = []
+    for path in sorted(directory.glob(f"*{MANIFEST}")):
+        try:
+            manifest = Manifest.decode(path.read_bytes())
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            report.findings.append(Finding("manifest", path.name, f"cannot be read: {error}"))
+            continue
+        if manifest.file + MANIFEST != path.name:
+            report.findings.append(Finding("manifest", path.name, f"is that of {manifest.file}"))
+        else:
+            found.append(manifest)
+    return found
+
+
+def _pending(directory: Path, chain: Chain) -> bool:
+    """A crash came before the chain's last manifest got its name: the next start puts it right."""
+    target = directory / f"{chain.file}{MANIFEST}"
+    return not target.exists() and target.with_name(target.name + ".tmp").exists()
+
+
+def _check_chains(
+    chains: dict[str, Chain], found: list[Manifest], unsettled: list[Chain], report: Report
+) -> None:
+    """Every number up to the chain's end has its manifest, and each names the file before it."""
+    by_stem: dict[str, dict[int, Manifest]] = {stem: {} for stem in chains}
+    for manifest in found:
+        stem = manifests.stem_of(manifest.file) or ""
+        numbers = by_stem.setdefault(stem, {})
+        if manifest.number in numbers:
+            what = f"has number {manifest.number}, as {numbers[manifest.number].file} has"
+            report.findings.append(Finding("chain", manifest.file, what))
+        numbers[manifest.number] = manifest
+    for stem, numbers in sorted(by_stem.items()):
+        if stem not in chains:
+            if numbers and not any(one.where == stem + CHAIN for one in report.findings):
+                report.findings.append(Finding("chain", stem + CHAIN, "is not there, its manifests are"))
+            continue
+        chain = chains[stem]
+        end = chain.number - (chain in unsettled)
+        for number in range(chain.pruned + 1, end + 1):
+            if number not in numbers:
+                report.findings.append(Finding("chain", *_hole(stem, chain, number, numbers)))
+
+
+def _hole(stem: str, chain: Chain, number: int, numbers: dict[int, Manifest]) -> tuple[str, str]:
+    """Name what a missing number stood for: the manifest after it says the file."""
+    after = numbers.get(number + 1)
+    name = after.previous if after is not None else chain.file if number == chain.number else None
+    return name or f"{stem} number {number}", "the manifest is gone, and what it says of the file with it"
+
+
+def _note_uncovered(directory: Path, found: Collection[Manifest], report: Report) -> None:
+    covered = {one.file for one in found}
+    names = {path.name for path in directory.iterdir()}
+    bare = sorted(
+        name
+        for path in map(Path, names)
+        if manifests.stem_of(name := manifests.plain_name(path)) and name not in covered
+    )
+    bare = sorted(set(bare) - {name.removesuffix(MANIFEST) for name in names if name.endswith(MANIFEST)})
+    if bare:
+        few = ", ".join(bare[:3]) + (", ..." if len(bare) > 3 else "")
+        report.notes.append(f"{len(bare)} files have no manifest yet and were not looked at: {few}")
+    if written := sum(name.endswith(".ndjson.open") for name in names):
+        report.notes.append(f"{written} files are still being written and were not looked at")
+
+
+def _check_file(directory: Path, manifest: Manifest, report: Report, read: Read) -> None:
+    repeats = Repeats()
+    try:
+        found = _scan(directory, manifest, repeats, read)
+    except (EOFError, zstandard.ZstdError, OSError, ValueError) as error:
+        report.expect(manifest.rows)
+        report.places += 1
+        report.findings.append(Finding("altered", manifest.file, f"cannot be read to its end: {error}"))
+        return
+    if found is None:
+        _absent(directory, manifest, report)
+        return
+    report.places += 1
+    report.expect(manifest.rows)
+    report.findings += repeats.findings(manifest.file)
+    same = (found.size, found.digest) == (manifest.size, manifest.xxh3)
+    once, every = found.tally.rows, _sum(found.tally.rows, repeats.rows)
+    if same:  # repeats it was written with are in its manifest
+        if every != manifest.rows:
+            what = "its figures are not those of its file, whose bytes are as it says"
+            report.findings.append(Finding("manifest", manifest.file + MANIFEST, what))
+        return
+    differs = every != manifest.rows and report.compare(manifest.file, manifest.rows, once)
+    if found.tally.others != manifest.others:
+        what = f"{found.tally.others} lines that are no event"
+        report.findings.append(Finding("altered", manifest.file, what))
+    elif not differs and not (repeats.rows and _is_the_rest(directory, manifest)):
+        what = "bytes differ; every id is there, and in all as many bytes"
+        report.findings.append(Finding("altered", manifest.file, what))
+
+
+def _sum(one: Rows, other: Rows) -> Rows:
+    total = {key: Row(*row.figures()) for key, row in one.items()}
+    for key, row in other.items():
+        add_row(total, key, *row.figures())
+    return total
+
+
+def _is_the_rest(directory: Path, manifest: Manifest) -> bool:
+    """Whether the file is what it was once its repeats are left out."""
+    repeats, digest = Repeats(), xxh3_128()
+    path = next(path for suffix in ("", *SUFFIXES) if (path := directory / (manifest.file + suffix)).exists())
+    with path.open("rb") as raw:
+        for line in plain(raw, path.suffix):
+            key = key_of(line)
+            if key is None or not repeats.known(xxh3_128_intdigest(line[ID_SLICE]), line, key):
+                digest.update(line)
+    return bool(digest.hexdigest() == manifest.xxh3)
+
+
+def _scan(directory: Path, manifest: Manifest, repeats: Repeats, read: Read) -> Scan | None:
+    """None where the file is not there, neither plain nor compressed. It may be compressed meanwhile."""
+    for suffix in ("", *SUFFIXES, ""):
+        try:
+            return scan(directory / (manifest.file + suffix), known=repeats.known, read=read)
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def _absent(directory: Path, manifest: Manifest, report: Report) -> None:
+    """Retention has said so in the manifest, perhaps since it was read; or the file is missing."""
+    path = directory / (manifest.file + MANIFEST)
+    try:
+        removed = Manifest.decode(path.read_bytes()).removed_at is not None
+    except (FileNotFoundError, ValueError):
+        removed = manifest.removed_at is not None
+    if removed:
+        return
+    report.places += 1
+    report.expect(manifest.rows)
+    report.findings.append(Finding("missing", manifest.file, "the file is gone"))
+    report.compare(manifest.file, manifest.rows, {})
+
+
+def _same_content(found: Collection[Manifest], report: Report) -> None:
+    first: dict[tuple[int, str], str] = {}
+    for manifest in found:
+        other = first.setdefault((manifest.size, manifest.xxh3), manifest.file)
+        if other != manifest.file and manifest.size:
+            events = sum(row.events for row in manifest.rows.values())
+            report.findings.append(
+                Finding("repeated", manifest.file, f"holds the same as {other}", events=events)
+            )
