@@ -32,12 +32,12 @@ class DuplicateWindow:
         seen = self._seen[key[0]]
         if key in seen:
             return -1
-        place = self._next
-        oldest = self._keys[place]
+        place, keys = self._next, self._keys
+        oldest = keys[place]
         if oldest is not None:
             self._seen[oldest[0]].discard(oldest)
         seen.add(key)
-        self._keys[place] = key
+        keys[place] = key
         self._times[place] = now_ms
         self._next = place + 1 if place + 1 < self.capacity else 0
         return place

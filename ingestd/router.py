@@ -100,7 +100,7 @@ class Intake:
         client = headers.find(b"X-Real-IP") if exchange.behind_proxy else None
         client_ip = client.decode("latin-1") if client else exchange.client_address
         try:
-            data, count, extra = source.events(
+            data, count, answering = source.events(
                 method, match.path, match.route, raw, headers, body, client_ip, received_ns
             )
         except RequestRefusedError as error:
@@ -112,10 +112,10 @@ class Intake:
         account.received_bytes += len(data)
         account.unstored += count
         exchange.account, exchange.data, exchange.count = account, data, count
-        if extra is None:
+        if answering is None:
             exchange.answering = source
         else:
-            exchange.answering, exchange.keys = extra.answering, extra.keys
+            exchange.answering, exchange.keys = answering, answering.keys
         trace = headers.get(b"traceparent")
         if trace is not None and len(trace) <= MAX_TRACE:
             exchange.trace = trace

@@ -19,7 +19,7 @@ from ingestd.http1 import Limits
 from ingestd.replies import REFUSALS, Reply
 from ingestd.router import Match, Router
 from ingestd.sources import build, macros, query, values
-from ingestd.sources.source import Extra
+from ingestd.sources.answers import Answering
 
 CLIENT = "192.0.2.1"  # for documentation (RFC 5737); give another with -H 'X-Real-IP: ...'
 
@@ -70,19 +70,19 @@ def _explained(match: Match, asked: Asked, raw: bytes, base: str, *, show_secret
     }
     client = asked.headers.find(b"X-Real-IP")
     try:
-        lines, _, extra = source.events(
+        lines, _, answering = source.events(
             asked.method, match.path, match.route, raw, asked.headers, asked.body,
             client.decode("latin-1") if client else CLIENT, time.time_ns(),
         )  # fmt: skip
     except RequestRefusedError as error:
         return found | _refused(error.reason, REFUSALS[error.reason].text)
     events = [orjson.loads(line) for line in lines.splitlines()]
-    reply = source.reply if extra is None else extra.answering.reply
+    reply = source.reply if answering is None else answering.reply
     found["reply"] = _reply(reply)
     found["route"] = events[0]["route"]
     came = query.decode(raw).params
     found["events"] = [
-        _event(match, event, number, extra, hidden)
+        _event(match, event, number, answering, hidden)
         | {"dropped": [name for name in came if name not in event["params"]]}
         for number, event in enumerate(events)
     ]
@@ -134,7 +134,7 @@ def _why_none(match: Match) -> str:
 
 
 def _event(
-    match: Match, event: dict[str, Any], number: int, extra: Extra | None, hidden: frozenset[str]
+    match: Match, event: dict[str, Any], number: int, answering: Answering | None, hidden: frozenset[str]
 ) -> dict[str, Any]:
     settings = match.source.config
     body = event.get("body")
@@ -145,8 +145,8 @@ def _event(
 
     click_id = next((one for one in settings.dedup if values.real(value_of(one.split("+")[0]))), None)
     key: dict[str, Any] = {"value": event["dup_key"], "from": "dup_key"}
-    if extra is not None and extra.keys is not None:
-        chosen = extra.keys[number]
+    if answering is not None and answering.keys is not None:
+        chosen = answering.keys[number]
         name = next((one for one in settings.key if values.real(value_of(one))), None)
         shown = None if chosen is None else masking.MASK if str(name).lower() in hidden else chosen.decode()
         key = {"value": shown, "from": name or "no real value: no key, any partition"}

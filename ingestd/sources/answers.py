@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from ingestd.config_source import OverloadConfig, RedirectConfig, ReplyConfig
@@ -63,29 +64,40 @@ class Redirect:
         return Reply(self._status, headers=(("Location", quote(address, safe=_SAFE)), *NO_STORE))
 
 
+class Refusing(Protocol):
+    """What an answer asks of its source."""
+
+    window: DuplicateWindow | None
+
+    def refusal(self, reason: str) -> Reply:
+        """The reply where no event is taken."""
+
+
 class Answering:
     """The answer to one request, where it is not simply the source's (see `protocol.Answering`).
 
-    Refused events are forgotten by the window: what the platform sends again is no duplicate.
+    `keys`: of its events, see event.Entry. `remembered`: places and keys by turns, of what the window took
+    in. Of refused events it is forgotten: what the platform sends again is no duplicate.
     """
 
-    __slots__ = ("_refusals", "_remembered", "_window", "reply")
+    __slots__ = ("_remembered", "_source", "keys", "reply")
 
     def __init__(
         self,
+        source: Refusing,
         reply: Reply,
-        refusals: dict[str, Reply],
-        window: DuplicateWindow | None,
-        remembered: list[tuple[int, bytes]],
+        keys: tuple[bytes | None, ...] | None,
+        remembered: tuple[Any, ...],
     ) -> None:
+        self._source = source
         self.reply = reply
-        self._refusals = refusals
-        self._window = window
+        self.keys = keys
         self._remembered = remembered
 
     def refusal(self, reason: str) -> Reply:
         """The reply to an event that cannot be taken now."""
-        if self._window is not None:
-            for place, key in self._remembered:
-                self._window.forget(place, key)
-        return self._refusals[reason]
+        window = self._source.window
+        if window is not None:
+            for place, key in zip(self._remembered[::2], self._remembered[1::2], strict=True):
+                window.forget(place, key)
+        return self._source.refusal(reason)

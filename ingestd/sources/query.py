@@ -76,6 +76,8 @@ def merged(first: Params, second: Params) -> Params:
 
 
 def _text(raw: bytes, flags: dict[str, None]) -> str:
+    if b"%" not in raw and b"+" not in raw and raw.isascii():
+        return raw.decode()
     decoded = unquote_to_bytes(raw.replace(b"+", b" "))
     if decoded.count(b"%") != raw.count(b"%25"):
         flags["bad_percent"] = None

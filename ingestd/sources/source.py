@@ -7,14 +7,13 @@ is None. A line is put together from its parts, of which only the parameters go 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from xxhash import xxh3_128_hexdigest
 
 from ingestd import config_source
 from ingestd.accounts import Account
-from ingestd.duplicates import DuplicateWindow
 from ingestd.errors import RequestRefusedError
 from ingestd.http1 import Headers
 from ingestd.replies import Reply
@@ -27,13 +26,6 @@ from ingestd.sources.signature import Token, Verifier
 from ingestd.sources.times import EventClock
 
 dumps = orjson.dumps
-
-
-class Extra(NamedTuple):
-    """What only some sources' events bring besides their lines (see event.Entry and protocol.Answering)."""
-
-    keys: list[bytes | None] | None
-    answering: answers.Answering
 
 
 class Shared:
@@ -54,18 +46,18 @@ class Shared:
         self.received_at = received_at
         self.middle = middle
         self.signature = signature
-        self.keys: list[bytes | None] = []
-        self.remembered: list[tuple[int, bytes]] = []
+        self.keys: tuple[bytes | None, ...] = ()
+        self.remembered: tuple[int | bytes, ...] = ()
 
 
 class Source:
     """One source: its configuration made ready, its account, its replies."""
 
     __slots__ = (
-        "_asked_for", "_body_limit", "_clock", "_dedup", "_frames", "_has_extra", "_keep_lossy", "_keep_raw",
-        "_key", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects", "_tails", "_token",
-        "_volatile", "_wanted", "_window", "account", "config", "methods", "name", "reply", "type",
-        "verifier",
+        "_asked_for", "_body_limit", "_clock", "_dedup", "_frames", "_keep_lossy", "_keep_raw", "_key",
+        "_own_answer", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects", "_tails",
+        "_token", "_volatile", "_wanted", "account", "config", "methods", "name", "reply", "type",
+        "verifier", "window",
     )  # fmt: skip
 
     def __init__(
@@ -94,7 +86,7 @@ class Source:
         self._dedup = tuple(tuple(names.split("+")) for names in settings.dedup)
         self._volatile = tuple(name.encode() + b"=" for name in settings.volatile)
         self._prefix = f"{settings.name}\0{settings.type}\0".encode()
-        self._window = account.window_of(settings.dedup_window)
+        self.window = account.window_of(settings.dedup_window)
         self._key = settings.key
         # the parameters that mean something: of a clean query only these are decoded into text
         names = [*settings.key, *(name for group in self._dedup for name in group)]
@@ -102,7 +94,7 @@ class Source:
         names += [redirect.param] if redirect else []
         self._asked_for = tuple(dict.fromkeys(names))
         self._wanted = tuple(name.encode() for name in self._asked_for)
-        self._has_extra = bool(settings.key or settings.dedup_window or redirect)
+        self._own_answer = bool(settings.key or settings.dedup_window or redirect)
         # what is written
         self._keep_raw = settings.keep_raw == "always" or (
             settings.keep_raw == "odd" and settings.signature.covers_query
@@ -118,8 +110,8 @@ class Source:
     def events(
         self, method: bytes, path: str, route: str, raw: bytes, headers: Headers, body: bytes,
         client_ip: str, received_ns: int,
-    ) -> tuple[bytes, int, Extra | None]:  # fmt: skip
-        """The NDJSON lines a request becomes, how many, and what else they bring.
+    ) -> tuple[bytes, int, answers.Answering | None]:  # fmt: skip
+        """The NDJSON lines a request becomes, how many, and their answer if it is not simply the source's.
 
         `received_ns`: wall clock, ns. Raises RequestRefusedError where there is no event to be had: the
         body does not decompress, the source rejects the signature, or has its `max_rate` already.
@@ -171,7 +163,7 @@ class Source:
             data = b"".join([self._line(shared, part, [*flags, *part.flags]) for part in parts])
         else:
             data = self._line(shared, bodies.NOTHING, flags)
-        return data, len(parts) or 1, self._extra(shared) if self._has_extra else None
+        return data, len(parts) or 1, self._answering(shared) if self._own_answer else None
 
     def _judged(self, result: str, flags: list[str]) -> str:
         """What the event says of its signature. Raises RequestRefusedError where only a good one will do."""
@@ -217,11 +209,17 @@ class Source:
         if keys and (left := macros.find(keys)):
             self._count_macros(left, flags)
         dup_key = self._dup_key(shared, part)
-        if self._window is not None and shared.signature in ("ok", "none"):
+        if self.window is not None and shared.signature in ("ok", "none"):
             # Not for others: an event that may be forged must not make the platform's own a duplicate.
-            self._remember(self._window, dup_key, shared, flags)
+            key = bytes.fromhex(dup_key)
+            place = self.window.add(key, received_at)
+            if place < 0:
+                flags.append("duplicate")
+                self.account.duplicates += 1
+            else:
+                shared.remembered += (place, key)
         if self._key:
-            shared.keys.append(self._partition_key(params, keys))
+            shared.keys += (self._partition_key(params, keys),)
         body = None if part.value is None else dumps(part.value)
         return b"".join((
             lines.head(dup_key, received_at, event_at),
@@ -242,15 +240,6 @@ class Source:
             raw = b"&".join(pair for pair in raw.split(b"&") if not pair.startswith(self._volatile))
         return xxh3_128_hexdigest(b"%s%s\0%s\0%s" % (self._prefix, shared.route.encode(), raw, part.raw))
 
-    def _remember(self, window: DuplicateWindow, dup_key: str, shared: Shared, flags: list[str]) -> None:
-        key = bytes.fromhex(dup_key)
-        place = window.add(key, shared.received_at)
-        if place < 0:
-            flags.append("duplicate")
-            self.account.duplicates += 1
-        else:
-            shared.remembered.append((place, key))
-
     def _partition_key(self, params: Params, keys: dict[str, Any]) -> bytes | None:
         """The first real value of the parameters named, in lower case: platforms differ in their hashes'."""
         for name in self._key:
@@ -259,10 +248,9 @@ class Source:
                 return found.lower().encode()
         return None
 
-    def _extra(self, shared: Shared) -> Extra:
+    def _answering(self, shared: Shared) -> answers.Answering:
         reply = self.reply if self._redirect is None else self._redirect.reply(shared.params)
-        answering = answers.Answering(reply, self._refusals, self._window, shared.remembered)
-        return Extra(shared.keys or None, answering)
+        return answers.Answering(self, reply, shared.keys or None, shared.remembered)
 
 
 def _value(name: str, params: Params, keys: dict[str, Any]) -> Any:

@@ -16,7 +16,8 @@ from ingestd.http1 import Headers
 from ingestd.replies import Reply
 from ingestd.router import Match, Router
 from ingestd.sources import build
-from ingestd.sources.source import Extra, Source
+from ingestd.sources.answers import Answering
+from ingestd.sources.source import Source
 
 BASE = "https://trk.example.com"
 NOW_MS = 1_718_000_010_000  # ten seconds after the sample callbacks' clicks
@@ -30,7 +31,7 @@ class Taken:
 
     events: list[dict[str, Any]]
     lines: bytes
-    extra: Extra | None
+    answering: Answering | None
     source: Source
 
     @property
@@ -41,7 +42,7 @@ class Taken:
 
     @property
     def reply(self) -> Reply:
-        return self.source.reply if self.extra is None else self.extra.answering.reply
+        return self.source.reply if self.answering is None else self.answering.reply
 
 
 class Desk:
@@ -84,7 +85,7 @@ class Desk:
         fields = Headers()
         for name, value in {**HEADERS, **(headers or {})}.items():
             fields[name.encode()] = value if isinstance(value, bytes) else value.encode()
-        lines, count, extra = match.source.events(
+        lines, count, answering = match.source.events(
             method or (b"POST" if body else b"GET"),
             match.path,
             match.route,
@@ -97,7 +98,7 @@ class Desk:
         events = [json.loads(line) for line in lines.splitlines()]
         assert count == len(events)
         assert lines.endswith(b"\n")
-        return Taken(events, lines, extra, match.source)
+        return Taken(events, lines, answering, match.source)
 
 
 def one(profile: str, more: str = "", place: Path = Path(), path: str = "/c/x") -> Desk:

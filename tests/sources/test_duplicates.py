@@ -90,8 +90,8 @@ def test_what_the_window_has_forgotten_is_no_repeat() -> None:
 def test_an_event_that_was_refused_is_none_when_it_is_sent_again() -> None:
     place = desk(10)
     refused = place.take("/c/x", b'[{"id":1},{"id":2}]', {"Content-Type": "application/json"})
-    assert refused.extra is not None
-    assert refused.extra.answering.refusal("storage").status == 503
+    assert refused.answering is not None
+    assert refused.answering.refusal("storage").status == 503
     again = place.take("/c/x", b'[{"id":1},{"id":2}]', {"Content-Type": "application/json"})
     assert [event["flags"] for event in again.events] == [[], []]
 

@@ -133,19 +133,19 @@ def test_no_hash_of_a_real_device_is_taken_for_nothing() -> None:
 )
 def test_the_key_is_the_first_value_that_names_somebody(query: str, key: bytes | None) -> None:
     taken = one("generic", 'key = ["oaid", "imei"]').take(f"/c/x?{query}")
-    assert taken.extra is not None
-    assert taken.extra.keys == [key]
+    assert taken.answering is not None
+    assert taken.answering.keys == (key,)
 
 
 def test_each_element_of_an_array_has_its_own_key() -> None:
     fields = {"Content-Type": "application/json"}
     taken = one("generic", 'key = ["oaid"]').take("/c/x", b'[{"oaid":"a"},{"oaid":0},{"oaid":12}]', fields)
-    assert taken.extra is not None
-    assert taken.extra.keys == [b"a", None, b"12"]
+    assert taken.answering is not None
+    assert taken.answering.keys == (b"a", None, b"12")
 
 
 def test_a_source_without_keys_carries_none() -> None:
-    assert one("generic").take("/c/x?oaid=a").extra is None
+    assert one("generic").take("/c/x?oaid=a").answering is None
 
 
 # the dup key

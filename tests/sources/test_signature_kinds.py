@@ -167,7 +167,7 @@ def test_comparisons_take_the_time_of_compare_digest(tmp_path: Path, monkeypatch
         compared.append((one, other))
         return False
 
-    monkeypatch.setattr(hmac, "compare_digest", watch)
+    monkeypatch.setattr(signature, "compare_digest", watch)
     assert result(hmac_url(tmp_path).take(f"/c/x?sign={'0' * 64}")) == "bad"
     assert result(token(tmp_path, 'place = "query", param = "tk"').take("/c/x?tk=new-t0ken")) == "bad"
     assert [len(one) for one, _ in compared] == [32, 9, len("old t0ken/é".encode())]
