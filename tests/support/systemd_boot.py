@@ -28,6 +28,7 @@ from tests.support.systemd.journal import Journal
 SCRIPT = Path(__file__).parent / "systemd" / "boot.sh"
 SYSTEMD = Path("/lib/systemd/systemd")
 TOOLS = ("unshare", "nsenter", "setpriv", "pivot_root", "mount", "journalctl", "systemctl")
+CGROUPS = Path("/sys/fs/cgroup")
 CLONE_NEWNET = 0x40000000
 BOOT_SECONDS = 30
 
@@ -65,6 +66,7 @@ class Guest:
         """
         group = f"ingestd-test-{os.getpid()}-{directory.name}"
         with contextlib.ExitStack() as stack:
+            _remove_abandoned()
             stack.callback(remove_cgroups, group)
             process = stack.enter_context(_started(directory, group, binds or {}))
             pid_one = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
@@ -172,12 +174,17 @@ def _started(directory: Path, group: str, binds: Mapping[str, Path]) -> Iterator
         try:
             while b"READY=1" not in ready.recv(4096):
                 pass
-            yield process
         except TimeoutError:
-            raise AssertionError(f"no systemd after {BOOT_SECONDS} s: {output.read_text()}") from None
-        finally:
             process.kill()
             process.wait()
+            raise AssertionError(f"no systemd after {BOOT_SECONDS} s: {output.read_text()}") from None
+    # The socket is closed by now: PID 1 goes on telling, for one thing at every daemon-reload, and would wait
+    # for a reader.
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _end(pid_one: int, process: subprocess.Popen[bytes]) -> None:
@@ -187,7 +194,14 @@ def _end(pid_one: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def remove_cgroups(group: str) -> None:
-    """Remove the cgroups a guest leaves; nothing runs in them any more."""
-    for top in Path("/sys/fs/cgroup").glob(f"**/{group}"):
+    """Remove a guest's cgroups; nothing may run in them any more."""
+    for top in [*CGROUPS.glob(group), *CGROUPS.glob(f"*/{group}")]:
         for directory in sorted(top.glob("**/"), reverse=True):
             directory.rmdir()
+
+
+def _remove_abandoned() -> None:
+    """The cgroups of test runs that were killed; their guests went with them."""
+    for top in [*CGROUPS.glob("ingestd-test-*"), *CGROUPS.glob("*/ingestd-test-*")]:
+        if not Path(f"/proc/{top.name.split('-')[2]}").exists():
+            remove_cgroups(top.name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ class Host:
 
     def reset(self) -> None:
         """As freshly installed: nothing runs, nothing is stored, no drop-ins."""
-        self.guest.systemctl("stop", *SERVICES, *SOCKETS)
+        self.end()
         self.guest.systemctl("reset-failed")
         self.guest.run("rm", "-rf", STATE, "/var/lib/private/ingestd")
         self.guest.run(
@@ -54,6 +55,11 @@ class Host:
         )
         self.configure(CONFIG)
         self.guest.systemctl("daemon-reload")
+
+    def end(self) -> None:
+        """Have nothing run, without waiting for a drain."""
+        self.guest.systemctl("kill", "--signal=KILL", *SERVICES, check=False)
+        self.guest.systemctl("stop", *SERVICES, *SOCKETS)
 
     def configure(self, text: str) -> None:
         """Put a configuration in place, by rename."""
@@ -118,4 +124,18 @@ def host(booted: Host) -> Iterator[Host]:
     booted.reset()
     booted.guest.systemctl("start", "ingestd.socket")
     yield booted
-    booted.guest.systemctl("stop", *SERVICES, *SOCKETS, check=False)
+    booted.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the guest's journal with a failure."""
+    report = yield
+    host = getattr(item, "funcargs", {}).get("host")
+    if report.failed and host is not None:
+        try:
+            tail = host.journal.tail()
+        except (AssertionError, subprocess.SubprocessError) as error:  # the failure may be the journal's
+            tail = str(error)
+        report.sections.append(("the guest's journal", tail))
+    return report

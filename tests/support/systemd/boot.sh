@@ -58,6 +58,8 @@ inside() {
     mkdir "$stage/upper" "$stage/work" "$root"
     mount -t overlay overlay -o "lowerdir=/,upperdir=$stage/upper,workdir=$stage/work" "$root"
     mount -t proc proc "$root/proc"
+    # What systemd itself sets where it may; the kernel's 10 messages are few for a PID 1 that logs every step.
+    echo 512 > "$root/proc/sys/net/unix/max_dgram_qlen"
     # Much of /proc/sys belongs to the machine, not to a namespace: systemd must not set it.
     mount --bind "$root/proc/sys" "$root/proc/sys"
     mount -o remount,bind,ro "$root/proc/sys"

@@ -91,13 +91,14 @@ class Journal:
         return "\n".join(lines[-count:])
 
     def _read(self) -> None:
-        fields = "MESSAGE,UNIT,_SYSTEMD_UNIT,_PID"
+        fields = "MESSAGE,UNIT,_SYSTEMD_UNIT,_PID,SYSLOG_IDENTIFIER"
         read = (
             f"journalctl --sync && exec journalctl --output=json --output-fields={fields} --all --show-cursor"
         )
         command = [*self._enter, "sh", "-c", f'{read} "$@"', "sh", *self._cursor]
-        output = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
-        for line in output.splitlines():
+        result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert result.returncode == 0, f"the journal cannot be read: {result.stderr}"
+        for line in result.stdout.splitlines():
             if line.startswith("-- cursor: "):
                 self._cursor = [f"--after-cursor={line.removeprefix('-- cursor: ')}"]
             elif line.startswith("{") and (entry := parse(json.loads(line))):
@@ -116,5 +117,6 @@ def parse(fields: dict[str, Any]) -> Entry | None:
         message = bytes(message).decode(errors="backslashreplace")
     pid = int(fields.get("_PID", 0))
     unit = fields.get("UNIT") or ("" if pid == 1 else fields.get("_SYSTEMD_UNIT"))
-    # init.scope: what the processes that systemd forks say of themselves before they become the service.
-    return Entry(str(unit), pid, str(message)) if unit not in (None, "", "init.scope") else None
+    # "(ingestd)": systemd's own process on its way to becoming ingestd, on fifty mounts.
+    on_the_way = str(fields.get("SYSLOG_IDENTIFIER")).startswith("(")
+    return Entry(str(unit), pid, str(message)) if unit and not on_the_way else None
