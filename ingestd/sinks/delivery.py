@@ -58,6 +58,7 @@ class Delivery:
         in_thread: Callable[..., Awaitable[Any]],
         accounts: Accounts,
         pace: Pace,
+        publish: Callable[[], Awaitable[None]],
     ) -> None:
         self._spool = spool
         self._send = send
@@ -65,6 +66,7 @@ class Delivery:
         self._in_thread = in_thread
         self._accounts = accounts
         self._pace = pace
+        self._publish = publish
         self._window: deque[Spooled] = deque()
         self._window_bytes = 0
         self._old = spool.end  # what lies before it was spooled by an earlier run
@@ -76,11 +78,11 @@ class Delivery:
         self.trouble = ""  # why nothing is delivered now, in words
         progress.skip_to(spool.end)
 
-    def take_up(self, committed: Progress) -> None:
-        """Before the first round: what Kafka holds is what counts, whatever the disk says."""
+    async def take_up(self, committed: Progress) -> None:
+        """Before the first round: what Kafka holds counts, whatever the disk says. Raises SinkError."""
         committed.skip_to(self.progress.live)
         self.progress = committed
-        self._arrived.set()
+        await self._in_thread(self._record)  # there may be no round to do it
 
     def hold(self, end: Position) -> None:
         """What was just appended up to `end` is on its way already: deliver nothing until `let_go`."""
@@ -111,6 +113,10 @@ class Delivery:
         self._window.clear()
         self._window_bytes = 0
 
+    def look_up(self) -> None:
+        """There may be something to publish."""
+        self._arrived.set()
+
     @property
     def pending(self) -> bool:
         """Something of the spool is not delivered yet."""
@@ -127,6 +133,7 @@ class Delivery:
             if not self.pending:
                 self._idle.set()
                 self._arrived.clear()
+                await self._publish()
                 await self._arrived.wait()
                 continue
             await self._free.wait()
@@ -138,8 +145,9 @@ class Delivery:
                 self.trouble = str(error)
                 logger.error("delivery pauses", extra={"error": self.trouble})
                 await asyncio.sleep(RETRY_PAUSE)
-            else:
-                self.trouble = ""
+                continue
+            self.trouble = ""
+            await self._publish()
 
     async def _round(self) -> None:
         """Send a share of the oldest gap and what has just come. Until it is done both count as gaps."""

@@ -28,7 +28,7 @@ from ingestd.sinks.kafka_client import Client
 from ingestd.sinks.kafka_outcome import Sent
 from ingestd.sinks.kafka_records import Topics, payloads
 from ingestd.sinks.kafka_send import Sender
-from ingestd.sinks.progress import Progress, ProgressFile
+from ingestd.sinks.progress import OwnerFile, Progress, ProgressFile
 from ingestd.sinks.spool import Position, Spool
 from ingestd.sinks.transactions import FencedError, Transactions
 from ingestd.sinks.trend import Trend
@@ -64,6 +64,7 @@ class KafkaSink:
         self._worker = Worker("spool")
         self._spool = Spool(spool.directory / instance, max_bytes=spool.max_bytes) if spool.enabled else None
         self._progress_file = ProgressFile(spool.directory / f"{instance}.progress")
+        self._owner_file = OwnerFile(spool.directory / f"{instance}.owner")
         name = "ingestd-" + node.replace("/", "-")
         exactly_once = settings.delivery == "exactly_once"
         self._client = Client(settings, name, name if exactly_once else None)
@@ -260,15 +261,16 @@ class KafkaSink:
     async def _take_up(self, transactions: Transactions, delivery: Delivery) -> None:
         while True:
             try:
-                committed = await transactions.take_over(delivery.progress)
+                last_owner = await self._worker.call(self._owner_file.read)
+                committed = await transactions.take_over(delivery.progress, last_owner)
+                await self._worker.call(self._owner_file.write, transactions.owner)
+                await delivery.take_up(committed)
             except (SinkError, KafkaError, OSError, TimeoutError, ValueError) as error:
                 delivery.trouble = str(error) or type(error).__name__
                 logger.error("cannot take up the committed position", extra={"error": delivery.trouble})
                 await asyncio.sleep(RETRY_PAUSE)
             else:
                 delivery.trouble = ""
-                if committed is not None:
-                    delivery.take_up(committed)
                 return
 
     async def _send(self, lines: Sequence[bytes], after: Progress) -> Sent:

@@ -6,12 +6,14 @@ Undelivered are the `gaps`, oldest first, and everything from `live` on. Positio
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from ingestd import fsutil
 from ingestd.sinks.spool import Position
 
 logger = logging.getLogger(__name__)
@@ -36,11 +38,8 @@ class Progress:
 
     def encode(self) -> bytes:
         """As JSON."""
-        return orjson.dumps(self.tree())
-
-    def tree(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"gaps": [[str(start), str(end)] for start, end in self.gaps], "live": str(self.live)}
+        gaps = [[str(start), str(end)] for start, end in self.gaps]
+        return orjson.dumps({"gaps": gaps, "live": str(self.live)})
 
     @property
     def oldest(self) -> Position:
@@ -80,12 +79,15 @@ class ProgressFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.manifest: Any = None  # what was saved beside the progress
 
     def load(self, checkpoint: Position, end: Position) -> Progress:
         """What is left to deliver of a spool that holds what lies between the two positions."""
         start = Progress([], checkpoint)
         try:
-            found = Progress.decode(self._path.read_bytes())
+            data = self._path.read_bytes()
+            found = Progress.decode(data)
+            self.manifest = orjson.loads(data).get("manifest")
         except FileNotFoundError:
             return start
         except (OSError, ValueError) as error:
@@ -93,12 +95,37 @@ class ProgressFile:
             return start
         return found if checkpoint <= found.oldest and found.live <= end else start
 
-    def save(self, progress: Progress) -> None:
-        """A failure is only logged."""
+    def save(self, progress: Progress, manifest: Any = None) -> None:
+        """Both at once or neither. A failure is only logged."""
+        tree = progress.tree() if manifest is None else {**progress.tree(), "manifest": manifest}
         temporary = self._path.with_suffix(".tmp")
         try:
             temporary.touch(0o640)
-            temporary.write_bytes(progress.encode())
+            temporary.write_bytes(orjson.dumps(tree))
             temporary.replace(self._path)
         except OSError as error:
             logger.warning("cannot save the progress", extra={"error": str(error)})
+
+
+class OwnerFile:
+    """Which process was the last to deliver from this disk: under its name Kafka holds the progress."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> str:
+        """Its name, "" where there was none. Raises OSError."""
+        try:
+            return self._path.read_text("ascii")
+        except FileNotFoundError:
+            return ""
+
+    def write(self, owner: str) -> None:
+        """Durable when it returns. Raises OSError."""
+        temporary = self._path.with_suffix(".owner.tmp")
+        with temporary.open("w", encoding="ascii") as file:
+            file.write(owner)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+        fsutil.fsync_directory(self._path.parent)

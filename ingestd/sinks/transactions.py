@@ -1,9 +1,10 @@
 """Exactly once: a round's records and the progress they make are committed in one Kafka transaction.
 
-The progress is a record in a compacted topic, keyed by the transactional id. After a crash, and wherever it
-is unknown whether a commit was made, the record Kafka holds is what counts. It names its owner, one process:
-a twin that starts with the same id writes itself into it, and so the one before learns that it is replaced
-(Kafka's own word for it, "fenced", is also said of a transaction that lasted too long).
+The progress is a record in a compacted topic, keyed by the transactional id and the process, its owner. After
+a crash, and wherever it is unknown whether a commit was made, the record Kafka holds is what counts: that of
+the last owner of this disk, for positions on another one mean nothing here. A twin that starts with the same
+id writes a record, and so the one before learns that it is replaced (Kafka's own word for it, "fenced", is
+also said of a transaction that lasted too long).
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -28,20 +28,14 @@ from ingestd.sinks.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-READ_TIMEOUT = 15.0
+READ_TIMEOUT = 60.0
+FIRST_STEP = 1000
 # So long a twin that has just started has to write its name, before we look for it.
 TWIN_PAUSE = 2.0
 
 
 class FencedError(IngestdError):
     """Another process has taken over this transactional id; this one must not deliver any more."""
-
-
-class Committed(NamedTuple):
-    """The record Kafka holds."""
-
-    progress: Progress
-    owner: str
 
 
 class Transactions:
@@ -52,26 +46,31 @@ class Transactions:
         self._sender = sender
         self.settings = settings
         self._id = transactional_id
-        self._key = transactional_id.encode()
-        self._owner = uuid.uuid4().hex
+        self._prefix = transactional_id.encode() + b"/"
+        self.owner = uuid.uuid4().hex
+        self._key = self._prefix + self.owner.encode()
         self._place: TopicPartition  # of the record; known once taken over
 
-    async def take_over(self, known: Progress) -> Progress | None:
-        """The progress Kafka holds for this id, None where there is none; from now on this process owns it.
+    async def take_over(self, known: Progress, last_owner: str) -> Progress:
+        """What Kafka holds of this disk's last owner, else what is `known`; from now on this process owns it.
 
         The producer has started by then, which has ended whatever an earlier one had open.
         Raises SinkError, KafkaError, OSError, TimeoutError, ValueError.
         """
         producer = await self._client.fresh()
         self._place = await self._find_place(producer)
-        last = await self._last()
+        progress = known
+        if last_owner:
+            key = self._prefix + last_owner.encode()
+            found = await self._newest(lambda message: message.key == key)
+            progress = Progress.decode(found.value) if found is not None else known
         try:
             await producer.begin_transaction()
-            await self._commit(producer, last.progress if last is not None else known)
+            await self._commit(producer, progress)
         except (KafkaError, AssertionError) as error:  # aiokafka asserts its state
             await self._client.discard(type(error).__name__)
             raise SinkError(f"cannot take over {self._id}: {type(error).__name__}") from error
-        return last.progress if last is not None else None
+        return progress
 
     async def send(self, payloads: Sequence[bytes], after: Progress) -> Sent:
         """Send and commit; waits for Kafka as long as it takes. Raises FencedError, SinkError."""
@@ -113,9 +112,8 @@ class Transactions:
         return attempt
 
     async def _commit(self, producer: Any, progress: Progress) -> None:
-        value = orjson.dumps({**progress.tree(), "owner": self._owner})
         place = self._place
-        sent = await producer.send(place.topic, value, key=self._key, partition=place.partition)
+        sent = await producer.send(place.topic, progress.encode(), key=self._key, partition=place.partition)
         await self._client.patiently(sent)
         await self._client.patiently(producer.commit_transaction())
 
@@ -131,13 +129,14 @@ class Transactions:
                 logger.warning("cannot read the committed position", extra={"error": str(error)})
                 await asyncio.sleep(RETRY_PAUSE)
             else:
-                return last is not None and last.progress.encode() == after.encode()
+                return last == after.encode()
 
-    async def _look_for_twin(self) -> Committed | None:
-        last = await self._last()
-        if last is not None and last.owner != self._owner:
+    async def _look_for_twin(self) -> bytes | None:
+        """The last progress committed. Raises FencedError where it is another process's."""
+        last = await self._newest(lambda message: message.key.startswith(self._prefix))
+        if last is not None and last.key != self._key:
             raise FencedError(f"{self._id} is another process's now")
-        return last
+        return last.value if last is not None else None
 
     async def _find_place(self, producer: Any) -> TopicPartition:
         topic = self.settings.checkpoint_topic
@@ -146,12 +145,12 @@ class Transactions:
             raise SinkError(
                 f"kafka.checkpoint_topic {topic}: {problem}; create it with cleanup.policy=compact"
             )
-        return TopicPartition(topic, partition(self._key, count, lambda: 0))
+        return TopicPartition(topic, partition(self._id.encode(), count, lambda: 0))
 
-    async def _last(self) -> Committed | None:
-        """The newest record of this id, None where there is none.
+    async def _newest(self, wanted: Callable[[Any], bool]) -> Any:
+        """The newest committed record that is wanted, None where there is none.
 
-        Raises SinkError, KafkaError, OSError, TimeoutError, ValueError.
+        Raises KafkaError, OSError, TimeoutError.
         """
         consumer = AIOKafkaConsumer(
             isolation_level="read_committed", enable_auto_commit=False, **connection_options(self.settings)
@@ -159,21 +158,31 @@ class Transactions:
         try:
             async with asyncio.timeout(READ_TIMEOUT):
                 await consumer.start()
-                return await self._search(consumer)
+                return await self._search(consumer, wanted)
         finally:
             await stop(consumer)
 
-    async def _search(self, consumer: Any) -> Committed | None:
+    async def _search(self, consumer: Any, wanted: Callable[[Any], bool]) -> Any:
+        """From the end back in growing steps: not yet compacted the topic may hold millions of records."""
         place = self._place
         consumer.assign([place])
-        end = (await consumer.end_offsets([place]))[place]
-        await consumer.seek_to_beginning(place)
-        found = None
-        while await consumer.position(place) < end:
-            for batch in (await consumer.getmany(place, timeout_ms=500)).values():
+        first = (await consumer.beginning_offsets([place]))[place]
+        start = end = (await consumer.end_offsets([place]))[place]
+        step, found = FIRST_STEP, None
+        while found is None and start > first:
+            start, stop, step = max(first, end - step), start, step * 8
+            found = await self._newest_between(consumer, start, stop, wanted)
+        return found
+
+    async def _newest_between(
+        self, consumer: Any, start: int, stop: int, wanted: Callable[[Any], bool]
+    ) -> Any:
+        place, found = self._place, None
+        # Not `seek_to_beginning`: it loses against the reset to "latest" that `assign` has begun.
+        consumer.seek(place, start)
+        while await consumer.position(place) < stop:
+            for batch in (await consumer.getmany(place, timeout_ms=100)).values():
                 for message in batch:
-                    if message.key == self._key:
-                        found = message.value
-        if found is None:
-            return None
-        return Committed(Progress.decode(found), orjson.loads(found).get("owner", ""))
+                    if message.offset < stop and message.key is not None and wanted(message):
+                        found = message
+        return found
