@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,23 @@ class KafkaDaemon(Daemon):
         self._sections = {**self._sections, "kafka": {**self._sections["kafka"], **kafka}}
         self.configure()
 
+    def signal_reload(self) -> None:
+        """HUP."""
+        self.signal(signal.SIGHUP)
+
     # what it shows
+
+    def wait_delivering(self) -> None:
+        """Wait until more events have arrived than now."""
+        now = self._delivered()
+        until(lambda: self._delivered() > now, "a delivery")
+
+    def _delivered(self) -> float:
+        return sum(
+            value
+            for name, value in self.metrics().items()
+            if name.startswith("events_delivered_total{") and 'sink="kafka"' in name
+        )
 
     def kafka_status(self) -> dict[str, Any]:
         """/status of the sink."""
