@@ -76,7 +76,8 @@ class Contender(abc.ABC):
 
     def stored(self, place: Place, known: set[str]) -> Stored:
         """Count what it kept, and compare a sample with the decodings that are right."""
-        return read_events(sorted(place.out.rglob("*.ndjson*")), known)
+        kept = [file for file in place.out.rglob("*") if file.name.endswith((".ndjson", ".ndjson.open"))]
+        return read_events(sorted(kept), known)
 
 
 def read_events(files: list[Path], known: set[str]) -> Stored:
