@@ -12,7 +12,7 @@ import heapq
 import tomllib
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import uvloop
 
@@ -339,7 +339,7 @@ class Pump:
         self.entries: list[FakeEntry] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Pump:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self.flusher.run())
         await turns()
         return self

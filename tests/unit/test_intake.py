@@ -1,0 +1,393 @@
+"""A request from its connection to the sink and back: what is answered, what is counted, what is stored."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from typing import Any
+
+import orjson
+import pytest
+
+from ingestd.http1 import Limits
+from ingestd.protocol import Connection, Shared
+from ingestd.router import Intake, Router
+from tests.support.fakes import (
+    FakeTransport,
+    Pump,
+    Received,
+    assert_conserved,
+    connect,
+    make_source,
+    run,
+    turns,
+)
+
+
+class Front(Pump):
+    """A whole daemon but for its sockets and its disk."""
+
+    def __init__(self, *sources: dict[str, Any], acks: bool = True, **options: Any) -> None:
+        super().__init__(acks=acks, **options)
+        configured = sources or ({"name": "demo", "path": "/c/demo"},)
+        made = [make_source(self.accounts, **source) for source in configured]
+        self.intake = Intake(Router(made), self.accounts, self.buffer, ack_stored=acks)
+        self.shared = Shared(self.intake, Limits(), self.accounts.refuse, 100)
+
+    def connect(self, peer: object = "") -> tuple[FakeTransport, Connection]:
+        return connect(self.intake, shared=self.shared, peer=peer)
+
+    async def ask(self, data: bytes, peer: object = "", heads: tuple[int, ...] = ()) -> list[Received]:
+        """Send bytes over a connection of their own, and read what is answered."""
+        transport, connection = self.connect(peer)
+        connection.data_received(data)
+        await turns(20)
+        return transport.replies(heads)
+
+    def events(self) -> list[dict[str, object]]:
+        """What is stored."""
+        return [orjson.loads(line) for line in self.sink.stored().splitlines()]
+
+
+def get(target: bytes, *headers: bytes, method: bytes = b"GET") -> bytes:
+    return method + b" " + target + b" HTTP/1.1\r\n" + b"".join(line + b"\r\n" for line in headers) + b"\r\n"
+
+
+def post(target: bytes, body: bytes, content_type: bytes, *headers: bytes) -> bytes:
+    more = (b"Content-Length: %d" % len(body), b"Content-Type: " + content_type)
+    return get(target, *more, *headers, method=b"POST") + body
+
+
+def test_a_click_becomes_an_event_and_is_answered_when_it_is_stored() -> None:
+    async def main() -> None:
+        async with Front() as front:
+            front.sink.gate.clear()
+            transport, connection = front.connect()
+            connection.data_received(get(b"/c/demo/app42?a=1&b=%E7%82%B9", b"X-Real-IP: 192.0.2.7"))
+            await turns()
+            assert transport.written == b""
+            front.sink.gate.set()
+            await turns()
+            [reply] = transport.replies()
+            assert (reply.status, reply.body) == (200, b"ok")
+            [event] = front.events()
+            assert (event["source"], event["route"], event["params"]) == (
+                "demo",
+                "app42",
+                {"a": "1", "b": "点"},
+            )
+            assert (event["path"], event["client_ip"]) == ("/c/demo/app42", "192.0.2.7")
+
+    run(main())
+
+
+def test_queued_a_click_is_answered_before_it_is_stored() -> None:
+    async def main() -> None:
+        async with Front(acks=False) as front:
+            [reply] = await front.ask(get(b"/c/demo?a=1"))
+            assert (reply.status, front.sink.batches) == (200, [])
+            assert front.accounts.account("demo").unstored == 1
+            await front.clock.advance(1)
+            assert len(front.events()) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "reason"),
+    [
+        (get(b"/nobody"), 404, "not_found"),
+        (get(b"/"), 404, "not_found"),
+        (get(b"*", method=b"OPTIONS"), 404, "not_found"),
+        (get(b"/c/demo", method=b"DELETE"), 405, "method"),
+        (get(b"/c/demo", method=b"OPTIONS"), 405, "method"),
+        (get(b"/c/demo", method=b"BREW"), 405, "unknown_method"),
+        (get(b"/c/de mo"), 400, "bad_request"),
+    ],
+)
+def test_what_is_no_event_of_any_source_is_counted_apart(data: bytes, status: int, reason: str) -> None:
+    async def main() -> None:
+        async with Front() as front:
+            [reply] = await front.ask(data)
+            assert reply.status == status
+            assert front.accounts.refused == {reason: 1}
+            assert front.accounts.account("demo").received == 0
+            assert front.sink.batches == []
+
+    run(main())
+
+
+def test_a_source_refuses_the_methods_it_does_not_take() -> None:
+    async def main() -> None:
+        async with Front({"name": "demo", "path": "/c/demo", "methods": ["POST"]}) as front:
+            [reply] = await front.ask(get(b"/c/demo"))
+            assert (reply.status, reply.headers["allow"]) == (405, "HEAD, POST")
+            assert not reply.closes
+
+    run(main())
+
+
+def test_a_head_request_is_answered_and_is_no_event() -> None:
+    async def main() -> None:
+        async with Front() as front:
+            [reply] = await front.ask(get(b"/c/demo?a=1", method=b"HEAD"), heads=(0,))
+            assert (reply.status, reply.headers["content-length"]) == (200, "2")
+            assert (front.sink.batches, front.accounts.account("demo").received) == ([], 0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("target", [b"http://x.example/c/demo/r?a=1", b"HTTPS://x.example:443/c/demo/r?a=1"])
+def test_an_absolute_target_is_an_event_like_any_other(target: bytes) -> None:
+    async def main() -> None:
+        async with Front() as front:
+            [reply] = await front.ask(get(target))
+            assert reply.status == 200
+            [event] = front.events()
+            assert (event["path"], event["route"], event["params"]) == ("/c/demo/r", "r", {"a": "1"})
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"http://x.example", b"http://x.example?a=1", b"ftp://x.example/c/demo", b"/a?u=http://b/c/demo"],
+)
+def test_an_absolute_target_of_nobody_is_nobodys(target: bytes) -> None:
+    async def main() -> None:
+        async with Front() as front:
+            [reply] = await front.ask(get(target))
+            assert reply.status == 404
+
+    run(main())
+
+
+# who the client is
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "client_ip"),
+    [
+        ("", (b"X-Real-IP: 192.0.2.7",), "192.0.2.7"),
+        ("", (b"x-real-ip: 192.0.2.7",), "192.0.2.7"),
+        ("", (b"X-Forwarded-For: 192.0.2.9",), ""),
+        ("", (), ""),
+        (("203.0.113.5", 4711), (b"X-Real-IP: 192.0.2.7",), "203.0.113.5"),
+        (("203.0.113.5", 4711), (), "203.0.113.5"),
+    ],
+)
+def test_the_clients_address_is_nginx_word_over_its_socket_and_nobodys_else(
+    peer: object, headers: tuple[bytes, ...], client_ip: str
+) -> None:
+    async def main() -> None:
+        async with Front() as front:
+            await front.ask(get(b"/c/demo", *headers), peer=peer)
+            [event] = front.events()
+            assert event["client_ip"] == client_ip
+
+    run(main())
+
+
+def test_a_trailer_does_not_change_the_clients_address() -> None:
+    async def main() -> None:
+        async with Front() as front:
+            head = get(b"/c/demo", b"X-Real-IP: 192.0.2.7", b"Transfer-Encoding: chunked", method=b"POST")
+            await front.ask(head + b"1\r\na\r\n0\r\nX-Real-IP: 6.6.6.6\r\n\r\n")
+            [event] = front.events()
+            assert event["client_ip"] == "192.0.2.7"
+
+    run(main())
+
+
+# refused by what holds now
+
+
+def test_overload_is_answered_in_the_sources_own_form() -> None:
+    async def main() -> None:
+        own = {"status": 429, "body": "later", "retry_after": 7}
+        source = {"name": "demo", "path": "/c/demo", "on_overload": own}
+        async with Front(source, acks=False, buffer_bytes=1000, max_bytes=10**6) as front:
+            front.sink.gate.clear()
+            statuses = [(await front.ask(get(b"/c/demo?a=1")))[0].status for _ in range(10)]
+            assert statuses.index(429) > 0
+            assert statuses == sorted(statuses)
+            [reply] = await front.ask(get(b"/c/demo"))
+            assert (reply.status, reply.body, reply.headers["retry-after"]) == (429, b"later", "7")
+            account = front.accounts.account("demo")
+            assert account.rejected["overload"] == statuses.count(429) + 1
+            assert_conserved(front.accounts)
+
+    run(main())
+
+
+def test_trouble_with_storage_is_answered_in_the_sources_own_form() -> None:
+    async def main() -> None:
+        async with Front() as front:
+            front.sink.failing = "no space left"
+            first, second = [(await front.ask(get(b"/c/demo?a=1")))[0] for _ in range(2)]
+            for reply in (first, second):
+                assert (reply.status, reply.body, reply.headers["retry-after"]) == (503, b"busy", "1")
+                assert not reply.closes  # the connection to nginx is as good as before
+            assert front.accounts.account("demo").rejected == {"storage": 2}
+            assert_conserved(front.accounts)
+
+    run(main())
+
+
+def test_a_body_that_is_no_event_is_counted_to_its_source() -> None:
+    async def main() -> None:
+        async with Front() as front:
+            body = post(b"/c/demo", b"not gzip", b"application/json", b"Content-Encoding: gzip")
+            [reply] = await front.ask(body)
+            assert (reply.status, reply.closes) == (400, False)
+            assert front.accounts.account("demo").rejected == {"bad_encoding": 1}
+            assert_conserved(front.accounts)
+
+    run(main())
+
+
+def test_a_bug_in_a_source_loses_no_count(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with Front() as front:
+            source = front.intake.router.sources[0]
+            monkeypatch.setattr(type(source), "events", lambda *arguments: 1 // 0)
+            [reply] = await front.ask(get(b"/c/demo"))
+            assert (reply.status, reply.closes) == (500, True)
+            assert front.accounts.refused == {"internal": 1}
+            assert_conserved(front.accounts)
+
+    run(main())
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_array_is_several_events_and_one_reply() -> None:
+    async def main() -> None:
+        async with Front() as front:
+            [reply] = await front.ask(post(b"/c/demo", b'[{"a":1},{"a":2},3]', b"application/json"))
+            assert reply.status == 200
+            assert [event["body"] for event in front.events()] == [{"a": 1}, {"a": 2}, 3]
+            account = front.accounts.account("demo")
+            assert (account.received, account.stored) == (3, 3)
+
+    run(main())
+
+
+def test_a_client_gone_before_its_reply_loses_no_event() -> None:
+    async def main() -> None:
+        async with Front() as front:
+            front.sink.gate.clear()
+            transport, connection = front.connect()
+            connection.data_received(get(b"/c/demo?a=1") * 3)
+            connection.connection_lost(ConnectionResetError())
+            front.sink.gate.set()
+            await turns(20)
+            assert len(front.events()) == 3
+            assert transport.written == b""
+            assert_conserved(front.accounts)
+
+    run(main())
+
+
+def test_new_sources_are_taken_without_a_stop() -> None:
+    async def main() -> None:
+        async with Front() as front:
+            assert (await front.ask(get(b"/c/new")))[0].status == 404
+            made = [make_source(front.accounts, name="demo", path="/c/new")]
+            front.intake.router = Router(made)
+            assert (await front.ask(get(b"/c/new")))[0].status == 200
+            assert (await front.ask(get(b"/c/demo")))[0].status == 404
+            assert front.accounts.account("demo").stored == 1  # the account is the name's
+
+    run(main())
+
+
+# everything at once
+
+
+class Storm:
+    """Good and bad requests, pipelined, over connections that come and go, a sink that fails and hangs."""
+
+    def __init__(self, front: Front, seed: int) -> None:
+        self.front = front
+        self.dice = random.Random(seed)
+        self.number = 0
+        self.open: list[Connection] = []
+        self.acts = [
+            (self.connect, 3), (self.leave, 1), (self.send, 5), (self.break_sink, 1), (self.hold_sink, 1),
+            (self.drain, 0.3), (self.wait, 2),
+        ]  # fmt: skip
+
+    async def step(self) -> None:
+        calls, weights = zip(*self.acts, strict=True)
+        await self.dice.choices(calls, weights)[0]()
+        await turns(self.dice.randint(0, 4))
+        for connection in [one for one in self.open if self.closed(one)]:
+            self.open.remove(connection)  # as the loop does: nothing is read from it any more
+            connection.connection_lost(None)
+
+    def closed(self, connection: Connection) -> bool:
+        return connection.transport is not None and connection.transport.is_closing()
+
+    def request(self) -> bytes:
+        self.number += 1
+        kind = self.dice.random()
+        if kind < 0.6:
+            return get(b"/c/%s?n=%d&" % (self.dice.choice([b"a", b"b"]), self.number))
+        if kind < 0.7:
+            return post(b"/c/a", b'[{"n":%d},{"n":%d}]' % (self.number, self.number), b"application/json")
+        if kind < 0.8:
+            return post(b"/c/a?n=%d" % self.number, b"x", b"text/plain", b"Content-Encoding: gzip")
+        return get(self.dice.choice([b"/nobody", b"/c/a"]), method=self.dice.choice([b"HEAD", b"PUT"]))
+
+    async def connect(self) -> None:
+        self.open.append(self.front.connect()[1])
+
+    async def leave(self) -> None:
+        if self.open:
+            self.open.pop(self.dice.randrange(len(self.open))).connection_lost(None)
+
+    async def send(self) -> None:
+        if self.open:
+            data = b"".join(self.request() for _ in range(self.dice.randint(1, 4)))
+            self.dice.choice(self.open).data_received(data)
+
+    async def break_sink(self) -> None:
+        self.front.sink.failing = self.dice.choice(["", "", "no space left"])
+
+    async def hold_sink(self) -> None:
+        (self.front.sink.gate.clear if self.dice.random() < 0.4 else self.front.sink.gate.set)()
+
+    async def drain(self) -> None:
+        for connection in self.open[:2]:
+            connection.drain()
+
+    async def wait(self) -> None:
+        await self.front.clock.advance(self.dice.random() * 2)
+
+
+@pytest.mark.parametrize("acks", [True, False], ids=["stored", "queued"])
+@pytest.mark.parametrize("seed", range(12))
+def test_after_everything_what_was_received_is_stored_or_refused(acks: bool, seed: int) -> None:
+    async def main() -> None:
+        sources = ({"name": "a", "path": "/c/a"}, {"name": "b", "path": "/c/b"})
+        async with Front(*sources, acks=acks, max_events=7, buffer_bytes=20_000) as front:
+            storm = Storm(front, seed)
+            for _ in range(300):
+                await storm.step()
+                assert_conserved(front.accounts)
+            front.sink.failing = ""
+            front.sink.gate.set()
+            await front.clock.advance(10)
+            await front.flusher.drain()
+            assert_conserved(front.accounts)
+            numbers = Counter(re.findall(rb'"n":"?(\d+)', front.sink.stored()))
+            assert set(numbers.values()) <= {1, 2}  # an array of two is stored whole or not at all
+            assert sum(account.stored for account in front.accounts.by_source.values()) == numbers.total()
+            assert not any(account.unstored for account in front.accounts.by_source.values())
+            assert (front.buffer.events, front.buffer.bytes) == (0, 0)
+            assert numbers.total() > 5
+
+    run(main())

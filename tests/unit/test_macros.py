@@ -1,0 +1,96 @@
+"""Macros a platform left in: whole values only."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import orjson
+import pytest
+
+from ingestd.sources import macros
+from tests.support.fakes import headers, make_source
+
+MACROS = [
+    "__IMEI__", "__CALLBACK_PARAM__", "__MID1__", "__Mixed__", "{IMP}", "{clicktime}", "{GX_CAID}",
+    "{{IMEI}}", "{{ad.id}}", "$im$", "$x_y$", "${GAID}", "[TS]", "[CALLBACK_URL]", "%IMEI%", "_IMEI_",
+]  # fmt: skip
+NO_MACROS = [
+    "", "IMEI", "__", "____", "__IMEI", "IMEI__", "x__IMEI__", "__IMEI__x", "{}", "{1}", "{a b}", '{"a":1}',
+    "[ts]", "[1,2]", "$", "$$", "100%", "%zz%", "%41%", "_x_", "_",
+    "https://a.example/?atype={{ATYPE}}&value={{AVALUE}}", "__IMEI__,__OAID__",
+]  # fmt: skip
+
+
+def flags(raw: bytes) -> list[str]:
+    """The flags of the event a query becomes."""
+    source = make_source()
+    data, _, _ = source.events(b"GET", "/c/demo", "", raw, headers(), b"", "", 1_718_000_000_000_000_000)
+    found = orjson.loads(data)["flags"]
+    assert sorted(name.removeprefix("macro:") for name in found if name.startswith("macro:")) == sorted(
+        source.account.macros
+    )
+    return [flag for flag in found if flag.startswith("macro:")]
+
+
+@pytest.mark.parametrize("value", MACROS)
+def test_a_macro_left_in_is_known(value: str) -> None:
+    assert macros.is_macro(value)
+    assert macros.find({"a": "1", "b": value, "c": ["x", value]}) == ["b", "c"]
+
+
+@pytest.mark.parametrize("value", NO_MACROS)
+def test_what_only_looks_like_one_is_no_macro(value: str) -> None:
+    assert not macros.is_macro(value)
+    assert macros.find({"a": value, "b": [value]}) == []
+
+
+@pytest.mark.parametrize("value", [None, 5, ["__IMEI__"], {"__IMEI__": 1}, True])
+def test_only_text_is_a_macro(value: object) -> None:
+    assert not macros.is_macro(value)
+
+
+@pytest.mark.parametrize("value", MACROS)
+def test_an_event_says_which_parameters_hold_one(value: str) -> None:
+    assert flags(b"a=1&imei=" + value.encode() + b"&b=2") == ["macro:imei"]
+
+
+@pytest.mark.parametrize("value", [one for one in MACROS if not one.startswith("%")])
+def test_an_event_says_so_also_where_it_came_escaped(value: str) -> None:
+    assert flags(b"imei=" + quote(value, safe="").encode() + b"&b=2") == ["macro:imei"]
+    every = "".join(f"%{ord(one):02X}" for one in value)
+    assert flags(b"imei=" + every.encode()) == ["macro:imei"]
+    assert flags(b"imei=" + every.lower().encode()) == ["macro:imei"]
+
+
+@pytest.mark.parametrize("value", NO_MACROS)
+def test_an_event_without_any_says_nothing(value: str) -> None:
+    assert flags(b"a=1&imei=" + quote(value, safe="").encode()) == []
+
+
+def test_a_repeated_parameter_is_looked_at_in_all_its_values() -> None:
+    assert flags(b"a=1&a=__IMEI__&a=2") == ["macro:a"]
+
+
+def test_the_value_stays_as_it_came() -> None:
+    source = make_source()
+    data, _, _ = source.events(
+        b"GET", "/c", "", b"imei=__IMEI__", headers(), b"", "", 1_718_000_000_000_000_000
+    )
+    assert orjson.loads(data)["params"] == {"imei": "__IMEI__"}
+
+
+def test_macros_in_a_body_are_known_too() -> None:
+    source = make_source()
+    fields = headers(Content_Type="application/json")
+    body = b'[{"imei": "__IMEI__", "n": 1}, {"imei": "86"}]'
+    data, _, _ = source.events(b"POST", "/c", "", b"", fields, body, "", 1_718_000_000_000_000_000)
+    assert [orjson.loads(line)["flags"] for line in data.splitlines()] == [["macro:imei"], []]
+
+
+def test_names_from_outside_take_bounded_memory() -> None:
+    source = make_source()
+    for number in range(1000):
+        raw = b"p%d=__IMEI__" % number
+        source.events(b"GET", "/c", "", raw, headers(), b"", "", 1_718_000_000_000_000_000)
+    assert len(source.account.macros) <= 65
+    assert sum(source.account.macros.values()) == 1000
