@@ -185,14 +185,9 @@ class Source(Section):
         signature = self.signature
         if len(signature.key_file) > MAX_KEYS:
             raise ValueError(f"signature.key_file: more than {MAX_KEYS}; use a source for each few accounts")
-        if self.on_bad_signature == "dead_letter":
+        if self.on_bad_signature != "flag" and not signature.verifies:
             raise ValueError(
-                'on_bad_signature = "dead_letter" is not to be had with these sinks; '
-                'write "flag" (the event says `"signature": "bad"`) or "reject"'
-            )
-        if self.on_bad_signature == "reject" and not signature.verifies:
-            raise ValueError(
-                'on_bad_signature = "reject" would reject everything; '
+                f'on_bad_signature = "{self.on_bad_signature}" needs something to verify; '
                 "write signature.kind and signature.key_file"
             )
         if "hmac" in (*self.privacy.values(), self.address_privacy) and self.privacy_key_file is None:

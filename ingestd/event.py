@@ -30,10 +30,11 @@ class Entry:
     `data`: the lines, each ended by a newline. `count`: how many. `account`: the source's counters.
     `received_ns`: wall clock, nanoseconds since the epoch. `keys`: for each line the Kafka key where the
     source chooses one by its own parameters (None in it: no key), else None: the key is the `dup_key`.
-    `trace`: the request's traceparent, or None.
+    `trace`: the request's traceparent, or None. `dead_letter`: why its source wants it kept apart from the
+    others (`sinks.aside`), or None.
     """
 
-    __slots__ = ("account", "count", "data", "keys", "received_ns", "trace")
+    __slots__ = ("account", "count", "data", "dead_letter", "keys", "received_ns", "trace")
 
     account: Account
     count: int
@@ -41,6 +42,7 @@ class Entry:
     received_ns: int
     keys: Sequence[bytes | None] | None
     trace: bytes | None
+    dead_letter: str | None
 
     def settle(self, refused: str | None) -> None:
         """Called once, when the entry's fate is known: stored (None), or refused for a reason."""

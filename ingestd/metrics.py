@@ -117,7 +117,10 @@ KAFKA_GAUGES = {
     "spool_seconds_to_full": "Seconds until the spool is full at the last minute's pace; else +Inf",
     "spool_damaged_ranges": "Damaged ranges set aside in .bad files",
 }
-KAFKA_COUNTERS = {"kafka_connects": "Connections made to Kafka: one a start, more after trouble"}
+KAFKA_COUNTERS = {
+    "kafka_connects": "Connections made to Kafka: one a start, more after trouble",
+    "manifest_failures": "Times rows could not be written to the manifest topic; they are tried again",
+}
 BOTH_COUNTERS = {
     "file_missed_events": "Events Kafka or the spool has and the files do not, because files failed",
     "kafka_missed_events": "Events the files have and Kafka will not get by itself, because the spool failed",
@@ -218,7 +221,9 @@ class IngestCollector(Collector):
             "ingestd_delivered_bytes", "Bytes of events delivered", labels=["source", "sink"]
         )
         dead = CounterMetricFamily(
-            "ingestd_events_dead_lettered", "Events Kafka refused", labels=["source", "reason"]
+            "ingestd_events_dead_lettered",
+            "Events Kafka refused, or their source sets apart",
+            labels=["source", "reason"],
         )
         for account in accounts:
             events_by, bytes_by = dict(account.delivered), dict(account.delivered_bytes)

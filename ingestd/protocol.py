@@ -51,6 +51,7 @@ class Exchange(Entry):
         self.out: bytes | None = None  # the reply's bytes, once it is known
         self.keys = None
         self.trace = None
+        self.dead_letter = None
 
     def answer(self, reply: Reply) -> None:
         """Fix the reply; it leaves as soon as the earlier ones have left."""

@@ -116,6 +116,7 @@ class Intake:
             exchange.answering = source
         else:
             exchange.answering, exchange.keys = answering, answering.keys
+            exchange.dead_letter = answering.dead_letter
         trace = headers.get(b"traceparent")
         if trace is not None and len(trace) <= MAX_TRACE:
             exchange.trace = trace

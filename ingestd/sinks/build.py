@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from ingestd.accounts import Accounts
-from ingestd.config import Config
+from ingestd.config import Config, File
 from ingestd.errors import ConfigError, IngestdError, Problem
+from ingestd.sinks.aside import Aside
 from ingestd.sinks.base import Sink
 from ingestd.sinks.both import Both
 from ingestd.sinks.file import FileSink
@@ -36,7 +37,24 @@ def build(config: Config, accounts: Accounts, node: str) -> Sink:
                 patience=DRAIN_SHARE * ingest.drain_timeout,
             )
         )
-    return sinks[0] if len(sinks) == 1 else Both(sinks, config.flush.stall_timeout)
+    sink = sinks[0] if len(sinks) == 1 else Both(sinks, config.flush.stall_timeout)
+    if not _sets_aside(config):
+        return sink
+    return Aside(sink, FileSink(_letters(config), ingest.instance, time.monotonic, time.time))
+
+
+def _sets_aside(config: Config) -> bool:
+    return any(source.on_bad_signature == "dead_letter" for source in config.source)
+
+
+def _letters(config: Config) -> File:
+    """Dead letters beside the events, or where Kafka's are; rotated and kept as the events are."""
+    file = config.file or File()
+    if config.file is not None or config.kafka is None:
+        directory = file.directory / "dead"
+    else:
+        directory = config.kafka.dead_letter_directory
+    return file.model_copy(update={"directory": directory, "prefix": f"{file.prefix}-unsigned"})
 
 
 def renew(sink: Sink, config: Config) -> None:
@@ -53,6 +71,7 @@ def renew(sink: Sink, config: Config) -> None:
         connection_options(config.kafka)
     except IngestdError as error:
         raise ConfigError("the configuration", [Problem("kafka.security", str(error))]) from error
+    sink = sink.sink if isinstance(sink, Aside) else sink
     for one in [leg.sink for leg in sink.legs] if isinstance(sink, Both) else [sink]:
         if isinstance(one, KafkaSink):
             one.renew(config.kafka, _topics(config))
@@ -64,6 +83,8 @@ def need_restart(old: Config, new: Config) -> list[str]:
         name for name in Config.model_fields
         if name not in ("source", "kafka") and getattr(old, name) != getattr(new, name)
     ]  # fmt: skip
+    if _sets_aside(new) and not _sets_aside(old):
+        changed.append("source.on_bad_signature")
     if old.kafka is None or new.kafka is None:
         return changed + (["kafka"] if old.kafka is not new.kafka else [])
     from ingestd.sinks.kafka import NEED_RESTART

@@ -76,11 +76,11 @@ class Refusing(Protocol):
 class Answering:
     """The answer to one request, where it is not simply the source's (see `protocol.Answering`).
 
-    `keys`: of its events, see event.Entry. `remembered`: places and keys by turns, of what the window took
-    in. Of refused events it is forgotten: what the platform sends again is no duplicate.
+    `keys`, `dead_letter`: of its events, see event.Entry. `remembered`: places and keys by turns, of what
+    the window took in. Of refused events it is forgotten: what the platform sends again is no duplicate.
     """
 
-    __slots__ = ("_remembered", "_source", "keys", "reply")
+    __slots__ = ("_remembered", "_source", "dead_letter", "keys", "reply")
 
     def __init__(
         self,
@@ -88,11 +88,13 @@ class Answering:
         reply: Reply,
         keys: tuple[bytes | None, ...] | None,
         remembered: tuple[Any, ...],
+        dead_letter: str | None,
     ) -> None:
         self._source = source
         self.reply = reply
         self.keys = keys
         self._remembered = remembered
+        self.dead_letter = dead_letter
 
     def refusal(self, reason: str) -> Reply:
         """The reply to an event that cannot be taken now."""

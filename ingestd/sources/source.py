@@ -55,8 +55,8 @@ class Source:
 
     __slots__ = (
         "_asked_for", "_body_limit", "_clock", "_dedup", "_frames", "_keep_lossy", "_keep_raw", "_key",
-        "_own_answer", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects", "_tails",
-        "_token", "_volatile", "_wanted", "account", "config", "methods", "name", "reply", "type",
+        "_own_answer", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects", "_sets_aside",
+        "_tails", "_token", "_volatile", "_wanted", "account", "config", "methods", "name", "reply", "type",
         "verifier", "window",
     )  # fmt: skip
 
@@ -78,6 +78,7 @@ class Source:
         self.verifier = verifier
         self._token = verifier if isinstance(verifier, Token) else None
         self._rejects = settings.on_bad_signature == "reject"
+        self._sets_aside = settings.on_bad_signature == "dead_letter"
         self._rate = RateLimit(settings.max_rate) if settings.max_rate else None
         self._privacy = privacy
         self._body_limit = inflated_limit
@@ -94,7 +95,7 @@ class Source:
         names += [redirect.param] if redirect else []
         self._asked_for = tuple(dict.fromkeys(names))
         self._wanted = tuple(name.encode() for name in self._asked_for)
-        self._own_answer = bool(settings.key or settings.dedup_window or redirect)
+        self._own_answer = bool(settings.key or settings.dedup_window or redirect or self._sets_aside)
         # what is written
         self._keep_raw = settings.keep_raw == "always" or (
             settings.keep_raw == "odd" and settings.signature.covers_query
@@ -250,7 +251,8 @@ class Source:
 
     def _answering(self, shared: Shared) -> answers.Answering:
         reply = self.reply if self._redirect is None else self._redirect.reply(shared.params)
-        return answers.Answering(self, reply, shared.keys or None, shared.remembered)
+        dead_letter = "signature" if self._sets_aside and shared.signature != "ok" else None
+        return answers.Answering(self, reply, shared.keys or None, shared.remembered, dead_letter)
 
 
 def _value(name: str, params: Params, keys: dict[str, Any]) -> Any:
