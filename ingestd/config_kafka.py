@@ -42,6 +42,7 @@ class Kafka(Section):
     dead_letter_topic: Topic | None = None
     dead_letter_directory: Path = Path("/var/lib/ingestd/dead")
     checkpoint_topic: Topic = "ingestd.checkpoint"
+    manifest_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,249}$")] = ""
     linger: Duration = "100ms"  # type: ignore[assignment]
     round_bytes: Size = "4MiB"  # type: ignore[assignment]
     window_bytes: Size = "32MiB"  # type: ignore[assignment]

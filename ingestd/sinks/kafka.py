@@ -25,6 +25,7 @@ from ingestd.event import Batch
 from ingestd.sinks.dead_letters import DeadLetterFile
 from ingestd.sinks.delivery import Delivery, Pace, count
 from ingestd.sinks.kafka_client import Client
+from ingestd.sinks.kafka_manifest import KafkaManifest
 from ingestd.sinks.kafka_outcome import Sent
 from ingestd.sinks.kafka_records import Topics, payloads
 from ingestd.sinks.kafka_send import Sender
@@ -39,10 +40,12 @@ logger = logging.getLogger(__name__)
 # A commit may be this large; less room than that is "spool full".
 RESERVE = 4 << 20
 RETRY_PAUSE = 1.0
+# So long stopping waits for the manifest's last rows, seconds.
+LAST_ROWS = 2.0
 # What only a new process takes up.
 NEED_RESTART = (
-    "delivery", "checkpoint_topic", "dead_letter_directory", "linger", "round_bytes", "window_bytes",
-    "max_batch_bytes",
+    "delivery", "checkpoint_topic", "manifest_topic", "dead_letter_directory", "linger", "round_bytes",
+    "window_bytes", "max_batch_bytes",
 )  # fmt: skip
 
 
@@ -72,6 +75,9 @@ class KafkaSink:
             self._client, Topics(settings.topic, topics), settings.dead_letter_topic,
             DeadLetterFile(settings.dead_letter_directory, instance), settings.max_batch_bytes,
         )  # fmt: skip
+        if settings.manifest_topic:
+            self._sender.manifest = KafkaManifest(settings.manifest_topic, node)
+        self._publishing: asyncio.Task[None] | None = None
         self._transactions = (
             Transactions(self._client, self._sender, settings, name) if exactly_once else None
         )
@@ -97,11 +103,14 @@ class KafkaSink:
                 self._spool,
                 progress,
                 self._send,
-                self._progress_file.save,
+                self._save,
                 self._worker.call,
                 self._accounts,
                 pace,
+                self._publish,
             )
+            if self._sender.manifest is not None:
+                self._sender.manifest.load(progress.manifest)
             self._begin(self._deliver(self._delivery))
         self._begin(self._connect())
 
@@ -137,6 +146,12 @@ class KafkaSink:
                 task.result()
         if self._spool is not None:
             self._filling.add(time.monotonic(), self._spool.bytes_used)
+        manifest = self._sender.manifest
+        if manifest is not None and manifest.due and not self._client.error:
+            if self._delivery is not None:
+                self._delivery.look_up()
+            elif self._publishing is None or self._publishing.done():
+                self._publishing = asyncio.create_task(self._publish())
 
     def renew(self, settings: Kafka, topics: Mapping[str, str]) -> None:
         """Take new settings without a restart, but for those of `NEED_RESTART`."""
@@ -152,16 +167,21 @@ class KafkaSink:
 
     async def close(self) -> None:
         """Deliver what Kafka takes in time; the rest stays in the spool."""
+        drained = not self._fenced
         try:
             if self._delivery is not None and not self._fenced:
                 await asyncio.wait_for(self._delivery.drained(), self._patience)
         except TimeoutError:
+            drained = False
             logger.warning("kafka is away, the rest stays in the spool", extra=self._rest())
         finally:
-            for task in [*self._tasks, *([self._late] if self._late else [])]:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            for task in [*self._tasks, self._late, self._publishing]:
+                if task is not None:
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
+            if drained and not self._client.error:
+                await self._publish_rest()
             await self._client.discard("closed")
             if self._spool is not None:
                 await self._worker.call(self._spool.close)
@@ -199,8 +219,10 @@ class KafkaSink:
         return gauges
 
     def counters(self) -> dict[str, float]:
-        """How often a connection was made."""
-        return {"kafka_connects": self._client.connects}
+        """How often a connection was made, and what the manifest could not say."""
+        manifest = self._sender.manifest
+        failures = manifest.failures if manifest is not None else 0
+        return {"kafka_connects": self._client.connects, "manifest_failures": failures}
 
     # the ways of a batch
 
@@ -216,6 +238,7 @@ class KafkaSink:
             sent = task.result()
             self._count_spooled(batch)
             count(sent, self._accounts)
+            self._note(sent)
             return
         if self._spool is None or self._delivery is None:
             task.cancel()
@@ -244,6 +267,7 @@ class KafkaSink:
             self._delivery.let_go(None)
         else:
             count(late.result(), self._accounts)
+            self._note(late.result())
             self._delivery.let_go((start, end))
 
     async def _connect(self) -> None:
@@ -275,8 +299,42 @@ class KafkaSink:
 
     async def _send(self, lines: Sequence[bytes], after: Progress) -> Sent:
         if self._transactions is not None:
-            return await self._transactions.send(lines, after)
-        return await self._sender.send(lines)
+            sent = await self._transactions.send(lines, after)
+        else:
+            sent = await self._sender.send(lines)
+        self._note(sent)
+        return sent
+
+    # the manifest
+
+    def _note(self, sent: Sent) -> None:
+        """Count it; until it is saved with the progress it does not count."""
+        if self._sender.manifest is not None and sent.rows is not None:
+            self._sender.manifest.add(sent.rows)
+
+    def _save(self, progress: Progress) -> None:
+        if self._sender.manifest is not None:
+            progress.manifest = self._sender.manifest.tree()
+        self._progress_file.save(progress)
+
+    async def _publish(self, *, all_of_it: bool = False) -> None:
+        """The manifest's rows that are due, once they are saved. Between two rounds."""
+        manifest = self._sender.manifest
+        if manifest is None or not (all_of_it or manifest.due):
+            return
+        try:
+            if self._delivery is not None:
+                await self._worker.call(self._save, self._delivery.progress)
+            await self._sender.publish(all_of_it=all_of_it, transactional=self._transactions is not None)
+        except (SinkError, KafkaError, AssertionError) as error:  # aiokafka asserts its state
+            manifest.failed(str(error) or type(error).__name__)
+            await self._client.discard(type(error).__name__)
+
+    async def _publish_rest(self) -> None:
+        try:
+            await asyncio.wait_for(self._publish(all_of_it=True), LAST_ROWS)
+        except TimeoutError:
+            logger.warning("the manifest's last rows go to their topic at the next start")
 
     def _count_spooled(self, batch: Batch) -> None:
         for entry in batch.entries:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from aiokafka import errors as kafka_errors
 
+from ingestd.manifest import Rows
+from ingestd.sinks.kafka_manifest import count_rows
 from ingestd.sinks.kafka_records import Record
 
 logger = logging.getLogger(__name__)
@@ -45,16 +47,22 @@ class Chunk:
 
 @dataclass
 class Sent:
-    """What became of payloads: per source, records delivered [count, bytes], and dead letters by reason."""
+    """What became of payloads: per source, records delivered [count, bytes], and dead letters by reason.
+
+    `rows`: what was delivered, for the manifest; None where there is none.
+    """
 
     delivered: dict[str, list[int]] = field(default_factory=dict)
     dead: dict[tuple[str, str], int] = field(default_factory=dict)
+    rows: Rows | None = None
 
     def add(self, chunk: Chunk) -> None:
         """Count what Kafka has confirmed."""
         if chunk.dead:
             self.bury(chunk.records, chunk.dead)
             return
+        if self.rows is not None:
+            count_rows(self.rows, chunk.records)
         for record in chunk.records:
             counts = self.delivered.get(record.source)
             if counts is None:
@@ -67,6 +75,15 @@ class Sent:
         for record in letters:
             key = (record.source, reason)
             self.dead[key] = self.dead.get(key, 0) + 1
+
+
+def rows_of(chunks: Sequence[Chunk]) -> Rows:
+    """What the manifest says of chunks once they are confirmed."""
+    rows: Rows = {}
+    for chunk in chunks:
+        if not chunk.dead:
+            count_rows(rows, chunk.records)
+    return rows
 
 
 @dataclass

@@ -20,6 +20,7 @@ from aiokafka import errors as kafka_errors
 from ingestd.errors import SinkError
 from ingestd.sinks.dead_letters import DeadLetterFile
 from ingestd.sinks.kafka_client import Client
+from ingestd.sinks.kafka_manifest import KafkaManifest
 from ingestd.sinks.kafka_outcome import Attempt, Chunk, Sent
 from ingestd.sinks.kafka_records import Record, Topics, partition, records
 
@@ -44,6 +45,7 @@ class Sender:
         self._max_batch = max_batch_bytes
         self._round_robin = itertools.count().__next__
         self.topics = topics
+        self.manifest: KafkaManifest | None = None
         self.waiting_since: float | None = None  # monotonic seconds at which the present send began
 
     async def send(self, payloads: Sequence[bytes]) -> Sent:
@@ -51,7 +53,7 @@ class Sender:
 
         Raises SinkError where dead letters cannot be kept; what is not counted in that case is sent again.
         """
-        outcome = Sent()
+        outcome = Sent(rows={} if self.manifest is not None else None)
         with self.waiting():
             chunks = await self.chunks(payloads, outcome)
             while chunks:
@@ -64,6 +66,42 @@ class Sender:
                 if attempt.trouble:
                     await asyncio.sleep(RETRY_PAUSE)
         return outcome
+
+    async def publish(self, *, all_of_it: bool, transactional: bool) -> None:
+        """The manifest's rows that are due, into their topic; where that fails, later. Between two sends.
+
+        Raises KafkaError, SinkError.
+        """
+        manifest = self.manifest
+        if manifest is None or not (due := manifest.records(all_of_it=all_of_it)):
+            return
+        producer = await self._client.producer()
+        chunks = await self._manifest_chunks(producer, manifest, [record for _, record in due])
+        if not chunks:
+            return
+        if transactional:
+            await producer.begin_transaction()
+        attempt = await self.attempt(producer, chunks)
+        if not attempt.complete:
+            manifest.failed(", ".join(reason for _, reason in attempt.refused) or "not confirmed")
+            return
+        if transactional:
+            await self._client.patiently(producer.commit_transaction())
+        manifest.published(due)
+
+    async def _manifest_chunks(
+        self, producer: Any, manifest: KafkaManifest, due: Sequence[Record]
+    ) -> list[Chunk]:
+        """Records for the manifest topic by partition; none, and it is said, where there is no such topic."""
+        count, problem = await self.partitions(producer, manifest.topic)
+        if not count:
+            manifest.failed(f"{problem}; create it with cleanup.policy=compact")
+            return []
+        chunks: dict[int, Chunk] = {}
+        for record in due:
+            number = partition(record.key, count, self._round_robin)
+            chunks.setdefault(number, Chunk(manifest.topic, number, [])).records.append(record)
+        return list(chunks.values())
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:

@@ -20,11 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Ranges of the spool still to be delivered."""
+    """Ranges of the spool still to be delivered, and what the manifest counts as delivered with the rest."""
 
-    def __init__(self, gaps: list[tuple[Position, Position]], live: Position) -> None:
+    def __init__(self, gaps: list[tuple[Position, Position]], live: Position, manifest: Any = None) -> None:
         self.gaps = gaps
         self.live = live
+        self.manifest = manifest
 
     @classmethod
     def decode(cls, data: bytes) -> Progress:
@@ -32,14 +33,15 @@ class Progress:
         try:
             tree: Any = orjson.loads(data)
             gaps = [(Position.parse(start), Position.parse(end)) for start, end in tree["gaps"]]
-            return cls(gaps, Position.parse(tree["live"]))
+            return cls(gaps, Position.parse(tree["live"]), tree.get("manifest"))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"no progress: {error}") from error
 
     def encode(self) -> bytes:
         """As JSON."""
         gaps = [[str(start), str(end)] for start, end in self.gaps]
-        return orjson.dumps({"gaps": gaps, "live": str(self.live)})
+        tree = {"gaps": gaps, "live": str(self.live)}
+        return orjson.dumps(tree if self.manifest is None else {**tree, "manifest": self.manifest})
 
     @property
     def oldest(self) -> Position:
@@ -79,29 +81,27 @@ class ProgressFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.manifest: Any = None  # what was saved beside the progress
 
     def load(self, checkpoint: Position, end: Position) -> Progress:
         """What is left to deliver of a spool that holds what lies between the two positions."""
         start = Progress([], checkpoint)
         try:
-            data = self._path.read_bytes()
-            found = Progress.decode(data)
-            self.manifest = orjson.loads(data).get("manifest")
+            found = Progress.decode(self._path.read_bytes())
         except FileNotFoundError:
             return start
         except (OSError, ValueError) as error:
             logger.warning("progress file unusable, some go again", extra={"error": str(error)})
             return start
-        return found if checkpoint <= found.oldest and found.live <= end else start
+        if checkpoint <= found.oldest and found.live <= end:
+            return found
+        return Progress([], checkpoint, found.manifest)
 
-    def save(self, progress: Progress, manifest: Any = None) -> None:
-        """Both at once or neither. A failure is only logged."""
-        tree = progress.tree() if manifest is None else {**progress.tree(), "manifest": manifest}
+    def save(self, progress: Progress) -> None:
+        """A failure is only logged."""
         temporary = self._path.with_suffix(".tmp")
         try:
             temporary.touch(0o640)
-            temporary.write_bytes(orjson.dumps(tree))
+            temporary.write_bytes(progress.encode())
             temporary.replace(self._path)
         except OSError as error:
             logger.warning("cannot save the progress", extra={"error": str(error)})

@@ -20,8 +20,9 @@ from aiokafka.errors import KafkaError
 
 from ingestd.config_kafka import Kafka
 from ingestd.errors import IngestdError, SinkError
+from ingestd.manifest import Rows
 from ingestd.sinks.kafka_client import Client, connection_options, stop
-from ingestd.sinks.kafka_outcome import Attempt, Chunk, Sent
+from ingestd.sinks.kafka_outcome import Attempt, Chunk, Sent, rows_of
 from ingestd.sinks.kafka_records import partition
 from ingestd.sinks.kafka_send import RETRY_PAUSE, Sender
 from ingestd.sinks.progress import Progress
@@ -49,6 +50,7 @@ class Transactions:
         self._prefix = transactional_id.encode() + b"/"
         self.owner = uuid.uuid4().hex
         self._key = self._prefix + self.owner.encode()
+        self._rows: Rows | None = None  # of the round under way
         self._place: TopicPartition  # of the record; known once taken over
 
     async def take_over(self, known: Progress, last_owner: str) -> Progress:
@@ -99,6 +101,7 @@ class Transactions:
                     await asyncio.sleep(RETRY_PAUSE)
         for chunk in chunks:
             outcome.add(chunk)
+        outcome.rows = self._rows
         return outcome
 
     async def _attempt(self, chunks: Sequence[Chunk], after: Progress) -> Attempt:
@@ -108,6 +111,9 @@ class Transactions:
         if attempt.fenced is not None:
             raise attempt.fenced
         if attempt.complete:
+            if (manifest := self._sender.manifest) is not None:
+                self._rows = rows_of(chunks)
+                after.manifest = manifest.tree(self._rows)
             await self._commit(producer, after)
         return attempt
 
