@@ -243,6 +243,7 @@ class FakeEntry(Entry):
         self.received_ns = received_ns
         self.keys = None
         self.trace = None
+        self.dead_letter = None
         self.fates: list[str | None] = []
 
     def settle(self, refused: str | None) -> None:
