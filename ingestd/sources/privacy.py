@@ -89,7 +89,8 @@ class _Sweep:
     def __init__(self, taken: dict[bytes, bytes]) -> None:
         pairs = {old: new or HIDDEN for old, new in taken.items() if len(old) >= _SHORTEST}
         for old, new in tuple(pairs.items()):
-            pairs.setdefault(quote_from_bytes(old, safe="").encode(), quote_from_bytes(new).encode())
+            if not old.isalnum():
+                pairs.setdefault(_escaped(old), _escaped(new))
         self._pairs = sorted(pairs.items(), key=lambda pair: -len(pair[0]))
 
     def clean(self, part: bytes) -> bytes:
@@ -101,6 +102,10 @@ class _Sweep:
     def clean_text(self, part: str) -> str:
         """A text of which each character is one byte."""
         return self.clean(part.encode("latin-1")).decode("latin-1")
+
+
+def _escaped(value: bytes) -> bytes:
+    return value if value.isalnum() else quote_from_bytes(value, safe="").encode()
 
 
 def _plain(value: Any) -> bytes:
@@ -166,14 +171,14 @@ class Privacy:
         pairs = []
         for pair in raw.split(b"&"):
             name, equals, value = pair.partition(b"=")
-            plain = name if name in self._params else unquote_to_bytes(name.replace(b"+", b" "))
+            plain = unquote_to_bytes(name.replace(b"+", b" ")) if b"%" in name or b"+" in name else name
             if plain in self._params:
                 before = unquote_to_bytes(value.replace(b"+", b" "))
                 kept = self._value(plain, before, taken)
                 if kept is None:
                     continue
                 if kept != before:
-                    escaped = quote_from_bytes(kept).encode()
+                    escaped = _escaped(kept)
                     taken.setdefault(value, escaped)
                     pair = name + equals + escaped
             pairs.append(pair)

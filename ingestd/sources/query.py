@@ -44,13 +44,17 @@ def _decode_carefully(query: bytes) -> Decoded:
     params: Params = {}
     flags: dict[str, None] = {}
     lossy = False
-    for pair in query.split(b"&"):
+    for pair in query.decode("latin-1").split("&"):
         if not pair:
             lossy = True
             continue
-        name, equals, value = pair.partition(b"=")
+        name, equals, value = pair.partition("=")
         lossy = lossy or not equals
-        add(params, _text(name, flags), _text(value, flags))
+        add(
+            params,
+            name if _plain(name) else _text(name, flags),
+            value if _plain(value) else _text(value, flags),
+        )
     return Decoded(params, orjson.dumps(params), tuple(flags), lossy or bool(flags))
 
 
@@ -75,9 +79,12 @@ def merged(first: Params, second: Params) -> Params:
     return params
 
 
-def _text(raw: bytes, flags: dict[str, None]) -> str:
-    if b"%" not in raw and b"+" not in raw and raw.isascii():
-        return raw.decode()
+def _plain(text: str) -> bool:
+    return text.isascii() and "%" not in text and "+" not in text
+
+
+def _text(text: str, flags: dict[str, None]) -> str:
+    raw = text.encode("latin-1")
     decoded = unquote_to_bytes(raw.replace(b"+", b" "))
     if decoded.count(b"%") != raw.count(b"%25"):
         flags["bad_percent"] = None
