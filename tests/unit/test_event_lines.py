@@ -1,4 +1,4 @@
-"""The lines events become: valid against the schema that is published, cut at the places that are promised."""
+"""The lines events become: valid against the published schema, cut at the places that are promised."""
 
 from __future__ import annotations
 

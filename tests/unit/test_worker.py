@@ -1,0 +1,107 @@
+"""The thread for blocking work: one piece at a time, awaited from the loop, never in the way of an exit."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from ingestd.worker import Worker
+from tests.support.fakes import run, turns
+
+
+def test_work_is_done_in_another_thread_and_its_result_comes_back() -> None:
+    async def main() -> None:
+        worker = Worker("test")
+        names = await worker.call(lambda: threading.current_thread().name)
+        assert names == "test"
+        assert await worker.call(divmod, 7, 2) == (3, 1)
+        worker.close()
+
+    run(main())
+
+
+def test_what_the_work_raises_is_raised_where_it_is_awaited() -> None:
+    async def main() -> None:
+        worker = Worker("test")
+        for _ in range(3):
+            with pytest.raises(OSError, match="No such"):
+                await worker.call(open, "/no/such/file")
+        assert await worker.call(int, "7") == 7
+        worker.close()
+
+    run(main())
+
+
+def test_calls_come_one_after_the_other_in_their_order() -> None:
+    order: list[int] = []
+    busy = threading.Lock()
+
+    def work(number: int) -> None:
+        assert busy.acquire(blocking=False), "two at once"
+        order.append(number)
+        busy.release()
+
+    async def main() -> None:
+        worker = Worker("test")
+        await asyncio.gather(*(worker.call(work, number) for number in range(100)))
+        worker.close()
+
+    run(main())
+    assert order == list(range(100))
+
+
+def test_the_loop_turns_while_work_is_done() -> None:
+    async def main() -> None:
+        worker = Worker("test")
+        release = threading.Event()
+        call = asyncio.create_task(asyncio.wait_for(worker.call(release.wait), 10))
+        await turns(100)
+        assert not call.done()
+        release.set()
+        assert await call is True
+        worker.close()
+
+    run(main())
+
+
+def test_who_is_cancelled_stops_waiting_and_the_work_goes_on_to_its_end() -> None:
+    async def main() -> None:
+        worker = Worker("test")
+        release, done = threading.Event(), threading.Event()
+
+        def work() -> None:
+            release.wait()
+            done.set()
+
+        call = asyncio.create_task(worker.call(work))
+        await turns()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        later = asyncio.create_task(worker.call(done.is_set))
+        await turns(20)
+        assert not later.done()
+        release.set()
+        assert await later is True
+        worker.close()
+
+    run(main())
+
+
+def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
+    text = (
+        "import asyncio, threading\n"
+        "from ingestd.worker import Worker\n"
+        "async def main():\n"
+        "    worker = Worker('test')\n"
+        "    call = asyncio.ensure_future(worker.call(threading.Event().wait))\n"
+        "    await asyncio.sleep(0)\n"
+        "    call.cancel()\n"
+        "    worker.close()\n"
+        "asyncio.run(main())\n"
+    )
+    subprocess.run([sys.executable, "-c", text], timeout=20, check=True)
