@@ -16,6 +16,10 @@ _MACRO = re.compile(
     r"|\$[A-Za-z_]+\$|\$\{[A-Za-z_]+\}|\[[A-Z_]+\]|%[A-Z_]+%|_[A-Z]+_"
 )
 _FIRST = frozenset("_{$[%")
+# A platform leaves the same few macros in, thousands of times a second. They come from outside: so many are
+# remembered, and only short ones.
+MAX_KNOWN, MAX_KNOWN_LENGTH = 1024, 64
+_known: dict[str, bool] = {}
 # A value that begins like a macro, raw or escaped: finds nearly nothing in a query that has none.
 _maybe = re.compile(rb"=(?:[_{$\[]|%(?:7[Bb]|5[BbFf]|24|25|[A-Z_]{3}|[A-Z_]+%))").search
 
@@ -27,7 +31,19 @@ def may_contain(query: bytes) -> bool:
 
 def is_macro(value: object) -> bool:
     """Whether a decoded value is a macro left in."""
-    return isinstance(value, str) and value[:1] in _FIRST and _MACRO.fullmatch(value) is not None
+    if value.__class__ is not str:
+        return False
+    known = _known.get(value)
+    return _look(value) if known is None else known
+
+
+def _look(value: str) -> bool:
+    found = value[:1] in _FIRST and _MACRO.fullmatch(value) is not None
+    if found and len(value) <= MAX_KNOWN_LENGTH:
+        if len(_known) >= MAX_KNOWN:
+            _known.clear()
+        _known[value] = True
+    return found
 
 
 def find(params: Mapping[str, Any]) -> list[str]:
