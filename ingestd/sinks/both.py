@@ -29,6 +29,7 @@ class Leg:
         self.sink = sink
         self.trouble = ""
         self.missed_events = 0
+        self.late_events = 0  # of a commit that hangs: missed if it fails in the end
         self.under_way: asyncio.Task[None] | None = None
         self.probe_at = 0.0
 
@@ -66,12 +67,13 @@ class Both:
             if not done:
                 for task in waiting:
                     self._leave_out(tasks[task], f"a commit takes more than {self._patience:g} s")
-                waiting = set()
-        for leg in self.legs:
-            if leg.trouble:
-                leg.missed_events += batch.events
+                    tasks[task].late_events = batch.events
+                break
         if not stored:
             raise SinkError("; ".join(f"{leg.sink.name}: {leg.trouble}" for leg in self.legs))
+        for leg in self.legs:
+            if leg.trouble and not (leg in taking and leg.late_events):
+                leg.missed_events += batch.events
 
     async def probe(self) -> None:
         """Raises SinkError as long as no sink could store."""
@@ -124,7 +126,10 @@ class Both:
             await leg.sink.commit(batch)
         except SinkError as error:
             self._leave_out(leg, str(error))
+            leg.missed_events += leg.late_events
+            leg.late_events = 0
         else:
+            leg.late_events = 0
             if not leg.sink.final:
                 return
             for entry in batch.entries:
