@@ -11,9 +11,17 @@ from ingestd.errors import IngestdError
 from ingestd.manifest import parse_hour
 
 
-def run(path: Path, directory: Path | None, hours: str | None, *, as_json: bool) -> int:
+def run(path: Path, directory: Path | None, hours: str | None, *, topic: bool, as_json: bool) -> int:
     """Returns the exit status: 0 all there, 1 something missing or altered, 3 nothing but repeats."""
     wanted = parse_hours(hours)
+    if topic:
+        if directory is not None:
+            raise IngestdError("either a directory or --topic")
+        from ingestd.commands import audit_topic
+
+        report = audit_topic.audit(config.load(path), wanted, first_hour(hours))
+        report.show(as_json=as_json)
+        return report.status
     if directory is None:
         settings = config.load(path)
         if settings.file is None:
@@ -30,13 +38,24 @@ def parse_hours(text: str | None) -> Callable[[int], bool]:
     """`FROM[..TO]`, each `2026-01-31T23` or a day, UTC, both included. Raises IngestdError."""
     if text is None:
         return lambda hour: True
+    low, high = _span(text)
+    return lambda hour: low <= hour <= high
+
+
+def first_hour(text: str | None) -> int | None:
+    """The first of the hours asked for, hours since the epoch. Raises IngestdError."""
+    return _span(text)[0] if text is not None else None
+
+
+def _span(text: str) -> tuple[int, int]:
     first, dots, last = text.partition("..")
+    last = last if dots else first
     try:
-        low = parse_hour(first if "T" in first else first + "T00")
-        last = last if dots else first
-        high = parse_hour(last if "T" in last else last + "T23")
+        return (
+            parse_hour(first if "T" in first else first + "T00"),
+            parse_hour(last if "T" in last else last + "T23"),
+        )
     except ValueError as error:
         raise IngestdError(
             f"--hours {text}: write 2026-01-31T23, a day, or FROM..TO (UTC, both included)"
         ) from error
-    return lambda hour: low <= hour <= high
