@@ -35,6 +35,11 @@ VARIANTS = {
     "signed, md5_url_key": 'signature = { kind = "md5_url_key", key_file = "k" }\nkeep_raw = "odd"',
     "signed, and raw kept": 'signature = { kind = "md5_url_key", key_file = "k" }',
     "token in the query": 'signature = { kind = "token", param = "sign", key_file = "token" }',
+    "a wrong token, rejected": 'signature = { kind = "token", param = "sign", key_file = "k" }\n'
+    'on_bad_signature = "reject"',
+    "a wrong signature, rejected": 'signature = { kind = "md5_url_key", key_file = "token" }\n'
+    'on_bad_signature = "reject"',
+    "a wrong signature, flagged": 'signature = { kind = "md5_url_key", key_file = "token" }',
     "with a Kafka key": 'key = ["oaid"]',
     "with a rate": "max_rate = 1e9",
     "with privacy of two parameters": 'privacy = { oaid = "sha256", imei_md5 = "drop" }',

@@ -17,6 +17,7 @@ from collections import Counter
 
 import uvloop
 
+from ingestd.replies import REFUSAL_REPLIES
 from tests.integration.conftest import open_place
 from tests.support.daemon import Daemon
 from tests.support.nginx import Nginx
@@ -24,6 +25,13 @@ from tests.support.wire import request
 
 TOKEN = "the-right-token"
 CONNECTIONS = 16
+AT_ONCE = 10
+# How the bodies end: of a good event, and of a rejected one.
+ENDS = (b"ok", REFUSAL_REPLIES["signature"].keep.rpartition(b"\r\n")[2])
+
+
+def target(path: str, number: int) -> bytes:
+    return request(f"{path}?transaction_id={number}&oaid=7f3c9d2b4e5a61708192a3b4c5d6e7f8&n=1")
 
 
 async def send(port: int, path: str, count: int, rate: float) -> tuple[list[float], Counter[int]]:
@@ -38,7 +46,7 @@ async def send(port: int, path: str, count: int, rate: float) -> tuple[list[floa
         for number in numbers:
             due = began + number / rate
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            writer.write(request(f"{path}?transaction_id={number}&oaid=7f3c9d2b4e5a61708192a3b4c5d6e7f8&n=1"))
+            writer.write(target(path, number))
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0] or b"0")
             await reader.readexactly(length)
@@ -50,10 +58,32 @@ async def send(port: int, path: str, count: int, rate: float) -> tuple[list[floa
     return took, statuses
 
 
+async def pour(port: int, path: str, count: int, rate: float) -> Counter[int]:
+    """`count` requests at `rate` a second, pipelined so that the sender costs little; the statuses."""
+    statuses: Counter[int] = Counter()
+    firsts = iter(range(0, count, AT_ONCE))
+    began = time.perf_counter()
+
+    async def worker() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for first in firsts:
+            await asyncio.sleep(max(0.0, began + first / rate - time.perf_counter()))
+            last = min(first + AT_ONCE, count)
+            writer.write(b"".join(target(path, number) for number in range(first, last)))
+            answers = b""
+            while answers.count(b"HTTP/1.1 ") < last - first or not answers.endswith(ENDS):
+                answers += await reader.read(65536)
+            statuses.update(int(one[:3]) for one in answers.split(b"HTTP/1.1 ")[1:])
+        writer.close()
+
+    await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
+    return statuses
+
+
 def beside(port: int, path: str, count: int, rate: float) -> subprocess.Popen[bytes]:
     """A process that sends."""
-    work = f"uvloop.run(send({port}, {path!r}, {count}, {rate}))"
-    code = f"import uvloop; from tests.sources.flood import send; print({work}[1])"
+    work = f"uvloop.run(pour({port}, {path!r}, {count}, {rate}))"
+    code = f"import uvloop; from tests.sources.flood import pour; print({work})"
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
 
 
