@@ -287,20 +287,62 @@ def spool_export(config_path: Path, instance: str | None, output: str) -> None:
     help="Where to keep how far it got; default ./replay.checkpoint.",
 )
 @click.option("--dry-run", is_flag=True, help="Read and count, send nothing.")
-def replay(config_path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, dry_run: bool) -> None:
+@click.option(
+    "--from", "origin", type=click.Choice(["files", "nginx-spill"]), default="files", show_default=True,
+    help="What the inputs are: events, or requests nginx answered while no instance did.",
+)  # fmt: skip
+def replay(
+    config_path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, dry_run: bool, origin: str
+) -> None:
     """Send what is on disk already to Kafka: finished files (plain, .gz, .zst), dead letters, spools.
 
     INPUTS are files or directories; default the configured file directory. Stopped and run again with the
     same checkpoint it goes on where it was. Exit status 1 where something was refused or is no event.
 
+    With `--from nginx-spill` the inputs are nginx' spill logs: each request becomes the events it would have
+    been, flagged `spilled`, in Kafka or, without [kafka], in finished files of the file directory. Lines that
+    cannot be used are set aside in FILE.bad.
+
     \b
     Example:
       ingestd replay -c /etc/ingestd/ingestd.toml --dry-run
       ingestd replay -c /etc/ingestd/ingestd.toml /var/lib/ingestd/dead
+      ingestd replay --from nginx-spill /var/log/nginx/ingestd.spill.1
     """
+    if origin == "nginx-spill":
+        from ingestd.commands.spill import run as run_spill
+
+        sys.exit(run_spill(config_path, inputs, checkpoint, dry_run=dry_run))
     from ingestd.commands.replay import run
 
     sys.exit(run(config_path, inputs, checkpoint, dry_run=dry_run))
+
+
+@main.command()
+@config_option
+@click.option(
+    "-o", "--output", "directory", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Write http.conf and server.conf into this directory; default print them.",
+)  # fmt: skip
+@click.option("--spill", default="/var/log/nginx/ingestd.spill", show_default=True, help="The spill log.")
+@click.option(
+    "--rate", type=click.IntRange(1), default=20_000, show_default=True,
+    help="Requests a second nginx lets through to one source; a second's worth may come at once.",
+)  # fmt: skip
+@click.option(
+    "--requests", type=click.IntRange(1), default=4096, show_default=True,
+    help="Requests of one source that may be under way at the same time.",
+)  # fmt: skip
+def nginx(config_path: Path, directory: Path | None, spill: str, rate: int, requests: int) -> None:
+    """Make what nginx needs to know of the sources: replies where no instance answers, limits, spill log.
+
+    \b
+    Example:
+      ingestd nginx -c /etc/ingestd/ingestd.toml -o /etc/nginx/ingestd
+    """
+    from ingestd.commands.nginx import run
+
+    sys.exit(run(config_path, directory, spill, rate, requests))
 
 
 @main.command()

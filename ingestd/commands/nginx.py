@@ -1,0 +1,197 @@
+"""`ingestd nginx`: what nginx has to know of the sources, to answer in their own form where no instance does.
+
+Two files that the site (nginx/ingestd.conf) includes: `http.conf` (maps, the spill log's format, the zones of
+the limits) and `server.conf` (limits, and the replies as named locations). Without sources, the generic pair
+that is shipped: every path is taken, every reply is `200 ok`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ingestd import config, fsutil, spill_log
+from ingestd.config_source import OverloadConfig, ReplyConfig, Source
+from ingestd.errors import IngestdError
+
+SPILL = "/var/log/nginx/ingestd.spill"
+SWITCH = "/run/ingestd/no-spill"
+RATE = 20_000
+REQUESTS = 4096
+FILES = ("http.conf", "server.conf")
+# Without a configuration: the headers that signatures and tokens come in most often.
+USUAL_HEADERS = ("Authorization", "X-Signature", "X-Token")
+_REDIRECTS = (301, 302, 303, 307, 308)
+_VARIABLE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def run(path: Path, directory: Path | None, spill: str, rate: int, requests: int) -> int:
+    """Print both files, or write them into a directory, whole or not at all. Raises IngestdError."""
+    settings = config.load(path)
+    texts = (http_part(settings.source, spill_format(settings.source), rate),
+             server_part(settings.source, spill, rate, requests))  # fmt: skip
+    for name, text in zip(FILES, texts, strict=True):
+        if directory is None:
+            click.echo(f"# ---- {name}\n{text}", nl=False)
+            continue
+        try:
+            _write(directory / name, text)
+        except OSError as error:
+            raise IngestdError(f"{directory / name}: {error.strerror}") from error
+        click.echo(f"{directory / name} written; nginx -t && systemctl reload nginx", err=True)
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, "utf-8")
+    temporary.replace(path)
+    fsutil.fsync_directory(path.parent)
+
+
+def http_part(sources: Sequence[Source], log_format: str, rate: int = RATE) -> str:
+    """What goes inside http { }."""
+    ordered = sorted(sources, key=lambda source: -len(source.path))  # the longest path takes a request
+    paths = [f"{_key(rf'~^{re.escape(one.path)}(?:[/?]|$)')} {_quoted('=' + one.name)};" for one in ordered]
+    busy, taken = _numbered(sources)
+    busy_of = [f"{_quoted('=' + one.name)} @ingestd_busy_{busy[_busy(one.on_overload)]};" for one in sources]
+    methods = [
+        f"{_quoted(f'{method} ={one.name}')} @ingestd_taken_{taken[_success(one.reply)]};"
+        for one in sources
+        for method in (*one.methods, "HEAD")
+    ]
+    if not sources:
+        methods = [f'"{method} =" @ingestd_taken_0;' for method in ("GET", "POST", "HEAD")]
+    return f"""\
+# Made by `ingestd nginx`. Goes inside http {{ }}; nginx/ingestd.conf includes it.
+
+# Texts hold a dollar, and may be empty; nginx can say neither by itself.
+geo $ingestd_dollar {{ default "$"; }}
+geo $ingestd_nothing {{ default ""; }}
+
+# Whose request it is, by its raw path as ingestd itself sees it.
+map $request_uri $ingestd_source {{
+{_block(['default "=";', *paths])}
+}}
+
+# How its source says "cannot take it now", and how it says thanks; where the method is none of the source's,
+# or no source is known to take the path, nginx does not say thanks.
+map $ingestd_source $ingestd_busy {{
+{_block(["default @ingestd_busy_0;", *busy_of])}
+}}
+map "$request_method $ingestd_source" $ingestd_taken {{
+{_block(["default $ingestd_busy;", *methods])}
+}}
+
+# A body that nginx had to put into a file is not in $request_body, so it cannot be spilled.
+map $request_body_file $ingestd_spill_to {{
+    "" $ingestd_taken;
+    default $ingestd_busy;
+}}
+
+# A HEAD is a link checker's; there is no event in it.
+map $request_method $ingestd_counts {{
+    HEAD 0;
+    default 1;
+}}
+
+{log_format}
+
+# For each source: requests a second, and requests at the same time.
+limit_req_zone $ingestd_source zone=ingestd_rate:1m rate={rate}r/s;
+limit_conn_zone $ingestd_source zone=ingestd_requests:1m;
+"""
+
+
+def server_part(
+    sources: Sequence[Source], spill: str = SPILL, rate: int = RATE, requests: int = REQUESTS
+) -> str:
+    """What goes inside server { }."""
+    busy, taken = _numbered(sources)
+    locations = [_location(f"@ingestd_busy_{number}", text) for text, number in busy.items()]
+    kept = f"if (-e {SWITCH}) {{ return 503; }}\naccess_log {_key(spill)} ingestd_spill if=$ingestd_counts;\n"
+    locations += [_location(f"@ingestd_taken_{number}", kept + text) for text, number in taken.items()]
+    replies = "\n".join(locations)
+    return f"""\
+# Made by `ingestd nginx`. Goes inside server {{ }}; nginx/ingestd.conf includes it.
+
+# Past these a source gets its own overload reply.
+limit_req zone=ingestd_rate burst={rate} nodelay;
+limit_req_status 429;
+limit_conn ingestd_requests {requests};
+limit_conn_status 429;
+
+# Replies of ingestd itself are passed on as they are, 503 among them: these are nginx' own.
+# 502, 504: no instance answered, so the request is spilled.
+recursive_error_pages on;
+error_page 429 503 = $ingestd_busy;
+error_page 502 504 = $ingestd_spill_to;
+
+# {SWITCH}: while there is such a file nginx spills nothing and says "cannot take it now".
+# Put one there before the spill's disk is full: nginx writes a line after the reply, when it is too late to
+# take the reply back.
+{replies}"""
+
+
+def spill_format(sources: Sequence[Source]) -> str:
+    """The log format, with every header that a source is verified by."""
+    named = [one.signature.header for one in sources if one.signature.verifies and one.signature.header]
+    names = dict.fromkeys(named if sources else USUAL_HEADERS)
+    extras = [f"{name}:$http_{name.lower().replace('-', '_')}" for name in names if _VARIABLE.fullmatch(name)]
+    fields = [spill_log.MARK.decode(), *spill_log.FIELDS, *extras, spill_log.END.decode()]
+    lines = "\n".join(f"    '{field}\\t'" for field in fields[:-1])
+    return f"log_format ingestd_spill escape=default\n{lines}\n    '{fields[-1]}';"
+
+
+def _numbered(sources: Sequence[Source]) -> tuple[dict[str, int], dict[str, int]]:
+    """The different replies, each with its number; the first overload reply is also that to unknown paths."""
+    busy = dict.fromkeys([_busy(OverloadConfig()), *(_busy(one.on_overload) for one in sources)])
+    taken = dict.fromkeys([_success(one.reply) for one in sources] or [_success(ReplyConfig())])
+    return {text: n for n, text in enumerate(busy)}, {text: n for n, text in enumerate(taken)}
+
+
+def _busy(overload: OverloadConfig) -> str:
+    retry = f"add_header Retry-After {overload.retry_after} always;\n" if overload.retry_after else ""
+    return retry + _return(overload.status, overload.body, "text/plain")
+
+
+def _success(reply: ReplyConfig) -> str:
+    no_store = "add_header Cache-Control no-store always;\n"
+    if reply.redirect is not None and reply.redirect.fallback:  # nginx cannot decode the address asked for
+        return f"{no_store}return {reply.redirect.status} {_quoted(reply.redirect.fallback)};\n"
+    if reply.pixel:  # the module answers no POST
+        empty = 'if ($request_method = POST) { return 200 "$ingestd_nothing"; }\n'
+        return f"{no_store}types {{ }}\ndefault_type image/gif;\n{empty}empty_gif;\n"
+    return _return(reply.status, reply.body, reply.content_type)
+
+
+def _return(status: int, body: str, content_type: str) -> str:
+    if status in (204, 304):
+        return f"return {status};\n"
+    if status in _REDIRECTS:  # nginx would take the body for an address
+        status = 200
+    # Without types { } the end of a request's path would choose the type.
+    text = _quoted(body) if body else '"$ingestd_nothing"'
+    return f"types {{ }}\ndefault_type {_quoted(content_type)};\nreturn {status} {text};\n"
+
+
+def _location(name: str, text: str) -> str:
+    return f"location {name} {{\n{_block(text.splitlines())}\n}}\n"
+
+
+def _block(lines: Sequence[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _key(text: str) -> str:
+    """A word as nginx reads it, where it looks for no variables."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'
+
+
+def _quoted(text: str) -> str:
+    """A text as nginx reads it, where it does."""
+    return _key(text.replace("$", "${ingestd_dollar}"))

@@ -1,0 +1,313 @@
+"""`ingestd replay --from nginx-spill`: the requests nginx answered itself become the events they are.
+
+Each line goes through the sources as its request would have gone, at the time nginx took it. An event's id
+follows from nginx' request id, so a replay that is killed and repeated makes the same events. They go to
+Kafka, or without it into finished files beside the daemon's. How far a spill file is replayed is kept under
+the hash of its first line: logs are renamed, and the next one has the old name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+from xxhash import xxh3_64_hexdigest, xxh3_128_intdigest
+
+from ingestd import config, fsutil, log, spill_log
+from ingestd.accounts import Accounts
+from ingestd.commands.replay import Checkpoints
+from ingestd.config_kafka import Kafka
+from ingestd.errors import IngestdError, RequestRefusedError
+from ingestd.event import ID_SLICE, RECEIVED_AT_SLICE, Entry
+from ingestd.router import MAX_TRACE, Router
+from ingestd.sinks.dead_letters import DeadLetterFile
+from ingestd.sinks.kafka_client import Client
+from ingestd.sinks.kafka_outcome import Sent
+from ingestd.sinks.kafka_records import Topics, payloads
+from ingestd.sinks.kafka_send import Sender
+from ingestd.sources import build
+from ingestd.spill_log import BadLineError, Spilled
+
+ROUND_BYTES = 16 << 20
+FLAG = b'"spilled"'
+
+
+def run(path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, *, dry_run: bool) -> int:
+    """Replay every line of the inputs. Returns 0 where all became events that were stored, else 1.
+
+    Raises IngestdError, ConfigError.
+    """
+    settings = config.load(path)
+    missing = [str(file) for file in inputs if not file.is_file()]
+    if missing or not inputs:
+        raise IngestdError(f"no spill file: {', '.join(missing) or 'name at least one'}")
+    log.setup("warning", "logfmt")
+    totals = Totals()
+    marks = Checkpoints(checkpoint or Path("replay.checkpoint"))
+    try:
+        asyncio.run(_replay(settings, [file.absolute() for file in inputs], marks, totals, dry_run))
+    except OSError as error:
+        raise IngestdError(f"{error.filename}: {error.strerror}") from error
+    _say(totals, dry_run)
+    return 1 if totals.bad or totals.dead else 0
+
+
+class Totals:
+    """What became of the lines. `bad`: set aside, by reason. `dead`: dead letters, by reason."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.events = 0
+        self.files: list[Path] = []
+        self.bad: Counter[str] = Counter()
+        self.dead: Counter[str] = Counter()
+
+
+def _say(totals: Totals, dry_run: bool) -> None:
+    done = "would be replayed" if dry_run else "replayed"
+    click.echo(f"{totals.lines} lines read, {totals.events} events {done}, {totals.bad.total()} set aside")
+    for file in totals.files:
+        click.echo(f"  written   {file}")
+    for reason, count in sorted(totals.bad.items()):
+        click.echo(f"  {count:>8}  set aside: {reason}")
+    for reason, count in sorted(totals.dead.items()):
+        click.echo(f"  {count:>8}  dead letters: {reason}")
+
+
+class Converter:
+    """From spilled requests to events, by the configured sources."""
+
+    def __init__(self, settings: config.Config) -> None:
+        # nginx has said yes already: no source's max_rate can refuse it now.
+        unbounded = tuple(source.model_copy(update={"max_rate": 0.0}) for source in settings.source)
+        # Sources write their node behind the flags; by one nobody can guess the true end of these is found.
+        self._mark = secrets.token_hex(16)
+        node = f"{socket.gethostname()}/{settings.ingest.instance}"
+        self._node = b',"node":"%s"' % node.encode()
+        sources = build.build(settings.model_copy(update={"source": unbounded}), Accounts(), self._mark)
+        self._router = Router(sources)
+
+    def entry(self, request: Spilled) -> Entry:
+        """Its events. Raises RequestRefusedError where ingestd would have refused it."""
+        path, _, raw = request.target.partition(b"?")
+        match = self._router.match(path)
+        if match is None:
+            raise RequestRefusedError("not_found")
+        if request.method not in match.source.methods:
+            raise RequestRefusedError("method")
+        received_ns = request.at_ms * 1_000_000
+        data, _, answering = match.source.events(
+            request.method, match.path, match.route, raw, request.headers, request.body, request.client_ip,
+            received_ns,
+        )  # fmt: skip
+        entry = Entry()
+        entry.data = b"".join(
+            self._marked(line, event_id(request, part)) for part, line in enumerate(data.splitlines(True))
+        )
+        entry.keys = None if answering is None else answering.keys
+        trace = request.headers.get(b"traceparent")
+        entry.trace = trace if trace is not None and len(trace) <= MAX_TRACE else None
+        entry.received_ns = received_ns
+        entry.account = match.source.account
+        return entry
+
+    def _marked(self, line: bytes, identity: bytes) -> bytes:
+        before, _, after = line.partition(b',"node":"%s"' % self._mark.encode())
+        comma = b"" if before.endswith(b"[]") else b","
+        line = b"".join((before[:-1], comma, FLAG, b"]", self._node, after))
+        return line[: ID_SLICE.start] + identity + line[ID_SLICE.stop :]
+
+
+def event_id(request: Spilled, part: int) -> bytes:
+    """A UUIDv7 of the spill's time whose other bits follow from nginx' request id and the event's number."""
+    digest = xxh3_128_intdigest(b"%s/%d" % (request.request_id, part))
+    number = (request.at_ms & (1 << 48) - 1) << 80 | 7 << 76 | (digest >> 64 & 0xFFF) << 64
+    number |= 0b10 << 62 | digest & (1 << 62) - 1
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
+
+
+class Round:
+    """What is made of some lines of one spill file, `first` to `last` (exclusive), before it is stored."""
+
+    def __init__(self, first: int) -> None:
+        self.first = self.last = first
+        self.entries: list[Entry] = []
+        self.size = 0
+        self.bad: list[bytes] = []
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, line: bytes, converter: Converter) -> None:
+        """One line with its newline; a torn one before a whole one is set aside alone."""
+        self.last += 1
+        try:
+            self._take(spill_log.parse(line.removesuffix(b"\n")), line, converter)
+        except BadLineError as error:
+            rescued = spill_log.rescue(line.removesuffix(b"\n"))
+            if rescued is None:
+                self.set_aside(line, str(error))
+            else:
+                self.set_aside(rescued[0] + b"\n", str(error))
+                self._take(rescued[1], line, converter)
+
+    def _take(self, request: Spilled, line: bytes, converter: Converter) -> None:
+        try:
+            entry = converter.entry(request)
+        except RequestRefusedError as error:
+            self.set_aside(line, f"refused, {error.reason}")
+        else:
+            self.entries.append(entry)
+            self.size += len(entry.data)
+
+    def set_aside(self, line: bytes, reason: str) -> None:
+        """Keep what cannot be used for `.bad`."""
+        self.bad.append(line)
+        self.reasons[reason] += 1
+
+
+async def _replay(
+    settings: config.Config, files: list[Path], marks: Checkpoints, totals: Totals, dry_run: bool
+) -> None:
+    converter = Converter(settings)
+    sink: KafkaOut | FileOut | None = None
+    if dry_run:
+        pass
+    elif settings.kafka is not None:
+        sink = KafkaOut(settings, settings.kafka, totals)
+    elif settings.file is not None:
+        sink = FileOut(settings.file, totals)
+    try:
+        with click.progressbar(files, label="replaying") as bar:
+            for file in bar:
+                await _replay_file(file, converter, sink, marks, totals)
+    finally:
+        if isinstance(sink, KafkaOut):
+            await sink.close()
+
+
+async def _replay_file(
+    file: Path, converter: Converter, sink: KafkaOut | FileOut | None, marks: Checkpoints, totals: Totals
+) -> None:
+    name, number, done, now = "", 0, 0, Round(0)
+    for line in spill_log.read(file):
+        if not line.endswith(b"\n") and len(line) < spill_log.MAX_LINE:
+            # Not counted as done: nginx may be about to write the rest of it.
+            mark = f"{name or _name(line)}-torn-{now.last}"
+            if marks.done(mark) != len(line):
+                _set_torn_aside(file, line, mark, totals, None if sink is None else marks)
+            continue
+        if not name:
+            name = _name(line)
+            done = marks.done(name)
+            if isinstance(sink, FileOut):
+                done = sink.stored_up_to(name, done)
+            now = Round(done)
+        number += 1
+        if number <= done:
+            continue
+        totals.lines += 1
+        now.add(line, converter)
+        if now.size >= ROUND_BYTES:
+            await _store(file, name, now, sink, marks, totals)
+            now = Round(now.last)
+    await _store(file, name, now, sink, marks, totals)
+
+
+def _name(line: bytes) -> str:
+    return f"spill-{xxh3_64_hexdigest(line)}"
+
+
+def _set_torn_aside(file: Path, line: bytes, mark: str, totals: Totals, marks: Checkpoints | None) -> None:
+    """A last line without its end, once; without `marks` it is only counted."""
+    totals.lines += 1
+    totals.bad["torn or foreign line"] += 1
+    if marks is not None:
+        fsutil.set_aside(file, line + b"\n")
+        marks.save(mark, len(line))
+
+
+async def _store(
+    file: Path, name: str, now: Round, sink: KafkaOut | FileOut | None, marks: Checkpoints, totals: Totals
+) -> None:
+    """Make a round durable: what is bad, the events, then the checkpoint."""
+    totals.bad += now.reasons
+    totals.events += sum(entry.data.count(b"\n") for entry in now.entries)
+    if sink is None or now.last == now.first:
+        return
+    if now.bad:
+        fsutil.set_aside(file, b"".join(now.bad))
+    if now.entries:
+        await sink.store(name, now)
+    marks.save(name, now.last)
+
+
+class KafkaOut:
+    """Into Kafka, as the daemon sends."""
+
+    def __init__(self, settings: config.Config, kafka: Kafka, totals: Totals) -> None:
+        self._totals = totals
+        self._client = Client(kafka, "ingestd-replay")
+        topics = Topics(kafka.topic, {one.name: one.topic for one in settings.source if one.topic})
+        dead = DeadLetterFile(kafka.dead_letter_directory, "replay")
+        self._sender = Sender(self._client, topics, kafka.dead_letter_topic, dead, kafka.max_batch_bytes)
+
+    async def store(self, name: str, now: Round) -> None:
+        """Returns when every event is confirmed, or a dead letter."""
+        sent: Sent = await self._sender.send(payloads(now.entries))
+        for (_, reason), count in sent.dead.items():
+            self._totals.dead[reason] += count
+
+    async def close(self) -> None:
+        """Give the connection up."""
+        await self._client.discard("done")
+
+
+class FileOut:
+    """Into finished files of the file sink's directory, one a round.
+
+    The name tells the spill and its lines, so that a file whose checkpoint a kill prevented is known.
+    """
+
+    def __init__(self, settings: config.File, totals: Totals) -> None:
+        self._settings = settings
+        self._totals = totals
+
+    def stored_up_to(self, name: str, done: int) -> int:
+        """The line up to which there are files already, at least `done`."""
+        stem = f"{self._settings.prefix}-{name}-"
+        found = self._settings.directory.glob(f"{stem}*")
+        ranges = [path.name.removeprefix(stem).split("-") for path in found]
+        following = {int(first): int(last) for first, last, *_ in ranges}
+        while done in following:
+            done = following[done]
+        return done
+
+    async def store(self, name: str, now: Round) -> None:
+        """Returns when the file is durable under its name. Raises OSError."""
+        await asyncio.to_thread(self._write, name, now)
+
+    def _write(self, name: str, now: Round) -> None:
+        directory, settings = self._settings.directory, self._settings
+        data = b"".join(entry.data for entry in now.entries)
+        at = int(data[RECEIVED_AT_SLICE])
+        moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(at // 1000)) + f".{at % 1000:03d}Z"
+        final = directory / f"{settings.prefix}-{name}-{now.first}-{now.last}-{moment}.ndjson"
+        temporary = directory / f".{final.name}.tmp"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, settings.file_mode)
+        try:
+            os.fchmod(fd, settings.file_mode)
+            if os.geteuid() == 0:  # the daemon, which compresses and removes files, is another user
+                owner = directory.stat()
+                os.fchown(fd, owner.st_uid, owner.st_gid)
+            fsutil.write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        self._totals.files.append(fsutil.rename_new(temporary, final))
+        fsutil.fsync_directory(directory)

@@ -1,0 +1,88 @@
+"""The spill log's lines: any bytes there and back, and everything that is no line of nginx'."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingestd import spill_log
+from ingestd.spill_log import BadLineError, Spilled
+from tests.support.spilled import escape, line
+
+
+def test_every_byte_comes_back() -> None:
+    everything = bytes(range(256))
+    assert spill_log.unescape(escape(everything)) == everything
+
+
+@given(st.binary(max_size=400), st.binary(max_size=400), st.binary(max_size=60))
+def test_any_target_body_and_header_come_back(target: bytes, body: bytes, header: bytes) -> None:
+    found = spill_log.parse(line(b"/" + target, body=body, agent=header, extra={"X-Signature": header}))
+    assert (found.target, found.body) == (b"/" + target, body)
+    expected = None if header in (b"", b"-") else header
+    assert found.headers.find(b"User-Agent") == expected
+    assert found.headers.find(b"x-signature") == expected
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_bring_the_reader_down(data: bytes) -> None:
+    try:
+        found = spill_log.parse(data)
+    except BadLineError:
+        return
+    assert isinstance(found, Spilled)
+
+
+@given(st.integers(0, 10_000), st.binary(min_size=1, max_size=3))
+def test_a_line_with_damage_is_refused_or_says_something_whole(place: int, damage: bytes) -> None:
+    whole = line(b"/c/demo?n=1", body=b"a=\x00\xff")
+    place %= len(whole)
+    damaged = whole[:place] + damage + whole[place + len(damage) :]
+    try:
+        found = spill_log.parse(damaged)
+    except BadLineError:
+        return
+    assert re.fullmatch(rb"[0-9a-f]{32}", found.request_id)
+    assert found.target.startswith(b"/")
+
+
+@pytest.mark.parametrize("size", range(0, 200, 7))
+def test_a_line_that_lost_its_end_is_refused(size: int) -> None:
+    whole = line(b"/c/demo?n=1")
+    with pytest.raises(BadLineError):
+        spill_log.parse(whole[: min(size, len(whole) - 1)])
+
+
+def test_a_whole_line_behind_a_torn_one_is_rescued() -> None:
+    first, second = line(b"/c/demo?n=1"), line(b"/c/demo?n=2")
+    for cut in range(1, len(first)):
+        found = spill_log.rescue(first[:cut] + second)
+        assert found is not None
+        assert (found[0], found[1].target) == (first[:cut], b"/c/demo?n=2")
+    assert spill_log.rescue(second) is None
+    assert spill_log.rescue(b"junk" + second[:-2]) is None
+
+
+@pytest.mark.parametrize(
+    ("length", "body", "expected"),
+    [(b"-", b"-", b""), (b"0", b"-", b""), (b"1", b"-", b"-"), (b"3", b"a\\x00b", b"a\0b"), (b"0", b"", b"")],
+)
+def test_no_body_is_told_from_a_dash(length: bytes, body: bytes, expected: bytes) -> None:
+    assert spill_log.parse(line(b"/c", raw_body=(length, body))).body == expected
+
+
+@pytest.mark.parametrize(("length", "body"), [(b"5", b"-"), (b"2", b"abc"), (b"x", b"abc")])
+def test_a_body_that_is_not_all_there_is_refused(length: bytes, body: bytes) -> None:
+    with pytest.raises(BadLineError, match="body"):
+        spill_log.parse(line(b"/c", raw_body=(length, body)))
+
+
+def test_lines_longer_than_nginx_writes_come_in_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "spill"
+    path.write_bytes(b"x" * (spill_log.MAX_LINE + 5) + b"\nlast")
+    pieces = list(spill_log.read(path))
+    assert [len(piece) for piece in pieces] == [spill_log.MAX_LINE, 6, 4]
