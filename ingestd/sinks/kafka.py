@@ -147,7 +147,7 @@ class KafkaSink:
         if self._spool is not None:
             self._filling.add(time.monotonic(), self._spool.bytes_used)
         manifest = self._sender.manifest
-        if manifest is not None and manifest.due and not self._client.error:
+        if manifest is not None and manifest.due() and not self._client.error:
             if self._delivery is not None:
                 self._delivery.look_up()
             elif self._publishing is None or self._publishing.done():
@@ -320,7 +320,7 @@ class KafkaSink:
     async def _publish(self, *, all_of_it: bool = False) -> None:
         """The manifest's rows that are due, once they are saved. Between two rounds."""
         manifest = self._sender.manifest
-        if manifest is None or not (all_of_it or manifest.due):
+        if manifest is None or not (all_of_it or manifest.due()):
             return
         try:
             if self._delivery is not None:

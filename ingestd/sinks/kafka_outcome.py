@@ -77,15 +77,6 @@ class Sent:
             self.dead[key] = self.dead.get(key, 0) + 1
 
 
-def rows_of(chunks: Sequence[Chunk]) -> Rows:
-    """What the manifest says of chunks once they are confirmed."""
-    rows: Rows = {}
-    for chunk in chunks:
-        if not chunk.dead:
-            count_rows(rows, chunk.records)
-    return rows
-
-
 @dataclass
 class Attempt:
     """One try: chunks confirmed, chunks to send again, and records refused, with the reason."""

@@ -60,6 +60,7 @@ class Sender:
                 attempt = await self.attempt(await self._client.producer(), chunks)
                 for chunk in attempt.confirmed:
                     outcome.add(chunk)
+                    await asyncio.sleep(0)
                 chunks = attempt.again
                 for letters, reason in attempt.refused:
                     chunks += await self.bury(letters, reason, outcome)
@@ -138,7 +139,9 @@ class Sender:
                 used = 0
             sizes[place] = used + size
             groups[place][-1].records.append(record)
-        chunks = [chunk for group in groups.values() for chunk in group]
+        # A partition's second batch is queued once its first has left: the others' first ones go with that.
+        rows = itertools.zip_longest(*groups.values())
+        chunks = [chunk for row in rows for chunk in row if chunk is not None]
         for problem, lost in homeless.items():
             chunks += await self.bury(lost, problem, outcome)
         return chunks

@@ -22,7 +22,8 @@ from ingestd.config_kafka import Kafka
 from ingestd.errors import IngestdError, SinkError
 from ingestd.manifest import Rows
 from ingestd.sinks.kafka_client import Client, connection_options, stop
-from ingestd.sinks.kafka_outcome import Attempt, Chunk, Sent, rows_of
+from ingestd.sinks.kafka_manifest import count_rows
+from ingestd.sinks.kafka_outcome import Attempt, Chunk, Sent
 from ingestd.sinks.kafka_records import partition
 from ingestd.sinks.kafka_send import RETRY_PAUSE, Sender
 from ingestd.sinks.progress import Progress
@@ -112,7 +113,11 @@ class Transactions:
             raise attempt.fenced
         if attempt.complete:
             if (manifest := self._sender.manifest) is not None:
-                self._rows = rows_of(chunks)
+                self._rows = {}
+                for chunk in chunks:
+                    if not chunk.dead:
+                        count_rows(self._rows, chunk.records)
+                        await asyncio.sleep(0)
                 after.manifest = manifest.tree(self._rows)
             await self._commit(producer, after)
         return attempt
