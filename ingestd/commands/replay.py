@@ -10,6 +10,7 @@ import asyncio
 import gzip
 import io
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
@@ -157,6 +158,8 @@ async def _replay_file(
             continue
         waiting.append(event)
         size += len(event)
+        if event.startswith(b"#"):
+            continue  # it belongs to the next line, and goes with it
         totals.events += 1
         totals.bytes += len(event)
         if size >= ROUND_BYTES:
@@ -207,7 +210,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
         with path.open("rb") as raw:
             for line in _plain(raw, path.suffix):
                 yield line.rstrip(b"\n")
-    except (OSError, EOFError, zstandard.ZstdError) as error:
+    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         raise IngestdError(f"{path}: {error}") from error
 
 
