@@ -12,6 +12,7 @@ from typing import Any
 import click
 import jsonschema
 import pytest
+from click.testing import CliRunner
 
 from ingestd.cli import main
 from ingestd.event import JSON_SCHEMA
@@ -46,11 +47,16 @@ def running() -> Iterator[Daemon]:
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_every_command_has_help_with_an_example_of_itself(words: tuple[str, ...]) -> None:
-    done = run(*words, "--help")
-    assert done.returncode == 0
-    _, example, lines = done.stdout.partition("Example:\n")
-    assert example, done.stdout
+    done = CliRunner().invoke(main, [*words, "--help"])
+    assert done.exit_code == 0
+    _, example, lines = done.output.partition("Example:\n")
+    assert example, done.output
     assert " ".join(["ingestd", *words]) in lines
+
+
+def test_help_and_version_need_no_configuration(tmp_path: Path) -> None:
+    for words in (["--help"], ["-h"], ["serve", "-h"], ["version"]):
+        assert run(*words, cwd=tmp_path).returncode == 0
 
 
 def test_an_unknown_command_is_refused_with_the_help_named() -> None:
@@ -82,15 +88,22 @@ def test_check_says_which_key_is_wrong_what_is_wrong_and_what_to_write(
 ) -> None:
     file = tmp_path / "wrong.toml"
     file.write_text(text)
-    for command in ("check", "serve"):
-        done = run(command, "-c", str(file))
-        assert done.returncode == EX_CONFIG, done
-        assert "Traceback" not in done.stderr
-        lines = [line for line in done.stderr.splitlines() if line.startswith(f"{file}: {key}: ")]
-        assert any(what in line and hint in line for line in lines), done.stderr
+    done = run("check", "-c", str(file))
+    assert done.returncode == EX_CONFIG, done
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith(f"{file}: {key}: ")]
+    assert any(what in line and hint in line for line in lines), done.stderr
+
+
+def test_serve_and_every_command_that_reads_it_refuse_a_wrong_configuration_alike(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text("[ingest]\nlisen = 1\n")
+    for words in (["serve"], ["sources"], ["explain", "/c/demo"], ["send"]):
+        done = run(*words, "-c", str(file))
+        assert (done.returncode, done.stdout) == (EX_CONFIG, "")
+        assert "ingest.lisen: unknown key; did you mean 'listen'?" in done.stderr
     problems = json.loads(run("check", "--json", "-c", str(file)).stdout)
-    assert problems["ok"] is False
-    assert key in [problem["key"] for problem in problems["problems"]]
+    assert (problems["ok"], problems["problems"][0]["key"]) == (False, "ingest.lisen")
 
 
 def test_check_names_every_problem_at_once(tmp_path: Path) -> None:
