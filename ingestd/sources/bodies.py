@@ -70,26 +70,28 @@ def _gunzip(body: bytes, limit: int) -> bytes:
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
+    # A window larger than the cap would be memory spent for nothing.
+    unpacker = zstandard.ZstdDecompressor(max_window_size=max(limit, 1 << 20))
     try:
-        # A window larger than the cap would be memory spent for nothing.
-        reader = zstandard.ZstdDecompressor(max_window_size=max(limit, 1 << 20)).stream_reader(
-            body, read_across_frames=True
-        )
-        inflated: bytes = reader.read(limit + 1)
+        inflated: bytes = unpacker.stream_reader(body, read_across_frames=True).read(limit + 1)
         if len(inflated) > limit:
             raise RequestRefusedError("inflated_too_large")
+        whole = _is_whole(unpacker, body)
     except zstandard.ZstdError:
         raise RequestRefusedError("bad_encoding") from None
-    if not _zstd_is_whole(body, inflated):
+    if not whole:
         raise RequestRefusedError("bad_encoding")
     return inflated
 
 
-def _zstd_is_whole(body: bytes, inflated: bytes) -> bool:
-    """A stream reader takes a truncated frame for its end; the frame object knows better."""
+def _is_whole(unpacker: zstandard.ZstdDecompressor, body: bytes) -> bool:
+    """A stream reader takes a truncated frame for its end; the frame object knows better.
+
+    The reader has shown that all of it is within the cap.
+    """
     rest = body
     while rest:
-        frame = zstandard.ZstdDecompressor(max_window_size=max(len(inflated), 1 << 20)).decompressobj()
+        frame = unpacker.decompressobj()
         frame.decompress(rest)
         if not frame.eof:
             return False

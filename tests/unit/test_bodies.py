@@ -246,12 +246,6 @@ def test_a_bomb_is_taken_up_to_the_cap_and_refused_past_it(encoding: str) -> Non
     assert refused(squeeze(b"\0" * 1_000_000, encoding), encoding) == "inflated_too_large"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=zstandard.ZstdError,
-    reason="bodies._zstd_is_whole takes only windows of 1 MiB or the content's size: a 500 for who streams; "
-    "it should take those _unzstd has taken",
-)
 @pytest.mark.parametrize("level", [3, 9])
 def test_a_body_compressed_as_a_stream_is_as_if_it_were_not(level: int) -> None:
     packer = zstandard.ZstdCompressor(level=level).compressobj()
