@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from tests.integration.front import SOURCES, Front
 from tests.support.daemon import Daemon
 from tests.support.nginx import Nginx, binary
+from tests.support.strace import why_not
 
 
 @contextmanager
@@ -30,6 +32,18 @@ def need_nginx() -> None:
     """Skip, and say so, where there is no nginx."""
     if binary() is None:
         pytest.skip("NO NGINX: install nginx-light, without it nothing is tested as users run it")
+
+
+def need_root() -> None:
+    """Skip, and say so, where no file system can be mounted."""
+    if os.geteuid() != 0:
+        pytest.skip("NO ROOT: a full or read-only disk needs a mount of its own")
+
+
+def need_strace() -> None:
+    """Skip, and say so, where no fault can be injected."""
+    if reason := why_not():
+        pytest.skip(f"NO FAULT INJECTION: {reason}")
 
 
 @pytest.fixture

@@ -12,30 +12,18 @@ from pathlib import Path
 import pytest
 
 from tests.integration.checks import assert_books_balance, assert_fresh_event_passes, until, verdict
-from tests.integration.conftest import need_nginx
+from tests.integration.conftest import need_nginx, need_root, need_strace
 from tests.support.daemon import Daemon
 from tests.support.kafka.tmpfs import tmpfs
 from tests.support.load import Load
 from tests.support.nginx import Nginx
 from tests.support.oracle import Ledger
-from tests.support.strace import Strace, why_not
+from tests.support.strace import Strace
 
 STALL = "400ms"
 # Bytes by which memory may grow while requests are refused: what one request after another leaves behind,
 # and nothing that gathers.
 GROWTH = 4 << 20
-
-
-def need_root() -> None:
-    """Skip, and say so, where no file system can be mounted."""
-    if os.geteuid() != 0:
-        pytest.skip("NO ROOT: a full or read-only disk needs a mount of its own")
-
-
-def need_strace() -> None:
-    """Skip, and say so, where no fault can be injected."""
-    if reason := why_not():
-        pytest.skip(f"NO FAULT INJECTION: {reason}")
 
 
 @contextmanager

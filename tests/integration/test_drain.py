@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.checks import until, verdict
-from tests.integration.conftest import need_nginx
-from tests.integration.test_disk import need_strace
+from tests.integration.conftest import need_nginx, need_strace
 from tests.support.daemon import Daemon
 from tests.support.load import Load
 from tests.support.nginx import Nginx
