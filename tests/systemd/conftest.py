@@ -49,6 +49,7 @@ class Host:
         """As freshly installed: nothing runs, nothing is stored, no drop-ins."""
         self.end()
         self.guest.systemctl("reset-failed")
+        self.guest.systemctl("log-level", "debug")
         self.guest.run("rm", "-rf", STATE, "/var/lib/private/ingestd")
         self.guest.run(
             "sh", "-c", "rm -rf /etc/systemd/system/ingestd*.d /etc/ingestd/*.env /etc/ingestd/secrets/*"
@@ -83,10 +84,15 @@ class Host:
         """A request to the admin listener."""
         return get(lambda: self.guest.connect_tcp(port), target)
 
+    def files(self, directory: str = f"{STATE}/clicks") -> list[Path]:
+        """The files with events, finished or open."""
+        there = self.guest.path(directory)
+        return [*there.glob("*.ndjson"), *there.glob("*.ndjson.open")]
+
     def events(self, directory: str = f"{STATE}/clicks") -> list[dict[str, object]]:
         """Every whole event on disk, finished files or open."""
         events = []
-        for file in sorted(self.guest.path(directory).glob("*.ndjson*")):
+        for file in sorted(self.files(directory)):
             lines = file.read_bytes().split(b"\n")
             events += [json.loads(line) for line in lines[:-1]]
         return events

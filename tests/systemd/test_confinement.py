@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.systemd.conftest import STATE, Host
+from tests.systemd.conftest import CONFIG, STATE, Host
 
 pytestmark = pytest.mark.systemd
 SERVICE = "ingestd.service"
@@ -66,22 +66,25 @@ def test_it_has_no_capability_no_new_privileges_and_a_filter_of_system_calls(hos
 def test_files_are_the_users_and_readable_for_its_group(host: Host) -> None:
     host.click("click_id=1")
     assert status_field(host, "Groups").strip() == status_field(host, "Gid").split()[0]
-    (file,) = host.guest.path(f"{STATE}/clicks").glob("*.ndjson*")
+    (file,) = host.files()
     assert stat.filemode(file.stat().st_mode) == "-rw-r-----"
     owners = host.guest.run("stat", "--format=%U:%G", f"{STATE}/clicks/{file.name}", STATE).stdout.split()
     assert owners == ["ingestd:ingestd", "ingestd:ingestd"]
 
 
 def test_a_credential_reaches_the_daemon_and_nobody_else(host: Host) -> None:
-    secret = "/etc/ingestd/secrets/ocean-key"
-    host.guest.write(secret, "s3cret", mode=0o600)
-    host.drop_in(SERVICE, f"[Service]\nLoadCredential=ocean-key:{secret}\n")
-    host.guest.systemctl("start", SERVICE)
-    environment = host.guest.path(f"/proc/{host.guest.main_pid(SERVICE)}/environ").read_text().split("\0")
-    directory = next(v for v in environment if v.startswith("CREDENTIALS_DIRECTORY=")).partition("=")[2]
-    assert in_service(host, "cat", f"{directory}/ocean-key", user="ingestd") == (0, "s3cret")
+    secret = "/etc/ingestd/secrets/demo-key"
+    host.guest.write(secret, "s3cret\n", mode=0o600)
+    host.drop_in(SERVICE, f"[Service]\nLoadCredential=demo-key:{secret}\n")
+    host.configure(CONFIG + 'signature = { kind = "token", key_file = "demo-key", param = "token" }\n')
+    for token in ("s3cret", "other"):
+        assert host.click(f"click_id=1&token={token}") == (200, "ok")
+    assert [event["signature"] for event in host.events()] == ["ok", "bad"]
+    host.guest.systemctl("reload", SERVICE)  # whose `check` sees it as well
+    place = f"/run/credentials/{SERVICE}/demo-key"
+    assert in_service(host, "cat", place, user="ingestd") == (0, "s3cret\n")
     assert in_service(host, "cat", secret, user="ingestd")[0] != 0
-    assert in_service(host, "cat", f"{directory}/ocean-key", user="www-data")[0] != 0
+    assert in_service(host, "cat", place, user="www-data")[0] != 0
 
 
 @pytest.mark.usefixtures("without_the_user")

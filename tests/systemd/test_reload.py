@@ -39,12 +39,14 @@ def test_a_new_source_is_taken_up_without_a_pause(host: Host) -> None:
 
 def test_reload_refuses_a_wrong_configuration_and_says_why(host: Host) -> None:
     host.guest.systemctl("start", SERVICE)
+    # At level debug systemd's own process speaks first, and journald takes what `check` says for systemd's.
+    host.guest.systemctl("log-level", "info")
     host.configure(WRONG)
     since = host.journal.position()
     assert host.guest.systemctl("reload", SERVICE, check=False).returncode != 0
     host.journal.wait(SERVICE, r"ingestd\.toml: source\[1\]\.path", since)
     assert host.guest.show(SERVICE, "ActiveState") == "active"
-    assert host.journal.notifications(SERVICE, since) == []  # the daemon was not even asked
+    assert failures(host).endswith(" 0.0")  # the daemon was not even asked
     assert host.click("click_id=1") == (200, "ok")
 
 
