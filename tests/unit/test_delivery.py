@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import signal
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import pytest
@@ -29,6 +31,22 @@ def payload(number: int) -> bytes:
 
 def number_of(data: bytes) -> int:
     return int(data[13:49])
+
+
+@contextlib.contextmanager
+def in_time() -> Iterator[None]:
+    """Fails where the loop does not turn, which no deadline inside the loop could tell."""
+
+    def fail(number: int, frame: object) -> None:
+        raise AssertionError("the loop stands still")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(5)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class MemorySpool:
@@ -221,12 +239,13 @@ def test_what_is_on_its_way_by_another_way_is_held_back_until_it_is_known(arrive
         end, fresh = rig.spool.append(2)
         rig.accounts.account("demo").spooled += 2
         rig.delivery.hold(end)
+        waiting = asyncio.create_task(rig.delivery.drained())
+        with in_time():
+            await turns()
+        assert not waiting.done(), "and the loop turns meanwhile"
         rig.append(1)
         await turns(20)
         assert rig.sent == [0]
-        waiting = asyncio.create_task(rig.delivery.drained())
-        await turns()
-        assert not waiting.done(), "and the loop turns meanwhile"
         if arrived:
             rig.rounds.append([number_of(one) for one in fresh])
             rig.accounts.account("demo").deliver("kafka", 2, 0)
