@@ -78,6 +78,9 @@ class App:
         """Start, serve until told to stop, stop. Raises SinkError or ListenError when it cannot start."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.stop)
+        # Until there is something to reload or rotate they must not end the process.
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
         await self._start()
         systemd.notify("READY=1", f"STATUS=taking events for {len(self._config.source)} sources")
         await self._stopping.wait()

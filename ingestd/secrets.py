@@ -40,8 +40,10 @@ class Secret:
 def locate(name: Path, beside: Path, environ: Mapping[str, str] = os.environ) -> Path:
     """Where a file of secrets is: among systemd's credentials if it is there, else under `beside`."""
     credentials = environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and not name.is_absolute() and (Path(credentials) / name).exists():
-        return Path(credentials) / name
+    if credentials and not name.is_absolute():
+        path = Path(credentials) / name
+        if os.path.exists(path):  # noqa: PTH110 (Path.exists raises where the directory may not be entered)
+            return path
     return beside / name
 
 
