@@ -56,15 +56,7 @@ def http_part(sources: Sequence[Source], log_format: str, rate: int = RATE) -> s
     """What goes inside http { }."""
     ordered = sorted(sources, key=lambda source: -len(source.path))  # the longest path takes a request
     paths = [f"{_key(rf'~^{re.escape(one.path)}(?:[/?]|$)')} {_quoted('=' + one.name)};" for one in ordered]
-    busy, taken = _numbered(sources)
-    busy_of = [f"{_quoted('=' + one.name)} @ingestd_busy_{busy[_busy(one.on_overload)]};" for one in sources]
-    methods = [
-        f"{_quoted(f'{method} ={one.name}')} @ingestd_taken_{taken[_success(one.reply)]};"
-        for one in sources
-        for method in (*one.methods, "HEAD")
-    ]
-    if not sources:
-        methods = [f'"{method} =" @ingestd_taken_0;' for method in ("GET", "POST", "HEAD")]
+    busy_of, methods = _choices(sources)
     return f"""\
 # Made by `ingestd nginx`. Goes inside http {{ }}; nginx/ingestd.conf includes it.
 
@@ -104,6 +96,20 @@ map $request_method $ingestd_counts {{
 limit_req_zone $ingestd_source zone=ingestd_rate:1m rate={rate}r/s;
 limit_conn_zone $ingestd_source zone=ingestd_requests:1m;
 """
+
+
+def _choices(sources: Sequence[Source]) -> tuple[list[str], list[str]]:
+    """Which of the replies is a source's, as lines of the two maps."""
+    busy, taken = _numbered(sources)
+    busy_of = [f"{_quoted('=' + one.name)} @ingestd_busy_{busy[_busy(one.on_overload)]};" for one in sources]
+    methods = [
+        f"{_quoted(f'{method} ={one.name}')} @ingestd_taken_{taken[_success(one.reply)]};"
+        for one in sources
+        for method in (*one.methods, "HEAD")
+    ]
+    if not sources:
+        methods = [f'"{method} =" @ingestd_taken_0;' for method in ("GET", "POST", "HEAD")]
+    return busy_of, methods
 
 
 def server_part(

@@ -10,32 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
-import socket
 import time
 from collections import Counter
 from pathlib import Path
 
 import click
-from xxhash import xxh3_64_hexdigest, xxh3_128_intdigest
+from xxhash import xxh3_64_hexdigest
 
 from ingestd import config, fsutil, log, spill_log
-from ingestd.accounts import Accounts
 from ingestd.commands.replay import Checkpoints
+from ingestd.commands.spill_events import Converter, Round
 from ingestd.config_kafka import Kafka
-from ingestd.errors import IngestdError, RequestRefusedError
-from ingestd.event import ID_SLICE, RECEIVED_AT_SLICE, Entry
-from ingestd.router import MAX_TRACE, Router
+from ingestd.errors import IngestdError
+from ingestd.event import RECEIVED_AT_SLICE
 from ingestd.sinks.dead_letters import DeadLetterFile
 from ingestd.sinks.kafka_client import Client
 from ingestd.sinks.kafka_outcome import Sent
 from ingestd.sinks.kafka_records import Topics, payloads
 from ingestd.sinks.kafka_send import Sender
-from ingestd.sources import build
-from ingestd.spill_log import BadLineError, Spilled
 
 ROUND_BYTES = 16 << 20
-FLAG = b'"spilled"'
 
 
 def run(path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, *, dry_run: bool) -> int:
@@ -78,97 +72,6 @@ def _say(totals: Totals, dry_run: bool) -> None:
         click.echo(f"  {count:>8}  set aside: {reason}")
     for reason, count in sorted(totals.dead.items()):
         click.echo(f"  {count:>8}  dead letters: {reason}")
-
-
-class Converter:
-    """From spilled requests to events, by the configured sources."""
-
-    def __init__(self, settings: config.Config) -> None:
-        # nginx has said yes already: no source's max_rate can refuse it now.
-        unbounded = tuple(source.model_copy(update={"max_rate": 0.0}) for source in settings.source)
-        # Sources write their node behind the flags; by one nobody can guess the true end of these is found.
-        self._mark = secrets.token_hex(16)
-        node = f"{socket.gethostname()}/{settings.ingest.instance}"
-        self._node = b',"node":"%s"' % node.encode()
-        sources = build.build(settings.model_copy(update={"source": unbounded}), Accounts(), self._mark)
-        self._router = Router(sources)
-
-    def entry(self, request: Spilled) -> Entry:
-        """Its events. Raises RequestRefusedError where ingestd would have refused it."""
-        path, _, raw = request.target.partition(b"?")
-        match = self._router.match(path)
-        if match is None:
-            raise RequestRefusedError("not_found")
-        if request.method not in match.source.methods:
-            raise RequestRefusedError("method")
-        received_ns = request.at_ms * 1_000_000
-        data, _, answering = match.source.events(
-            request.method, match.path, match.route, raw, request.headers, request.body, request.client_ip,
-            received_ns,
-        )  # fmt: skip
-        entry = Entry()
-        entry.data = b"".join(
-            self._marked(line, event_id(request, part)) for part, line in enumerate(data.splitlines(True))
-        )
-        entry.keys = None if answering is None else answering.keys
-        trace = request.headers.get(b"traceparent")
-        entry.trace = trace if trace is not None and len(trace) <= MAX_TRACE else None
-        entry.received_ns = received_ns
-        entry.account = match.source.account
-        return entry
-
-    def _marked(self, line: bytes, identity: bytes) -> bytes:
-        before, _, after = line.partition(b',"node":"%s"' % self._mark.encode())
-        comma = b"" if before.endswith(b"[]") else b","
-        line = b"".join((before[:-1], comma, FLAG, b"]", self._node, after))
-        return line[: ID_SLICE.start] + identity + line[ID_SLICE.stop :]
-
-
-def event_id(request: Spilled, part: int) -> bytes:
-    """A UUIDv7 of the spill's time whose other bits follow from nginx' request id and the event's number."""
-    digest = xxh3_128_intdigest(b"%s/%d" % (request.request_id, part))
-    number = (request.at_ms & (1 << 48) - 1) << 80 | 7 << 76 | (digest >> 64 & 0xFFF) << 64
-    number |= 0b10 << 62 | digest & (1 << 62) - 1
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
-
-
-class Round:
-    """What is made of some lines of one spill file, `first` to `last` (exclusive), before it is stored."""
-
-    def __init__(self, first: int) -> None:
-        self.first = self.last = first
-        self.entries: list[Entry] = []
-        self.size = 0
-        self.bad: list[bytes] = []
-        self.reasons: Counter[str] = Counter()
-
-    def add(self, line: bytes, converter: Converter) -> None:
-        """One line with its newline; a torn one before a whole one is set aside alone."""
-        self.last += 1
-        try:
-            self._take(spill_log.parse(line.removesuffix(b"\n")), line, converter)
-        except BadLineError as error:
-            rescued = spill_log.rescue(line.removesuffix(b"\n"))
-            if rescued is None:
-                self.set_aside(line, str(error))
-            else:
-                self.set_aside(rescued[0] + b"\n", str(error))
-                self._take(rescued[1], line, converter)
-
-    def _take(self, request: Spilled, line: bytes, converter: Converter) -> None:
-        try:
-            entry = converter.entry(request)
-        except RequestRefusedError as error:
-            self.set_aside(line, f"refused, {error.reason}")
-        else:
-            self.entries.append(entry)
-            self.size += len(entry.data)
-
-    def set_aside(self, line: bytes, reason: str) -> None:
-        """Keep what cannot be used for `.bad`."""
-        self.bad.append(line)
-        self.reasons[reason] += 1
 
 
 async def _replay(
@@ -294,6 +197,7 @@ class FileOut:
 
     def _write(self, name: str, now: Round) -> None:
         directory, settings = self._settings.directory, self._settings
+        directory.mkdir(parents=True, exist_ok=True)
         data = b"".join(entry.data for entry in now.entries)
         at = int(data[RECEIVED_AT_SLICE])
         moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(at // 1000)) + f".{at % 1000:03d}Z"

@@ -15,6 +15,7 @@ from ingestd import config, fsutil
 from ingestd.cli import main
 from ingestd.commands import spill
 from ingestd.commands.replay import Checkpoints
+from ingestd.commands.spill_events import Converter
 from ingestd.event import JSON_SCHEMA
 from ingestd.spill_log import parse
 from tests.support.spilled import line
@@ -233,7 +234,7 @@ def test_many_rounds_make_files_that_do_not_clash(bench: Bench, monkeypatch: pyt
 
 
 def test_keys_and_traces_travel_beside_the_events_as_with_the_daemon(bench: Bench) -> None:
-    converter = spill.Converter(config.load(bench.config))
+    converter = Converter(config.load(bench.config))
     trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     entry = converter.entry(parse(line(b"/c/demo?imei=ABC", trace=trace)))
     assert (entry.keys, entry.trace) == ((b"abc",), trace)

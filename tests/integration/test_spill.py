@@ -1,0 +1,285 @@
+"""No instance answers: nginx does, as the sources would, and what it wrote down becomes the same events."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import hmac
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import need_nginx
+from tests.support.daemon import environment, ingestd, lines
+from tests.support.load import Load
+from tests.support.oracle import Ledger, Oracle
+from tests.support.spilling import Net
+from tests.support.wire import request
+
+KEY = b"a secret of 32 bytes, or so, yes"
+TOKEN = "open-sesame"
+SOURCES: list[dict[str, object]] = [
+    {"name": "demo", "path": "/c/demo"},
+    {
+        "name": "signed", "path": "/c/signed", "on_bad_signature": "reject",
+        "signature": {"kind": "hmac_sha256_body", "header": "X-Body-Sign", "key_file": "key"},
+    },
+    {
+        "name": "token", "path": "/c/token",
+        "signature": {"kind": "token", "place": "header", "header": "X-Ad-Token", "key_file": "token"},
+        "privacy": {"imei": "sha256"}, "address_privacy": "truncate_ip",
+    },
+    {
+        "name": "json", "path": "/c/demo/json",
+        "reply": {"body": '{"code":0,"m":"$ok \\"y\\""}', "content_type": "application/json; charset=utf8"},
+        "on_overload": {"status": 429, "body": "slow $down", "retry_after": 7},
+    },
+    {"name": "pixel", "path": "/c/pixel", "reply": {"pixel": True}},
+    {"name": "silent", "path": "/c/silent", "reply": {"status": 204, "body": ""}, "methods": ["GET"]},
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _nginx_is_there() -> None:
+    need_nginx()
+
+
+@pytest.fixture
+def down(place: Path) -> Iterator[Net]:
+    """One instance, which does not run."""
+    with Net(place, sources=SOURCES) as net:
+        yield net
+
+
+@pytest.fixture(autouse=True)
+def keys(place: Path) -> None:
+    (place / "key").write_bytes(KEY)
+    (place / "token").write_text(TOKEN)
+
+
+def hostile() -> list[bytes]:
+    """Requests with every kind of byte that nginx lets through."""
+    everything = bytes(range(256))
+    sign = {
+        "X-Body-Sign": hmac.new(KEY, b'{"n":1}', hashlib.sha256).hexdigest(),
+        "Content-Type": "application/json",
+    }
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    json = {"Content-Type": "application/json"}
+    octets = {"Content-Type": "application/octet-stream"}
+    packed = gzip.compress(b"a=1&b=\xd6\xd0", mtime=0)
+    odd = {"User-Agent": 'a "b"\t\\x00 é', "traceparent": "00-x"}
+    chunked = {**form, "Transfer-Encoding": "chunked"}
+    return [
+        request(b"/c/demo/app?name=\xd6\xd0\xb9\xfa&n=1"),  # GBK as it is
+        request(b"/c/demo/%E6%8A%96//a%2Fb?x=%00&y=%00%0a%22%5C&z=\"'<>{}|^`&\\x41=\\"),
+        request(b"/c/demo?" + bytes(range(0x80, 0x100))),
+        request(b"/c/demo?p=" + b"%D6\xd0x\\" * 5000 + b"&end=1"),  # 30 KB
+        request("/c/demo?imei=__IMEI__&a=1&a=2&a=", headers=odd),
+        request("/c/demo", headers={"X-Forwarded-For": "203.0.113.9, 198.51.100.1", "User-Agent": ""}),
+        request("/c/demo?n=2", "POST", form, b"a=" + everything + b"&b=%00"),
+        request("/c/demo", "POST", octets, everything * 200),  # 50 KB
+        request("/c/demo", "POST", json, b'[{"n":1},{"n":2.50,"m":12345678901234567890}]'),
+        request("/c/demo", "POST", {"Content-Encoding": "gzip", **form}, packed),
+        request("/c/demo", "POST", chunked, b"3\r\na=1\r\n4\r\n&b=\x00\r\n0\r\n\r\n"),
+        request("/c/demo", "POST", form, b"-"),
+        request("/c/demo", "POST", form, b""),
+        request("/c/signed?x=1", "POST", sign, b'{"n":1}'),
+        request("/c/token/app?imei=123456789012345", headers={"X-Ad-Token": TOKEN}),
+        request("/c/token/app?imei=2", headers={"x-ad-token": "guess"}),
+        request("/c/demo/json/app?n=3"),
+    ]  # fmt: skip
+
+
+def bare(event: dict[str, Any]) -> dict[str, Any]:
+    """An event without what differs from one time to another."""
+    assert event["flags"].count("spilled") <= 1
+    flags = [flag for flag in event["flags"] if flag != "spilled"]
+    return {**event, "id": "", "received_at": 0, "flags": flags}
+
+
+def test_a_spilled_request_becomes_the_very_event_the_daemon_makes_of_it(down: Net) -> None:
+    requests = hostile()
+    for data in requests:
+        assert down.ask(data).status in (200, 204), data[:200]
+    down.wait_for_lines(len(requests))
+    down.replay()
+    daemon = down.daemons[0]
+    spilled = daemon.events()
+    assert all("spilled" in event["flags"] for event in spilled)
+    assert spilled[0]["raw"].encode("latin-1") == b"name=\xd6\xd0\xb9\xfa&n=1"
+    daemon.start()
+    for data in requests:
+        assert down.ask(data).status in (200, 204)
+    assert daemon.stop() == 0
+    direct = [event for event in daemon.events() if "spilled" not in event["flags"]]
+    assert [bare(event) for event in spilled] == [bare(event) for event in direct]
+    assert down.spilled() == len(requests)
+
+
+def test_nginx_answers_as_the_daemon_does(down: Net) -> None:
+    asked = [
+        request(path, method)
+        for path in (
+            "/c/demo",
+            "/c/demo/a.html",
+            "/c/demo/json?x",
+            "/c/demo/json/app",
+            "/c/silent",
+            "/c/pixel/a",
+        )
+        for method in ("GET", "HEAD")
+    ]
+    by_nginx = [down.ask(data) for data in asked]
+    down.daemons[0].start()
+    by_daemon = [down.ask(data) for data in asked]
+    for data, ours, theirs in zip(asked, by_nginx, by_daemon, strict=True):
+        assert ours.status == theirs.status, data
+        assert ours.headers.get("content-type") == theirs.headers.get("content-type"), data
+        if "pixel" not in data.decode():  # another picture of the same point
+            assert ours.body == theirs.body, data
+
+
+def test_what_cannot_be_spilled_is_not_answered_with_success(down: Net) -> None:
+    large = b"x" * 300_000
+    answers = [
+        down.ask(request("/c/demo", "POST", {}, large)),  # in a file, not in the log
+        down.ask(request("/c/unknown?x=1")),
+        down.ask(request("/c/demos")),
+        down.ask(request("/c/silent", "POST", {}, b"a=1")),  # takes no POST
+    ]
+    assert [(one.status, one.headers["retry-after"], one.body) for one in answers] == [
+        (503, "1", b"busy")
+    ] * 4
+    own = down.ask(request("/c/demo/json", "POST", {}, large))
+    assert (own.status, own.headers["retry-after"], own.body) == (429, "7", b"slow $down")
+    down.switch.touch()
+    assert down.ask(request("/c/demo?n=1")).status == 503
+    assert down.ask(request("/c/demo/json?n=1")).status == 429
+    down.switch.unlink()
+    assert down.ask(request("/c/demo?n=2", "HEAD")).status == 200
+    assert down.ask(request("/c/demo?n=3")).status == 200
+    down.wait_for_lines(1)
+    down.replay()
+    assert [event["params"] for event in down.daemons[0].events()] == [{"n": "3"}]
+
+
+def test_what_ingestd_refuses_is_passed_on_and_not_spilled(place: Path) -> None:
+    source = {
+        "name": "slow",
+        "path": "/c/slow",
+        "max_rate": 1,
+        "on_overload": {"body": "later", "retry_after": 3},
+    }
+    with Net(place, sources=[source]) as net:
+        net.daemons[0].start()
+        answers = [net.ask(request(f"/c/slow?n={n}")) for n in range(20)]
+        refused = [one for one in answers if one.status == 503]
+        assert len(refused) > 10
+        assert {(one.body, one.headers["retry-after"]) for one in refused} == {(b"later", "3")}
+        assert net.ask(request("/elsewhere")).status == 404
+        assert net.daemons[0].stop() == 0
+        assert len(net.daemons[0].events()) == 20 - len(refused)
+        assert net.spilled() == 0
+
+
+def test_over_the_limit_a_source_gets_its_own_overload_reply_and_others_do_not(place: Path) -> None:
+    with Net(place, sources=SOURCES, rate=2) as net:
+        answers = [net.ask(request(f"/c/demo/json?n={n}")) for n in range(30)]
+        statuses = {one.status for one in answers}
+        assert statuses == {200, 429}
+        limited = next(one for one in answers if one.status == 429)
+        assert (limited.body, limited.headers["retry-after"]) == (b"slow $down", "7")
+        assert net.ask(request("/c/demo?n=1")).status == 200
+        net.wait_for_lines(1 + sum(one.status == 200 for one in answers))
+        net.replay()
+        assert len(net.daemons[0].events()) == net.spilled()
+
+
+def test_an_instance_that_hangs_is_passed_over_and_the_click_is_kept(place: Path) -> None:
+    with Net(place) as net:
+        daemon = net.daemons[0].start()
+        daemon.signal(signal.SIGSTOP)
+        assert net.ask(request("/c/demo?n=1")).status == 200
+        net.wait_for_lines(1)
+        daemon.kill()
+        net.replay()
+        assert [event["params"] for event in daemon.events()] == [{"n": "1"}]
+
+
+def test_all_down_under_load_every_request_is_answered_and_there_exactly_once(place: Path) -> None:
+    ledger = Ledger()
+    with Net(place, instances=2) as net:
+        for daemon in net.daemons:
+            daemon.start()
+        with Load(net.nginx.address, ledger, connections=16, pace=0.01) as load:
+            ledger.wait_for_acks(300)
+            for daemon in net.daemons:
+                assert daemon.stop() == 0
+            ledger.wait_for_acks(1500)
+            old = net.rotate()
+            ledger.wait_for_acks(1500)
+            for daemon in net.daemons:
+                daemon.start()
+            ledger.wait_for_acks(300)
+            load.stop()
+        net.wait_for_lines(500)
+        count = old.read_bytes().count(b"\n") + net.spilled()
+        net.replay(old, net.spill)
+        assert "0 lines read, 0 events" in net.replay(old, net.spill)
+        for daemon in net.daemons:
+            assert daemon.stop() == 0
+        assert (dict(ledger.statuses), ledger.unanswered) == ({200: ledger.acks}, 0)
+        assert count >= 3000
+        oracle = Oracle(ledger)
+        for path in net.daemons[0].files():  # both instances share the directory
+            oracle.read(lines(path))
+        verdict = oracle.verdict()
+    assert verdict.problems() == []
+    assert (verdict.repeated, verdict.unknown) == (0, 0)
+
+
+def test_a_replay_killed_at_any_time_and_repeated_adds_each_click_once(place: Path) -> None:
+    with Net(place) as net:
+        for number in range(200):
+            assert net.ask(request(f"/c/demo?n={number}")).status == 200
+        net.wait_for_lines(200)
+        command = ingestd("replay", "-c", str(net.daemons[0].config), "--from", "nginx-spill", str(net.spill))
+        for step in range(6):
+            killed = subprocess.Popen(
+                command, cwd=place, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            try:
+                killed.wait(0.15 * step)
+            except subprocess.TimeoutExpired:
+                killed.kill()
+                killed.wait()
+        net.replay()
+        events = net.daemons[0].events()
+        assert sorted(int(event["params"]["n"]) for event in events) == list(range(200))
+        assert len({event["id"] for event in events}) == 200
+
+
+def test_the_shipped_files_are_the_generic_ones_and_nginx_takes_them(place: Path) -> None:
+    from ingestd.commands import nginx as command
+    from tests.support.daemon import ROOT
+
+    shipped = ROOT / "nginx" / "ingestd"
+    assert (shipped / "http.conf").read_text() == command.http_part((), command.spill_format(()))
+    assert (shipped / "server.conf").read_text() == command.server_part(())
+    with_generic = Net(place)
+    for name in command.FILES:
+        text = (shipped / name).read_text().replace(command.SPILL, str(with_generic.spill))
+        (place / "nginx.d" / name).write_text(text)
+    with with_generic as net:
+        answer = net.ask(request("/c/any?n=1", "POST", {"X-Token": "t"}, b"a=1"))
+        assert (answer.status, answer.body, answer.headers["content-type"]) == (200, b"ok", "text/plain")
+        net.wait_for_lines(1)
+        assert b"\tX-Token:t\t" in net.spill.read_bytes()
+        status = net.ask(request("/nginx_status"))
+        assert re.match(rb"Active connections: \d+", status.body)

@@ -1,0 +1,94 @@
+"""nginx with the spill before instances that may be down, and the replay of what it wrote."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.support.daemon import Daemon, environment, ingestd
+from tests.support.nginx import Nginx
+from tests.support.wire import Answer, ask
+
+PATIENCE = 20.0
+DEMO: list[dict[str, object]] = [{"name": "demo", "path": "/c/demo"}]
+# Seconds nginx waits for an instance, in place of the shipped ones: a test waits for it.
+READ_TIMEOUT = ("proxy_read_timeout 10s", "proxy_read_timeout 1s")
+
+
+class Net:
+    """Instances (not started) behind nginx with the spill, all in `place`."""
+
+    def __init__(
+        self,
+        place: Path,
+        *,
+        instances: int = 1,
+        sources: Sequence[dict[str, object]] = DEMO,
+        rate: int = 20000,
+    ) -> None:
+        self.place = place
+        self.daemons = [Daemon(place, name=str(n), sources=sources) for n in range(instances)]
+        self.spill = place / "ingestd.spill"
+        self.switch = place / "no-spill"
+        self.nginx = Nginx(place, [daemon.socket for daemon in self.daemons])
+        files = place / "nginx.d"
+        files.mkdir()
+        self.run("nginx", "-o", str(files), "--spill", str(self.spill), "--rate", str(rate))
+        self._edit(files / "server.conf", ("/run/ingestd/no-spill", str(self.switch)))
+        self._edit(place / "site.conf", ("/etc/nginx/ingestd/", f"{files}/"), READ_TIMEOUT)
+
+    @staticmethod
+    def _edit(path: Path, *pairs: tuple[str, str]) -> None:
+        text = path.read_text()
+        for old, new in pairs:
+            assert old in text, old
+            text = text.replace(old, new)
+        path.write_text(text)
+
+    def __enter__(self) -> Net:
+        self.nginx.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.nginx.__exit__(*exception)
+        for daemon in self.daemons:
+            if daemon._process is not None:
+                daemon.close()
+
+    def run(self, command: str, *arguments: str, status: int = 0) -> str:
+        """An ingestd command with the first instance's configuration."""
+        line = ingestd(command, "-c", str(self.daemons[0].config), *arguments)
+        done = subprocess.run(line, cwd=self.place, env=environment(), capture_output=True, text=True)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout
+
+    def replay(self, *files: Path, status: int = 0) -> str:
+        return self.run("replay", "--from", "nginx-spill", *map(str, files or [self.spill]), status=status)
+
+    def ask(self, data: bytes) -> Answer:
+        return ask(self.nginx.address, data)
+
+    def spilled(self) -> int:
+        """Lines in the spill log; nginx writes one just after its reply."""
+        return self.spill.read_bytes().count(b"\n")
+
+    def wait_for_lines(self, count: int) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while self.spilled() < count:
+            assert time.monotonic() < deadline, f"{self.spilled()} lines, not {count}"
+            os.sched_yield()
+
+    def rotate(self) -> Path:
+        """As logrotate does. Returns the old log."""
+        old = self.spill.rename(self.spill.with_name("ingestd.spill.1"))
+        os.kill(int((self.place / "nginx.pid").read_text()), signal.SIGUSR1)
+        deadline = time.monotonic() + PATIENCE
+        while not self.spill.exists():
+            assert time.monotonic() < deadline, "nginx has not opened its log anew"
+            os.sched_yield()
+        return old
