@@ -82,7 +82,7 @@ class Delivery:
         """Before the first round: what Kafka holds counts, whatever the disk says. Raises SinkError."""
         committed.skip_to(self.progress.live)
         self.progress = committed
-        await self._in_thread(self._record)  # there may be no round to do it
+        await self._in_thread(self._record, self.progress.copy())  # there may be no round to do it
 
     def hold(self, end: Position) -> None:
         """What was just appended up to `end` is on its way already: deliver nothing until `let_go`."""
@@ -177,7 +177,7 @@ class Delivery:
             count(sent, self._accounts)
         for start, stop in done:
             self.progress.deliver(start, stop)
-        await self._in_thread(self._record)
+        await self._in_thread(self._record, self.progress.copy())
 
     def _take_live(self) -> tuple[list[bytes], Position]:
         payloads: list[bytes] = []
@@ -190,10 +190,13 @@ class Delivery:
             end = piece.end
         return payloads, end
 
-    def _record(self) -> None:
-        """In the thread: what is delivered need not be kept, and a restart need not send it again."""
-        self._save(self.progress)
-        self._spool.release(self.progress.oldest)
+    def _record(self, progress: Progress) -> None:
+        """In the thread: what is delivered need not be kept, and a restart need not send it again.
+
+        With a copy, for the loop goes on: half of a change seen would release what is not delivered.
+        """
+        self._save(progress)
+        self._spool.release(progress.oldest)
 
 
 def count(sent: Sent, accounts: Accounts) -> None:

@@ -324,7 +324,7 @@ class KafkaSink:
             return
         try:
             if self._delivery is not None:
-                await self._worker.call(self._save, self._delivery.progress)
+                await self._worker.call(self._save, self._delivery.progress.copy())
             await self._sender.publish(all_of_it=all_of_it, transactional=self._transactions is not None)
         except (SinkError, KafkaError, AssertionError) as error:  # aiokafka asserts its state
             manifest.failed(str(error) or type(error).__name__)

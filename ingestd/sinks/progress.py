@@ -68,6 +68,10 @@ class Progress:
                 gaps.append((max(low, end), high))
         self.gaps = gaps
 
+    def copy(self) -> Progress:
+        """As it is now."""
+        return Progress(list(self.gaps), self.live, self.manifest)
+
     def without(self, ranges: Iterable[tuple[Position, Position]]) -> Progress:
         """What this will be once the ranges are delivered."""
         after = Progress(list(self.gaps), self.live)

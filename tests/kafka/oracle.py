@@ -24,7 +24,14 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 from tests.integration.conftest import open_place
-from tests.kafka.rig import REQUEST_TIMEOUT, KafkaDaemon, assert_accounts_balance, make_topics, once_by_id
+from tests.kafka.rig import (
+    REQUEST_TIMEOUT,
+    KafkaDaemon,
+    assert_accounts_balance,
+    committed_to_the_end,
+    make_topics,
+    once_by_id,
+)
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.mock import Api
 from tests.support.kafka.proxy import Fault, KafkaProxy
@@ -147,6 +154,7 @@ class Trial:
         self._proxy.set(Fault.PASS)
 
     def _verdict(self, topic: str, ledger: Ledger) -> Verdict:
+        committed_to_the_end(self._kafka, topic)
         values, repeats = once_by_id(self._kafka.consume_all(topic, "read_committed"))
         oracle = Oracle(ledger)
         oracle.read(values)

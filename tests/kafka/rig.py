@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from confluent_kafka import Consumer, TopicPartition
 
 from tests.integration.checks import until
 from tests.support.daemon import Daemon, toml
@@ -122,6 +125,29 @@ def once_by_id(records: Iterable[Record]) -> tuple[list[bytes], int]:
             repeats += 1
         seen[identity] = value
     return list(seen.values()), repeats
+
+
+def committed_to_the_end(kafka: KafkaBroker, topic: str) -> None:
+    """Wait until a read_committed reader may see all there is.
+
+    A commit is answered before its markers are written to the partitions; without one kept open nothing else
+    is in the way of such a reader.
+    """
+    ends = [_ends(kafka, topic, isolation) for isolation in ("read_committed", "read_uncommitted")]
+    if ends[0] != ends[1]:
+        print(f"markers of a commit are still to come: {ends}")
+    until(lambda: _ends(kafka, topic, "read_committed") == ends[1], "the markers of a commit")
+
+
+def _ends(kafka: KafkaBroker, topic: str, isolation: str) -> list[int]:
+    settings = {"bootstrap.servers": kafka.bootstrap, "group.id": "ends", "isolation.level": isolation}
+    with closing(Consumer(settings)) as consumer:
+        found = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+        bounds = [
+            consumer.get_watermark_offsets(TopicPartition(topic, one), timeout=20) for one in sorted(found)
+        ]
+    assert None not in bounds
+    return [end for bound in bounds if bound is not None for end in bound[1:]]
 
 
 def header(record: Record, name: str) -> bytes | None:

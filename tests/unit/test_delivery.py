@@ -269,3 +269,27 @@ def test_the_committed_position_counts_and_is_released_at_once() -> None:
         rig.task.cancel()
 
     run(main())
+
+
+def test_what_is_recorded_in_the_thread_does_not_change_under_it() -> None:
+    """The loop goes on while the thread writes: a window that overflows then must not be released."""
+
+    async def main() -> None:
+        rig = Rig()
+        save, seen = rig._save, []
+
+        def overflow_meanwhile(progress: Progress) -> None:
+            before = progress.encode()
+            rig.append(30)
+            seen.append(progress.encode() == before)
+            save(progress)
+
+        rig.delivery._save = overflow_meanwhile
+        rig.append(1)
+        while not seen:
+            await asyncio.sleep(0)
+        rig.delivery._save = save
+        assert seen[0]
+        await rig.finish()
+
+    run(main())
