@@ -45,6 +45,7 @@ class Found:
     reconnected_after: float = 0.0
     fresh: int = 0
     median_fresh: float = 0.0
+    late_fresh: float = 0.0  # one in a hundred took longer
     slowest_fresh: float = 0.0
     backlog_left: int = 0  # when the last of the fresh events was seen
     drained_after: float = 0.0
@@ -134,6 +135,7 @@ class Outage:
         fresh = [took for received, took in watch.seen if received >= fresh_from]
         found.fresh = len(fresh)
         found.median_fresh, found.slowest_fresh = statistics.median(fresh), max(fresh)
+        found.late_fresh = statistics.quantiles(fresh, n=100)[-1]
 
 
 def main() -> int:
