@@ -124,6 +124,16 @@ def test_a_chunk_extension_without_end_is_refused_before_its_end() -> None:
         feed_again(parser, b"x", 700)
 
 
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_chunked_body_is_no_framing(cut: Cut) -> None:
+    limits = Limits(target=50, headers=50, body=5000)
+    chunks = [b"a" * 900] * 5
+    framed = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+    head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    [request] = parse(head + framed + b"0\r\n\r\n", cut, limits).requests
+    assert request.body == b"".join(chunks)
+
+
 def test_an_earlier_body_is_not_counted_to_the_head_behind_it() -> None:
     data = length(100) + b"GET /c/demo HTTP/1.1\r\nHost: " + b"x" * 100 + b"\r\n\r\n"
     limits = Limits(target=20, headers=110, body=100)

@@ -263,6 +263,17 @@ def test_a_bug_in_a_source_loses_no_count(
     assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.parametrize("acks", [True, False], ids=["stored", "queued"])
+def test_an_event_that_has_a_reply_of_its_own_is_answered_with_it(acks: bool) -> None:
+    async def main() -> None:
+        redirect = {"redirect": {"param": "u", "hosts": ["shop.example"]}}
+        async with Front({"name": "demo", "path": "/c/demo", "reply": redirect}, acks=acks) as front:
+            [reply] = await front.ask(get(b"/c/demo?u=https%3A%2F%2Fshop.example%2F"))
+            assert (reply.status, reply.headers["location"]) == (302, "https://shop.example/")
+
+    run(main())
+
+
 def test_an_array_is_several_events_and_one_reply() -> None:
     async def main() -> None:
         async with Front() as front:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ingestd import fsutil
 from ingestd.event import LINE_START
 from ingestd.sinks import recovery
 from ingestd.sinks.ndjson import NdjsonFile
@@ -127,6 +128,17 @@ def test_an_event_longer_than_a_chunk_is_kept(tmp_path: Path, monkeypatch: pytes
     assert contents(tmp_path) == {"": LINES[0] + long + LINES[1], ".bad": long[:-1]}
 
 
+@pytest.mark.parametrize("place", [1500, 20_000, -300])
+def test_zeros_in_an_event_longer_than_a_chunk_are_found(
+    place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "_CHUNK", 1000)
+    long = event_line(1, size=50_000)
+    damaged = long[:place] + b"\0" * 100 + long[place:][100:]
+    recovered(tmp_path, LINES[0] + damaged + LINES[1])
+    assert contents(tmp_path) == {"": LINES[0] + LINES[1], ".bad": damaged}
+
+
 def test_damage_of_any_length_is_read_in_bounded_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +218,23 @@ def test_a_file_held_by_a_living_process_is_left_alone(tmp_path: Path) -> None:
     result = recover(file.path)  # its owner is gone
     assert result is not None
     assert result.bad_bytes == len(b"not yet whole")
+
+
+def test_a_file_another_recovery_has_removed_meanwhile_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = left_open(tmp_path, GOOD)
+    real = fsutil.try_lock
+
+    def theirs_comes_first(fd: int) -> bool:
+        monkeypatch.setattr(fsutil, "try_lock", real)
+        path.rename(tmp_path / "finished by another")
+        (tmp_path / "finished by another").unlink()
+        return real(fd)
+
+    monkeypatch.setattr(fsutil, "try_lock", theirs_comes_first)
+    assert recover(path) is None
+    assert contents(tmp_path) == {}
 
 
 def test_a_file_that_is_gone_is_no_trouble(tmp_path: Path) -> None:
