@@ -49,7 +49,9 @@ def test_forgetting_late_does_not_forget_who_took_the_place() -> None:
     window.add(key(3), 1)  # in the place of 1
     window.forget(place, key(1))
     assert window.add(key(3), 1) == -1
-    assert window.size == 2
+    for number in range(4, 8):
+        window.add(key(number), 1)
+    assert window.size == 2, "3 had its turn to be forgotten, too"
 
 
 def test_reach_is_the_age_of_the_oldest_key() -> None:

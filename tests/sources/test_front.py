@@ -135,6 +135,12 @@ def test_a_pixel_and_a_redirect_arrive_as_they_are(front: Front) -> None:
     assert (answer.status, answer.body, len(events)) == (204, b"", 1)
 
 
+def test_a_redirect_is_given_where_replies_do_not_wait_for_the_disk_too(place: Path) -> None:
+    with Daemon(place, sources=[SOURCES[6]], ingest={"ack": "queued"}) as daemon:
+        answer = ask(daemon.socket, request("/j?to=https%3A%2F%2Fshop.example.com%2F"))
+        assert (answer.status, answer.headers["location"]) == (302, "https://shop.example.com/")
+
+
 def test_the_window_marks_repeats_and_outlives_a_reload(front: Front) -> None:
     def flags() -> list[str]:
         _, (event,) = front.send(request(target(SAMPLES["xiaomi signed"])))

@@ -94,6 +94,13 @@ def test_a_signed_time_bounds_how_late_a_request_may_be_replayed(
     assert result(desk.take(f"{target}&sign={signed(target).hex()}")) == verdict
 
 
+@pytest.mark.parametrize("time", ["", "ts=", "ts=now"])
+def test_a_time_that_cannot_be_read_is_too_old(tmp_path: Path, time: str) -> None:
+    desk = hmac_url(tmp_path, 'time_param = "ts", max_age = "1h"')
+    target = f"/c/x?{time}"
+    assert result(desk.take(f"{target}&sign={signed(target).hex()}")) == "bad"
+
+
 def test_an_hmac_over_the_body_as_sent_is_read_from_its_header(tmp_path: Path) -> None:
     key = secret(tmp_path, "k", "body-key")
     desk = one(
