@@ -175,11 +175,16 @@ class Flusher:
         await self._settle(self._buffer.take_waiting(), reason)
 
     async def _recover(self) -> None:
-        """Try the sink until a commit could succeed again."""
+        """Try the sink until a commit could succeed again.
+
+        In stored mode nothing waits for that, so a drain need not: what could not be stored was refused.
+        """
         while True:
             try:
                 await self._sink.probe()
             except SinkError as error:
+                if self._draining and self._policy.acks:
+                    return
                 if str(error) != self.trouble:
                     logger.error("still cannot store", extra={"error": str(error)})
                 self.trouble = str(error)

@@ -76,6 +76,18 @@ def test_stored_a_failed_commit_is_never_repeated() -> None:
     run(main())
 
 
+def test_stored_a_drain_does_not_wait_for_a_sink_that_cannot_store() -> None:
+    async def main() -> None:
+        async with Pump(acks=True) as pump:
+            pump.sink.failing = "fenced"
+            await pump.put()
+            drain = asyncio.ensure_future(pump.flusher.drain())
+            await pump.clock.advance(1)
+            assert drain.done()
+
+    run(main())
+
+
 def test_the_reason_of_the_trouble_is_the_latest_one(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with Pump(acks=True) as pump:
