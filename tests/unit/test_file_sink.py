@@ -1,63 +1,20 @@
-"""The file sink: rotation by size, age and call; what it does when the disk does not; several instances."""
+"""The file sink: rotation by size, age and call; starting after a crash; several instances."""
 
 from __future__ import annotations
 
 import errno
-import itertools
 import logging
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ingestd import config, fsutil
-from ingestd.errors import SinkError
 from ingestd.sinks import recovery
 from ingestd.sinks.file import FileSink
-from tests.support.fakes import FakeClock, event_line, run
+from tests.support.fakes import event_line, run
+from tests.unit.filing import Files
 from tests.unit.sinks_under_test import batch_of, read_files
-
-
-class Files:
-    """A directory, a clock, and sinks over them."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.clock = FakeClock()
-        self.wall = 1_718_000_000.0
-        self._moments = itertools.count()
-
-    def sink(self, instance: str = "one", **settings: Any) -> FileSink:
-        parsed = config.File.model_validate({"directory": self.directory, **settings})
-        return FileSink(parsed, instance, self.clock.now, lambda: self.wall + next(self._moments))
-
-    async def opened(self, instance: str = "one", **settings: Any) -> FileSink:
-        sink = self.sink(instance, **settings)
-        await sink.open()
-        return sink
-
-    def names(self, ending: str = "") -> list[str]:
-        names = [path.name for path in self.directory.iterdir() if path.name.endswith(ending)]
-        return sorted(name for name in names if ".manifest" not in name and ".chain" not in name)
-
-    def finished(self) -> int:
-        return len(self.names(".ndjson"))
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path / "clicks")
-
-
-def failing(number: int) -> Callable[..., None]:
-    def fail(*arguments: object, **named: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return fail
-
 
 # rotation
 
@@ -181,165 +138,6 @@ def test_retention_runs_about_once_a_minute(files: Files) -> None:
 async def _keeper_idle(sink: FileSink) -> None:
     """Wait until all that was handed to the keeper's thread is done."""
     sink._keeper.submit(int).result()
-
-
-# the disk fails
-
-
-def test_after_a_failed_sync_the_file_is_not_written_to_again(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def main() -> None:
-        sink = await files.opened()
-        await sink.commit(batch_of(1))
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "fdatasync", failing(errno.EIO))
-            with pytest.raises(SinkError, match="Input/output error"):
-                await sink.commit(batch_of(2))
-        await sink.probe()
-        await sink.commit(batch_of(3))
-        await sink.close()
-
-    run(main())
-    assert read_files(files.directory) == [event_line(1), event_line(3)]  # two files
-
-
-def test_a_write_cut_short_by_a_full_disk_leaves_no_half_line(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = os.write
-
-    def half(fd: int, data: bytes) -> int:
-        if len(data) > 100:
-            return real(fd, bytes(data[:50]))
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    async def main() -> None:
-        sink = await files.opened()
-        await sink.commit(batch_of(1))
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "write", half)
-            patch.setattr(fsutil, "write_all", _write_all_with(half))
-            with pytest.raises(SinkError, match="No space left"):
-                await sink.commit(batch_of(2))
-        await sink.probe()
-        await sink.close()
-
-    run(main())
-    assert read_files(files.directory) == [event_line(1)]
-    assert files.names(".bad") == []
-
-
-def _write_all_with(write: Callable[[int, bytes], int]) -> Callable[[int, bytes], None]:
-    def write_all(fd: int, data: bytes) -> None:
-        while data:
-            data = data[write(fd, data) :]
-
-    return write_all
-
-
-def test_where_even_cutting_fails_the_half_line_goes_to_bad(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def main() -> None:
-        sink = await files.opened()
-        await sink.commit(batch_of(1))
-        with monkeypatch.context() as patch:
-            patch.setattr(fsutil, "write_all", lambda fd, data: os.write(fd, data[:50]))
-            patch.setattr(os, "fdatasync", failing(errno.EIO))
-            patch.setattr(os, "ftruncate", failing(errno.EIO))
-            with pytest.raises(SinkError):
-                await sink.commit(batch_of(2))
-        await sink.probe()
-        await sink.close()
-
-    run(main())
-    assert read_files(files.directory) == [event_line(1)]
-    [bad] = files.names(".bad")
-    assert (files.directory / bad).read_bytes() == event_line(2)[:50]
-
-
-def test_a_file_that_cannot_be_finished_is_tried_again_at_the_next_tick(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def main() -> None:
-        sink = await files.opened(rotate_every="1h")
-        await sink.commit(batch_of(1))
-        await files.clock.advance(3600)
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "link", failing(errno.EROFS))
-            await sink.tick()
-        assert (files.finished(), sink.counters()["file_errors"]) == (0, 1)
-        await sink.commit(batch_of(2))  # the file is as good as before
-        await sink.tick()
-        assert files.finished() == 1
-        await sink.close()
-
-    run(main())
-    assert read_files(files.directory) == [event_line(1) + event_line(2)]
-
-
-def test_a_batch_counts_even_if_the_file_cannot_be_finished_after_it(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def main() -> None:
-        sink = await files.opened(rotate_bytes="100B")
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "link", failing(errno.EROFS))
-            await sink.commit(batch_of(1))
-            await sink.commit(batch_of(2))
-        await sink.commit(batch_of(3))
-        await sink.close()
-
-    run(main())
-    assert read_files(files.directory) == [event_line(1) + event_line(2) + event_line(3)]
-
-
-def test_a_file_with_its_final_name_is_never_written_to(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its name was given, only the directory could not be synced: readers may have it already."""
-
-    async def main() -> None:
-        sink = await files.opened()
-        await sink.commit(batch_of(1))
-        with monkeypatch.context() as patch:
-            patch.setattr(fsutil, "fsync_directory", failing(errno.EIO))
-            await sink.rotate()
-        [name] = files.names(".ndjson")
-        before = (files.directory / name).read_bytes()
-        await sink.commit(batch_of(2))
-        await sink.rotate()
-        assert (files.directory / name).read_bytes() == before == event_line(1)
-        assert files.finished() == 2
-        await sink.close()
-
-    run(main())
-
-
-def test_a_last_file_that_cannot_be_finished_is_an_error_and_stays_for_the_next_start(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def main() -> None:
-        sink = await files.opened()
-        await sink.commit(batch_of(1))
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "link", failing(errno.EROFS))
-            with pytest.raises(SinkError, match="Read-only"):
-                await sink.close()
-        assert len(files.names(".open")) == 1
-        os.close(sink._file._fd)  # type: ignore[union-attr]  # the process ends
-        later = await files.opened()
-        await later.close()
-
-    run(main())
-    assert read_files(files.directory) == [event_line(1)]
-
-
-def test_a_directory_that_cannot_be_made_is_an_error_in_words(files: Files) -> None:
-    files.directory.write_bytes(b"a file of that name")
-    with pytest.raises(SinkError, match="File exists"):
-        run(files.opened())
 
 
 # starting after a crash

@@ -2,61 +2,16 @@
 
 from __future__ import annotations
 
-import random
-import re
-from collections import Counter
-from typing import Any
-
-import orjson
 import pytest
 
-from ingestd.http1 import Limits
-from ingestd.protocol import Connection, Shared
-from ingestd.router import Intake, Router
+from ingestd.router import Router
 from tests.support.fakes import (
-    FakeTransport,
-    Pump,
-    Received,
     assert_conserved,
-    connect,
     make_source,
     run,
     turns,
 )
-
-
-class Front(Pump):
-    """A whole daemon but for its sockets and its disk."""
-
-    def __init__(self, *sources: dict[str, Any], acks: bool = True, **options: Any) -> None:
-        super().__init__(acks=acks, **options)
-        configured = sources or ({"name": "demo", "path": "/c/demo"},)
-        made = [make_source(self.accounts, **source) for source in configured]
-        self.intake = Intake(Router(made), self.accounts, self.buffer, ack_stored=acks)
-        self.shared = Shared(self.intake, Limits(), self.accounts.refuse, 100)
-
-    def connect(self, peer: object = "") -> tuple[FakeTransport, Connection]:
-        return connect(self.intake, shared=self.shared, peer=peer)
-
-    async def ask(self, data: bytes, peer: object = "", heads: tuple[int, ...] = ()) -> list[Received]:
-        """Send bytes over a connection of their own, and read what is answered."""
-        transport, connection = self.connect(peer)
-        connection.data_received(data)
-        await turns(20)
-        return transport.replies(heads)
-
-    def events(self) -> list[dict[str, object]]:
-        """What is stored."""
-        return [orjson.loads(line) for line in self.sink.stored().splitlines()]
-
-
-def get(target: bytes, *headers: bytes, method: bytes = b"GET") -> bytes:
-    return method + b" " + target + b" HTTP/1.1\r\n" + b"".join(line + b"\r\n" for line in headers) + b"\r\n"
-
-
-def post(target: bytes, body: bytes, content_type: bytes, *headers: bytes) -> bytes:
-    more = (b"Content-Length: %d" % len(body), b"Content-Type: " + content_type)
-    return get(target, *more, *headers, method=b"POST") + body
+from tests.unit.front import Front, get, post
 
 
 def test_a_click_becomes_an_event_and_is_answered_when_it_is_stored() -> None:
@@ -311,94 +266,5 @@ def test_new_sources_are_taken_without_a_stop() -> None:
             assert (await front.ask(get(b"/c/new")))[0].status == 200
             assert (await front.ask(get(b"/c/demo")))[0].status == 404
             assert front.accounts.account("demo").stored == 1  # the account is the name's
-
-    run(main())
-
-
-# everything at once
-
-
-class Storm:
-    """Good and bad requests, pipelined, over connections that come and go, a sink that fails and hangs."""
-
-    def __init__(self, front: Front, seed: int) -> None:
-        self.front = front
-        self.dice = random.Random(seed)
-        self.number = 0
-        self.open: list[Connection] = []
-        self.acts = [
-            (self.connect, 3), (self.leave, 1), (self.send, 5), (self.break_sink, 1), (self.hold_sink, 1),
-            (self.drain, 0.3), (self.wait, 2),
-        ]  # fmt: skip
-
-    async def step(self) -> None:
-        calls, weights = zip(*self.acts, strict=True)
-        await self.dice.choices(calls, weights)[0]()
-        await turns(self.dice.randint(0, 4))
-        for connection in [one for one in self.open if self.closed(one)]:
-            self.open.remove(connection)  # as the loop does: nothing is read from it any more
-            connection.connection_lost(None)
-
-    def closed(self, connection: Connection) -> bool:
-        return connection.transport is not None and connection.transport.is_closing()
-
-    def request(self) -> bytes:
-        self.number += 1
-        kind = self.dice.random()
-        if kind < 0.6:
-            return get(b"/c/%s?n=%d&" % (self.dice.choice([b"a", b"b"]), self.number))
-        if kind < 0.7:
-            return post(b"/c/a", b'[{"n":%d},{"n":%d}]' % (self.number, self.number), b"application/json")
-        if kind < 0.8:
-            return post(b"/c/a?n=%d" % self.number, b"x", b"text/plain", b"Content-Encoding: gzip")
-        return get(self.dice.choice([b"/nobody", b"/c/a"]), method=self.dice.choice([b"HEAD", b"PUT"]))
-
-    async def connect(self) -> None:
-        self.open.append(self.front.connect()[1])
-
-    async def leave(self) -> None:
-        if self.open:
-            self.open.pop(self.dice.randrange(len(self.open))).connection_lost(None)
-
-    async def send(self) -> None:
-        if self.open:
-            data = b"".join(self.request() for _ in range(self.dice.randint(1, 4)))
-            self.dice.choice(self.open).data_received(data)
-
-    async def break_sink(self) -> None:
-        self.front.sink.failing = self.dice.choice(["", "", "no space left"])
-
-    async def hold_sink(self) -> None:
-        (self.front.sink.gate.clear if self.dice.random() < 0.4 else self.front.sink.gate.set)()
-
-    async def drain(self) -> None:
-        for connection in self.open[:2]:
-            connection.drain()
-
-    async def wait(self) -> None:
-        await self.front.clock.advance(self.dice.random() * 2)
-
-
-@pytest.mark.parametrize("acks", [True, False], ids=["stored", "queued"])
-@pytest.mark.parametrize("seed", range(12))
-def test_after_everything_what_was_received_is_stored_or_refused(acks: bool, seed: int) -> None:
-    async def main() -> None:
-        sources = ({"name": "a", "path": "/c/a"}, {"name": "b", "path": "/c/b"})
-        async with Front(*sources, acks=acks, max_events=7, buffer_bytes=20_000) as front:
-            storm = Storm(front, seed)
-            for _ in range(300):
-                await storm.step()
-                assert_conserved(front.accounts)
-            front.sink.failing = ""
-            front.sink.gate.set()
-            await front.clock.advance(10)
-            await front.flusher.drain()
-            assert_conserved(front.accounts)
-            numbers = Counter(re.findall(rb'"n":"?(\d+)', front.sink.stored()))
-            assert set(numbers.values()) <= {1, 2}  # an array of two is stored whole or not at all
-            assert sum(account.stored for account in front.accounts.by_source.values()) == numbers.total()
-            assert not any(account.unstored for account in front.accounts.by_source.values())
-            assert (front.buffer.events, front.buffer.bytes) == (0, 0)
-            assert numbers.total() > 5
 
     run(main())
