@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,13 @@ class App:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_PERIOD)
-            self._buffer.call(Call(self._sink.tick))
+            done = asyncio.Event()  # while a commit hangs, one waits, not one a second
+            self._buffer.call(Call(partial(self._ticked, done)))
+            await done.wait()
+
+    async def _ticked(self, done: asyncio.Event) -> None:
+        await self._sink.tick()
+        done.set()
 
     async def _start_admin(self) -> asyncio.AbstractServer:
         kind, _, rest = self._config.admin.listen.partition(":")

@@ -85,6 +85,7 @@ REFUSALS: dict[str, Refusal] = {
     "body_timeout": Refusal(408, "the request body took too long", close=True),
     "body_too_large": Refusal(413, "the body is over the limit", close=True),
     "inflated_too_large": Refusal(413, "the decompressed body is over the limit"),
+    "too_many_events": Refusal(413, "more than 10,000 events in one body"),
     "target_too_long": Refusal(414, "the request target is over the limit", close=True),
     "encoding": Refusal(415, "unknown Content-Encoding, use gzip, zstd or identity"),
     "bad_encoding": Refusal(400, "the body does not decompress"),

@@ -17,6 +17,11 @@ from ingestd.errors import RequestRefusedError
 
 FORM = "application/x-www-form-urlencoded"
 
+# One request's events are made in one turn of the loop, and its reply waits for all of them.
+MAX_EVENTS = 10_000
+# A compressed body in more pieces than this is made to cost time: each is begun anew.
+MAX_MEMBERS = 100
+
 # Only the ends of values are wanted of it: numbers are not converted, however long they are.
 _scan_json = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 
@@ -52,8 +57,11 @@ def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while body:
+        if len(parts) >= MAX_MEMBERS:
+            raise RequestRefusedError("bad_encoding")
         member = zlib.decompressobj(wbits=31)
         try:
             part = member.decompress(body, limit - size + 1)
@@ -90,13 +98,15 @@ def _is_whole(unpacker: zstandard.ZstdDecompressor, body: bytes) -> bool:
     The reader has shown that all of it is within the cap.
     """
     rest = body
-    while rest:
+    for _ in range(MAX_MEMBERS):
+        if not rest:
+            break
         frame = unpacker.decompressobj()
         frame.decompress(rest)
         if not frame.eof:
             return False
         rest = frame.unused_data
-    return bool(body)
+    return bool(body) and not rest
 
 
 def is_json_lines(media_type: str) -> bool:
@@ -112,10 +122,12 @@ def is_json(media_type: str) -> bool:
 def split(body: bytes, media_type: str) -> list[Part]:
     """A body that is no form, as one part an event: an array's elements, NDJSON's lines, else the whole.
 
-    An array that holds nothing is one event, too: nothing that was sent is dropped.
+    An array that holds nothing is one event, too: nothing that was sent is dropped. Raises
+    RequestRefusedError for more than MAX_EVENTS: none of them is taken.
     """
     if is_json_lines(media_type):
         lines = [line for line in body.replace(b"\x1e", b"").split(b"\n") if line.strip()]
+        _limit(len(lines))
         return [part for line in lines for part in [_json_or_text(line)]] or [_text(body)]
     if is_json(media_type):
         return _json_parts(body)
@@ -129,10 +141,16 @@ def _json_parts(body: bytes) -> list[Part]:
         return [_text(body, "bad_json")]
     if not isinstance(value, list) or not value:
         return [_json_part(value, body)]
+    _limit(len(value))
     try:
         return [_json_part(*pair) for pair in zip(value, _elements(body), strict=True)]
     except RecursionError:  # nested deeper than Python's scanner follows
         return [_text(body, "bad_json")]
+
+
+def _limit(events: int) -> None:
+    if events > MAX_EVENTS:
+        raise RequestRefusedError("too_many_events")
 
 
 def _json_or_text(line: bytes) -> Part:
