@@ -39,11 +39,6 @@ NOTHING = Part(None, {}, b"")
 NO_PARTS: list[Part] = []
 
 
-def media_type(content_type: bytes) -> str:
-    """A Content-Type in lower case, without its parameters."""
-    return content_type.partition(b";")[0].strip().lower().decode("latin-1")
-
-
 def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
     """Undo Content-Encoding. Raises RequestRefusedError: unknown, broken, or over `limit` bytes."""
     encoding = encoding.strip().lower()

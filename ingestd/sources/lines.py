@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import orjson
 from uuid_utils import uuid7
 
@@ -48,24 +50,31 @@ class Tails:
     def __init__(self, node: str) -> None:
         self._node = b',"node":%s' % orjson.dumps(node)
         self._plain = {
-            result: b',"signature":"%s","flags":[]%s}\n' % (result.encode(), self._node)
+            result: b',"signature":"%s","flags":[]%s' % (result.encode(), self._node)
             for result in ("none", "ok", "bad", "missing")
         }
 
     def get(self, signature: str, flags: list[str], body: bytes | None) -> bytes:
         """The tail of an event. `body`: as JSON."""
-        if not flags and body is None:
-            return self._plain[signature]
-        end = b"}\n" if body is None else b',"body":%s}\n' % body
-        return b',"signature":"%s","flags":%s%s%s' % (
-            signature.encode(), orjson.dumps(flags), self._node, end,
-        )  # fmt: skip
+        if flags:
+            tail = b',"signature":"%s","flags":%s%s' % (signature.encode(), orjson.dumps(flags), self._node)
+        else:
+            tail = self._plain[signature]
+        return tail + b"}\n" if body is None else b'%s,"body":%s}\n' % (tail, body)
 
 
 def head(dup_key: str, received_at: int, event_at: int | None) -> bytes:
     """The part of a line up to `event_at`: at fixed places, see event.py."""
     at = "null" if event_at is None else event_at
     return f'{_START}{uuid7()}","dup_key":"{dup_key}","received_at":{received_at},"event_at":{at}'.encode()
+
+
+@lru_cache(maxsize=128)
+def content_type(value: bytes) -> tuple[bytes, str, tuple[str, ...]]:
+    """A Content-Type as its part of a line, its media type (in lower case, without parameters), and flags."""
+    flags: list[str] = []
+    part = b',"content_type":' + header_text(value, flags)
+    return part, value.partition(b";")[0].strip().lower().decode("latin-1"), tuple(flags)
 
 
 def header_text(value: bytes, flags: list[str]) -> bytes:

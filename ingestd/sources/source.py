@@ -130,10 +130,11 @@ class Source:
         agent = headers.get(b"User-Agent") or headers.find(b"User-Agent") or b""
         about_body, media_type, parts = b"", "", bodies.NO_PARTS
         if body:
-            content_type = headers.find(b"Content-Type") or b""
-            about_body = b',"content_type":' + lines.header_text(content_type, flags)
-            media_type = bodies.media_type(content_type)
-            body = bodies.inflate(body, headers.find(b"Content-Encoding") or b"", self._body_limit)
+            about_body, media_type, odd = lines.content_type(headers.find(b"Content-Type") or b"")
+            flags += odd
+            encoding = headers.find(b"Content-Encoding")
+            if encoding:
+                body = bodies.inflate(body, encoding, self._body_limit)
         if self._privacy is not None:
             request = Request(path, route, raw, body, media_type, client_ip, forwarded, agent)
             path, route, raw, body, _, client_ip, forwarded, agent = self._privacy.apply(request, flags)
@@ -148,7 +149,7 @@ class Source:
             flags += odd
             if body:
                 params, encoded, parts = self._with_body(params, encoded, body, media_type, flags)
-            left = macros.find(params) if body or macros.may_contain(raw) else None
+            left = macros.find(params) if params and (body or macros.may_contain(raw)) else None
         if left:
             self._count_macros(left, flags)
         kept = b""
