@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import click
 import pytest
+from click.testing import CliRunner
 from pydantic import BaseModel
 
 from ingestd import config, metrics
@@ -137,3 +138,25 @@ def test_the_top_level_holds_what_it_should() -> None:
     found = {entry.name for entry in ROOT.iterdir() if not entry.name.startswith(".")}
     assert expected <= found
     assert found - expected - beside <= ignored
+
+
+PROFILES = sorted(path.stem for path in (ROOT / "ingestd" / "profiles").glob("*.toml"))
+
+
+def test_the_readme_has_a_row_for_every_profile_and_no_other() -> None:
+    table = README.partition("## For ad operations")[2].partition("Links for")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == PROFILES
+
+
+@pytest.mark.parametrize("name", [name for name in PROFILES if name != "generic"])
+def test_the_readme_has_the_link_the_command_prints(name: str, tmp_path: Path) -> None:
+    (tmp_path / "akey").write_text("a key\n")
+    folder = "p" if name in {"adjust", "appsflyer", "postback"} else "c"
+    key = 'signature = { key_file = "akey" }' if name in {"baidu", "xiaomi"} else ""
+    text = f'[ingest]\npublic_base = "https://click.example.com"\n[[source]]\nname = "{name}"\n'
+    (tmp_path / "c.toml").write_text(text + f'path = "/{folder}/{name}"\nprofile = "{name}"\n{key}\n')
+    arguments = ["sources", "-c", str(tmp_path / "c.toml"), "--links"]
+    arguments += ["--base", "https://click.example.com", "--route", "app42"]
+    printed = CliRunner().invoke(main, arguments, catch_exceptions=False).output
+    [link] = re.findall(r"^ *(https://\S+)", printed, re.MULTILINE)
+    assert f"\n{link}\n" in README
