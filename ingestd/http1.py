@@ -21,6 +21,8 @@ _KNOWN = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPT
 # In a request line each is replaced by a mark; the target is then cut out of the line as it came.
 _MARKED = bytes(range(128)) + b"~" * 128
 
+_RAISED = (httptools.HttpParserUpgrade, httptools.HttpParserError)
+
 # Bytes a chunk may have beside its data: its size in hex, two ends of line, a little white space.
 _CHUNK_FRAME = 16
 
@@ -111,29 +113,40 @@ class RequestParser:
             self._fed += len(data)
         else:
             self._fed = self._foreign = len(data)
-        if data.isascii() and not self._marking:
-            self._execute(data)
-        else:
+        if self._marking or not data.isascii():
             self._feed_raw(data)
+        else:
+            try:
+                self._parser.feed_data(data)
+            except _RAISED as error:
+                self._go_on(error, data)
         if self._target:
             self._check_open()
 
-    def _execute(self, data: bytes | memoryview) -> None:
-        while data and not self.ended:
+    def _execute(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except _RAISED as error:
+            self._go_on(error, data)
+
+    def _go_on(self, error: Exception, data: bytes | memoryview) -> None:
+        """What the parser raised: an upgrade, an exception of our own, or the client's fault."""
+        while isinstance(error, httptools.HttpParserUpgrade):  # not taken: what follows is HTTP/1 as before
+            data = memoryview(data)[error.args[0] :]
+            if not data or self.ended:
+                return
             try:
                 self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:  # not taken: what follows is HTTP/1 as before
-                data = memoryview(data)[upgrade.args[0] :]
-            except httptools.HttpParserCallbackError as error:
-                cause = error.__context__
-                raise cause if cause is not None else error from None
-            except httptools.HttpParserError as error:
-                self._refuse(error, bytes(data))
-                return
+            except _RAISED as following:
+                error = following
             else:
                 return
+        if isinstance(error, httptools.HttpParserCallbackError):
+            cause = error.__context__
+            raise cause if cause is not None else error from None
+        self._refuse(error, bytes(data))
 
-    def _refuse(self, error: httptools.HttpParserError, data: bytes) -> None:
+    def _refuse(self, error: Exception, data: bytes) -> None:
         if self.ended:  # what follows a request with `Connection: close` is no request
             return
         if isinstance(error, httptools.HttpParserInvalidURLError) and self._target and not data.isascii():
@@ -222,8 +235,18 @@ class RequestParser:
 
     def on_headers_complete(self) -> None:
         """Check the limits before any of the body is taken."""
-        headers, limits = self._headers, self._limits
+        headers = self._headers
         self.in_body = True
+        if (
+            self._fed > self._small
+            or b"Content-Length" in headers
+            or b"Expect" in headers
+            or b"expect" in headers
+        ):
+            self._check_head()
+
+    def _check_head(self) -> None:
+        headers, limits = self._headers, self._limits
         if self._fed > self._small:
             self._check_target()
             if sum(len(name) + len(value) + 4 for name, value in headers.items()) > limits.headers:

@@ -38,31 +38,38 @@ class Answering(Protocol):
 
 
 class Exchange(Entry):
-    """A request and its reply. If it becomes an event it is also the entry the buffer carries."""
+    """A request and its reply. If it becomes an event it is also the entry the buffer carries.
 
-    __slots__ = ("_connection", "_head", "_keep", "answering", "out")
+    `out`: the reply's bytes, once it is known.
+    """
 
+    __slots__ = ("answering", "connection", "head", "keep", "out")
+
+    connection: Connection
+    head: bool
+    keep: bool
+    out: bytes | None
     answering: Answering
-
-    def __init__(self, connection: Connection, head: bool, keep: bool) -> None:
-        self._connection = connection
-        self._head = head
-        self._keep = keep
-        self.out: bytes | None = None  # the reply's bytes, once it is known
-        self.keys = None
-        self.trace = None
-        self.dead_letter = None
 
     def answer(self, reply: Reply) -> None:
         """Fix the reply; it leaves as soon as the earlier ones have left."""
-        connection = self._connection
-        keep = self._keep and not (connection.draining and connection.is_last(self))
-        if keep and not self._head:
-            self.out = reply.keep
-        else:
-            self.out = reply.form(head=self._head, keep_alive=keep)
-            if not keep:
-                connection.ended = True
+        connection = self.connection
+        due = connection.due
+        if (
+            len(due) == 1
+            and due[0] is self
+            and self.keep
+            and not (self.head or connection.draining or connection.ended or connection.eof)
+            and connection.reading
+        ):  # nearly always: no other reply is due, and nothing is to be done after this one
+            due.clear()
+            self.out = out = reply.keep
+            connection.transport.write(out)  # type: ignore[union-attr]
+            return
+        keep = self.keep and not (connection.draining and connection.is_last(self))
+        self.out = reply.form(head=self.head, keep_alive=keep)
+        if not keep:
+            connection.ended = True
         connection.send_ready()
 
     def settle(self, refused: str | None) -> None:
@@ -73,12 +80,12 @@ class Exchange(Entry):
     @property
     def client_address(self) -> str:
         """The peer's address where the peer is the client; "" behind a Unix socket."""
-        return self._connection.client_address
+        return self.connection.client_address
 
     @property
     def behind_proxy(self) -> bool:
         """The peer is nginx (a Unix socket), so what it says of the client is believed."""
-        return self._connection.behind_proxy
+        return self.connection.behind_proxy
 
 
 Intake = Callable[[Exchange, bytes, bytes, Headers, bytes], None]
@@ -102,8 +109,8 @@ class Connection(RequestParser, asyncio.Protocol):
     """The asyncio protocol of one client connection (behind nginx: of one of its keep-alive ones)."""
 
     __slots__ = (
-        "_eof", "_exchanges", "_hung_up", "_reading", "_shared", "_writable", "behind_proxy",
-        "client_address", "draining", "since", "transport",
+        "_hung_up", "_shared", "_writable", "behind_proxy", "client_address", "draining", "due", "eof",
+        "reading", "since", "transport",
     )  # fmt: skip
 
     def __init__(self, shared: Shared) -> None:
@@ -113,13 +120,13 @@ class Connection(RequestParser, asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.client_address = ""
         self.behind_proxy = True
-        self._exchanges: deque[Exchange] = deque()
+        self.due: deque[Exchange] = deque()
         # how it is doing
         self.since = shared.tick  # when the present wait began: for a request, a body, or anything at all
         self.draining = False
-        self._reading = True
+        self.reading = True
         self._writable = True  # the client takes its replies
-        self._eof = False
+        self.eof = False
         self._hung_up = False  # a request was refused in a way that ends the connection
 
     # asyncio.Protocol
@@ -139,15 +146,11 @@ class Connection(RequestParser, asyncio.Protocol):
         """The client is gone; what it sent goes its way all the same, only the replies have no taker."""
         self.transport = None
         self._shared.connections.discard(self)
-        self._exchanges.clear()
+        self.due.clear()
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
-        if self.ended:
-            return
-        was_in_body = self.in_body
-        if not self._target:
-            self.since = self._shared.tick
+        begun, in_body = bool(self._target), self.in_body
         try:
             self.feed(data)
         except RequestRefusedError as error:
@@ -155,15 +158,15 @@ class Connection(RequestParser, asyncio.Protocol):
         except Exception:
             logger.exception("bug in request handling")
             self.refuse("internal")
-        if self.in_body and not was_in_body:
+        if self._target and (not begun or in_body != self.in_body):
             self.since = self._shared.tick
-        if len(self._exchanges) >= MAX_PIPELINE:
+        if len(self.due) >= MAX_PIPELINE:
             self._pause()
 
     def eof_received(self) -> bool:
         """The client sends no more. Keep the way back open while replies are due."""
-        self._eof = True
-        return bool(self._exchanges)
+        self.eof = True
+        return bool(self.due)
 
     def pause_writing(self) -> None:
         """The client does not take its replies: take no more of its requests."""
@@ -176,15 +179,15 @@ class Connection(RequestParser, asyncio.Protocol):
         self._resume_if_due()
 
     def _pause(self) -> None:
-        if self._reading and self.transport is not None:
-            self._reading = False
+        if self.reading and self.transport is not None:
+            self.reading = False
             self.transport.pause_reading()
 
     def _resume_if_due(self) -> None:
-        if self._reading or not self._writable or len(self._exchanges) >= MAX_PIPELINE // 2:
+        if self.reading or not self._writable or len(self.due) >= MAX_PIPELINE // 2:
             return
         if self.transport is not None and not self.transport.is_closing():
-            self._reading = True
+            self.reading = True
             self.transport.resume_reading()
 
     # RequestParser
@@ -193,23 +196,31 @@ class Connection(RequestParser, asyncio.Protocol):
         """A whole request: open its exchange and hand it to the intake."""
         if self.ended:
             return
-        exchange = Exchange(self, method == b"HEAD", keep)
-        self._exchanges.append(exchange)
-        self.since = self._shared.tick
+        shared = self._shared
+        self.since = shared.tick
+        exchange = self._open(keep, method == b"HEAD")
         try:
-            self._shared.intake(exchange, method, target, headers, body)
+            shared.intake(exchange, method, target, headers, body)
         except Exception:
             logger.exception("bug in request handling")
-            if exchange in self._exchanges:
-                self._exchanges.remove(exchange)
+            if exchange in self.due:
+                self.due.remove(exchange)
             self.refuse("internal")
+
+    def _open(self, keep: bool, head: bool = False) -> Exchange:
+        """An exchange whose reply is due after those of the others."""
+        exchange = Exchange()  # without __init__, which costs as much again
+        exchange.connection = self
+        exchange.keep = keep
+        exchange.head = head
+        exchange.out = exchange.keys = exchange.trace = exchange.dead_letter = None
+        self.due.append(exchange)
+        return exchange
 
     def on_expect_continue(self) -> None:
         """Invite the body; behind earlier replies still due, the invitation waits its turn."""
-        if self._exchanges:
-            waiting = Exchange(self, False, True)
-            waiting.out = replies.CONTINUE
-            self._exchanges.append(waiting)
+        if self.due:
+            self._open(keep=True).out = replies.CONTINUE
         elif self.transport is not None:
             self.transport.write(replies.CONTINUE)
 
@@ -217,11 +228,11 @@ class Connection(RequestParser, asyncio.Protocol):
 
     def is_last(self, exchange: Exchange) -> bool:
         """No reply is due after this one."""
-        return bool(self._exchanges) and self._exchanges[-1] is exchange
+        return bool(self.due) and self.due[-1] is exchange
 
     def send_ready(self) -> None:
         """Write the replies that are known and next in order; close after one that says so."""
-        exchanges, transport = self._exchanges, self.transport
+        exchanges, transport = self.due, self.transport
         if transport is None:
             return
         if len(exchanges) == 1:
@@ -236,9 +247,9 @@ class Connection(RequestParser, asyncio.Protocol):
             transport.write(out)
         if exchanges:
             self._resume_if_due()
-        elif self.ended or self._eof:
+        elif self.ended or self.eof:
             self._close()
-        elif self.draining or not self._reading:
+        elif self.draining or not self.reading:
             self._resume_if_due()
             if self.draining and not self.in_request:
                 self.stop_reading()
@@ -246,8 +257,7 @@ class Connection(RequestParser, asyncio.Protocol):
     def refuse(self, reason: str) -> None:
         """Answer a request that cannot be parsed or taken, after the replies due before it, and hang up."""
         self._shared.refused(reason)
-        exchange = Exchange(self, False, False)
-        self._exchanges.append(exchange)
+        exchange = self._open(keep=False)
         self._hung_up = self.ended = True
         exchange.answer(replies.REFUSAL_REPLIES[reason])
 
@@ -261,7 +271,7 @@ class Connection(RequestParser, asyncio.Protocol):
         if transport is None:
             return
         self.since = self._shared.tick
-        if self._hung_up and not self._eof and transport.can_write_eof():
+        if self._hung_up and not self.eof and transport.can_write_eof():
             if not transport.is_closing():
                 transport.write_eof()
         else:
@@ -272,9 +282,9 @@ class Connection(RequestParser, asyncio.Protocol):
     @property
     def waiting_for(self) -> str:
         """What the connection is waiting for: "reply", "body", "head", "request" (idle) or "close"."""
-        if self._hung_up and not self._exchanges:
+        if self._hung_up and not self.due:
             return "close"
-        if self._exchanges:
+        if self.due:
             return "reply"
         if self.in_body:
             return "body"
@@ -283,7 +293,7 @@ class Connection(RequestParser, asyncio.Protocol):
     def drain(self) -> None:
         """From now on every reply says `Connection: close`; an idle connection ends now."""
         self.draining = True
-        if not self._exchanges and not self.in_request:
+        if not self.due and not self.in_request:
             self.stop_reading()
 
     def stop_reading(self) -> None:

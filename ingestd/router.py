@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from time import time_ns
 from typing import NamedTuple
 
 from ingestd.accounts import Accounts
@@ -38,17 +38,17 @@ class Router:
         self.sources = tuple(sources)
         self._by_path = {source.config.path.encode(): source for source in sources}
         self._longest = max(map(len, self._by_path), default=0)
-        self._cache: dict[bytes, Match] = {}
+        self.known: dict[bytes, Match] = {}  # paths that were looked up
 
     def match(self, path: bytes) -> Match | None:
         """The source that takes a path, or None."""
-        found = self._cache.get(path)
+        found = self.known.get(path)
         if found is None:
             found = self._look_up(path)
             if found is not None and len(path) <= MAX_CACHED_LENGTH:
-                if len(self._cache) >= MAX_CACHED_PATHS:
-                    self._cache.clear()
-                self._cache[path] = found
+                if len(self.known) >= MAX_CACHED_PATHS:
+                    self.known.clear()
+                self.known[path] = found
         return found
 
     def _look_up(self, path: bytes) -> Match | None:
@@ -77,7 +77,7 @@ class Intake:
     ) -> None:
         """Handle one request. `headers` is only read here and not kept."""
         path, _, raw = target.partition(b"?")
-        match = self.router.match(path)
+        match = self.router.known.get(path) or self.router.match(path)
         if match is None:
             match = self._odd_target(target)
             if match is None:
@@ -96,9 +96,12 @@ class Intake:
             source.account.turn_away(buffer.refusing)
             exchange.answer(source.refusal(buffer.refusing))
             return
-        exchange.received_ns = received_ns = time.time_ns()
-        client = headers.find(b"X-Real-IP") if exchange.behind_proxy else None
-        client_ip = client.decode("latin-1") if client else exchange.client_address
+        exchange.received_ns = received_ns = time_ns()
+        connection = exchange.connection
+        client = None
+        if connection.behind_proxy:
+            client = headers.get(b"X-Real-IP") or headers.find(b"X-Real-IP")
+        client_ip = client.decode("latin-1") if client else connection.client_address
         try:
             data, count, answering = source.events(
                 method, match.path, match.route, raw, headers, body, client_ip, received_ns

@@ -55,8 +55,8 @@ class Source:
 
     __slots__ = (
         "_asked_for", "_body_limit", "_clock", "_dedup", "_frames", "_keep_lossy", "_keep_raw", "_key",
-        "_own_answer", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects", "_sets_aside",
-        "_tails", "_token", "_volatile", "_wanted", "account", "config", "methods", "name", "reply", "type",
+        "_maker", "_own_answer", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects",
+        "_sets_aside", "_tails", "_token", "_volatile", "_wanted", "account", "config", "methods", "name", "reply", "type",
         "verifier", "window",
     )  # fmt: skip
 
@@ -103,6 +103,8 @@ class Source:
         self._keep_lossy = settings.keep_raw != "never"
         self._frames = lines.Frames(settings.name, settings.type)
         self._tails = lines.Tails(node)
+        plain = not self._own_answer and privacy is None and self._token is None
+        self._maker = lines.maker(settings, node, self._prefix, keep_raw=self._keep_raw) if plain else None
 
     def refusal(self, reason: str) -> Reply:
         """The reply where no event is taken: in the source's own form if it cannot be taken now."""
@@ -128,6 +130,22 @@ class Source:
             path, route, raw = self._token.hide(path, route, raw)
         forwarded = headers.get(b"X-Forwarded-For") or headers.find(b"X-Forwarded-For") or b""
         agent = headers.get(b"User-Agent") or headers.find(b"User-Agent") or b""
+        if self._maker is not None and not body and not flags:
+            line = self._maker.line(
+                method, path, route, raw, client_ip, forwarded, agent, received_ns, signature,
+                self.account.macro,
+            )  # fmt: skip
+            if line is not None:
+                return line, 1, None
+        request = Request(path, route, raw, body, "", client_ip, forwarded, agent)
+        return self._with_care(method, request, headers, received_ns, signature, flags)
+
+    def _with_care(
+        self, method: bytes, request: Request, headers: Headers, received_ns: int, signature: str,
+        flags: list[str],
+    ) -> tuple[bytes, int, answers.Answering | None]:  # fmt: skip
+        """`events` of what the compiled maker leaves to us, whatever it is."""
+        path, route, raw, body, _, client_ip, forwarded, agent = request
         about_body, media_type, parts = b"", "", bodies.NO_PARTS
         if body:
             about_body, media_type, odd = lines.content_type(headers.find(b"Content-Type") or b"")

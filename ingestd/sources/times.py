@@ -14,13 +14,13 @@ _LAST_MS = 10_000_000_000_000  # the year 2286, and 13 digits
 class EventClock:
     """Reads one source's event times. `stale_after`, `future_after`: ms; 0: no bound."""
 
-    __slots__ = ("_future_after", "_stale_after", "_unit", "param")
+    __slots__ = ("future_after", "param", "stale_after", "unit")
 
     def __init__(self, settings: EventTime) -> None:
         self.param = settings.param
-        self._unit = settings.unit
-        self._stale_after = int(settings.stale_after * 1000) or _LAST_MS
-        self._future_after = int(settings.future_after * 1000) or _LAST_MS
+        self.unit = settings.unit
+        self.stale_after = int(settings.stale_after * 1000) or _LAST_MS
+        self.future_after = int(settings.future_after * 1000) or _LAST_MS
 
     def read(self, value: Any) -> int | None:
         """A time in ms since the epoch, or None where it is missing or no time."""
@@ -30,15 +30,15 @@ class EventClock:
             number = int(value)
         except (TypeError, ValueError, OverflowError):
             return None
-        if self._unit == "s" or (self._unit == "auto" and number < AUTO_MS):
+        if self.unit == "s" or (self.unit == "auto" and number < AUTO_MS):
             number *= 1000
         return number if 0 < number < _LAST_MS else None
 
     def flag(self, event_at: int, received_at: int) -> str | None:
         """What is odd about a time: `stale`, `future` or nothing."""
-        if received_at - event_at > self._stale_after:
+        if received_at - event_at > self.stale_after:
             return "stale"
-        return "future" if event_at - received_at > self._future_after else None
+        return "future" if event_at - received_at > self.future_after else None
 
 
 def read_ns(value: bytes | None) -> int | None:

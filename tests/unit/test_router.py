@@ -65,12 +65,12 @@ def test_paths_from_outside_take_bounded_memory() -> None:
         match = built.match(b"/c/%d" % number)
         assert match is not None
         assert match.route == str(number)
-        assert len(built._cache) <= MAX_CACHED_PATHS
+        assert len(built.known) <= MAX_CACHED_PATHS
     for number in range(100):
         built.match(b"/nobody/%d" % number)
         built.match(b"/c/" + b"x" * MAX_CACHED_LENGTH + b"%d" % number)
-    assert all(len(path) <= MAX_CACHED_LENGTH for path in built._cache)
-    assert not any(path.startswith(b"/nobody") for path in built._cache)
+    assert all(len(path) <= MAX_CACHED_LENGTH for path in built.known)
+    assert not any(path.startswith(b"/nobody") for path in built.known)
 
 
 @pytest.mark.parametrize("start", [b"", b"/c/ocean", b"/c/ocean/", b"/nobody/"])

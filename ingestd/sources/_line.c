@@ -1,0 +1,782 @@
+/* An event's whole line in one go, for what nearly every request is: a clean query, ASCII headers, no body.
+ *
+ * For anything else the answer is None, and Source.events goes its careful way. So a doubt may always end in
+ * None here; what must never happen is a line that differs from that of the careful way (but for its id, which
+ * is made anew each time). tests/sources/test_line.py holds one against the other.
+ *
+ * Memory: every piece is written to a buffer whose size was reckoned beforehand from the pieces' own sizes (see
+ * line_capacity), a JSON text at six times what it is made of.
+ */
+#include "_query.h"
+
+#include <pthread.h>
+#include <sys/random.h>
+
+#define LINE_BYTES 8192 /* room for nearly every line on the stack; beyond it the heap */
+/* As in times.py. */
+#define AUTO_MS 100000000000LL
+#define LAST_MS 10000000000000LL
+
+enum unit { AUTO, SECONDS, MILLISECONDS };
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *source;   /* ,"source":"ocean","route": */
+    PyObject *kind;     /* ,"type":"click","method": */
+    PyObject *node;     /* ,"node":"host/1" */
+    PyObject *prefix;   /* of what a dup_key is made of */
+    PyObject *dedup;    /* a tuple of tuples: names that make a click id, together */
+    PyObject *volatiles; /* a tuple: what pairs begin with that change from repeat to repeat */
+    PyObject *fillers;  /* a frozenset: values that stand for "there is none" */
+    PyObject *digest;   /* bytes to 32 hexadecimal digits */
+    PyObject *clock;    /* the name of the parameter with the platform's time, or None */
+    int unit, keep_raw;
+    long long stale_after, future_after;
+} maker;
+
+/* One request, as `line` gets it. */
+typedef struct {
+    const uint8_t *bytes;
+    Py_ssize_t size;
+} piece;
+
+typedef struct {
+    piece method, path, route, raw, client_ip, forwarded, agent, signature;
+    long long received_ns;
+    PyObject *count_macro;
+} request;
+
+/* What was found out about a request before its line is written. */
+typedef struct {
+    const table *t;
+    const uint8_t *json;
+    Py_ssize_t json_size;
+    uint8_t *scratch;
+    long long received_at, event_at; /* event_at 0: unknown */
+    const char *clock_flag;
+    PyObject *dup_key;
+    uint16_t macro[MAX_PAIRS]; /* the pairs whose parameter is an unreplaced macro */
+    int macros;
+} finding;
+
+enum { ERROR = -1, ODD = 0, FINE = 1 };
+
+/* macros: whole values only, the forms of macros._MACRO */
+
+static inline int is_upper(uint8_t c) { return c >= 'A' && c <= 'Z'; }
+static inline int is_letter(uint8_t c) { return is_upper(c & 0xdf); }
+static inline int is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
+
+enum class { LETTERS_, UPPERS_, UPPERS, DOTTED };
+
+static int all_of(const uint8_t *p, const uint8_t *end, enum class allowed)
+{
+    if (p >= end)
+        return 0;
+    for (; p < end; p++) {
+        int fine = allowed == UPPERS_ || allowed == UPPERS ? is_upper(*p) : is_letter(*p);
+        fine |= allowed != UPPERS && *p == '_';
+        fine |= allowed == DOTTED && (is_digit(*p) || *p == '.' || *p == ':');
+        if (!fine)
+            return 0;
+    }
+    return 1;
+}
+
+/* {X} {{X}} {{X} {X}} */
+static int is_braced(const uint8_t *p, const uint8_t *end)
+{
+    if (end[-1] != '}')
+        return 0;
+    p += p[1] == '{' ? 2 : 1;
+    end -= end - 2 >= p && end[-2] == '}' ? 2 : 1;
+    return p < end && (is_letter(*p) || *p == '_') && all_of(p, end, DOTTED);
+}
+
+/* __X__ __A_B__: words of letters and digits, one underscore between two */
+static int is_dunder(const uint8_t *p, const uint8_t *end)
+{
+    if (end - p < 5 || p[1] != '_' || end[-1] != '_' || end[-2] != '_')
+        return 0;
+    int word = 0;
+    for (p += 2, end -= 2; p < end; p++) {
+        if (is_letter(*p) || is_digit(*p))
+            word = 1;
+        else if (*p == '_' && word)
+            word = 0;
+        else
+            return 0;
+    }
+    return word;
+}
+
+static int is_macro(const text *value)
+{
+    if (!may_be_macro(value) || value->escaped)
+        return 0;
+    const uint8_t *p = value->json, *end = p + value->size;
+    switch (*p) {
+    case '_':
+        return is_dunder(p, end) || (end[-1] == '_' && all_of(p + 1, end - 1, UPPERS));
+    case '{':
+        return is_braced(p, end);
+    case '$':
+        if (p[1] == '{')
+            return end[-1] == '}' && all_of(p + 2, end - 1, LETTERS_);
+        return end[-1] == '$' && all_of(p + 1, end - 1, LETTERS_);
+    case '[':
+        return end[-1] == ']' && all_of(p + 1, end - 1, UPPERS_);
+    default:
+        return end[-1] == '%' && all_of(p + 1, end - 1, UPPERS_);
+    }
+}
+
+/* In the order of the parameters; a repeated one is a macro where one of its values is. */
+static void find_macros(finding *f)
+{
+    const table *t = f->t;
+    f->macros = 0;
+    if (t->candidates == 0)
+        return;
+    if (t->repeats == 0) {
+        for (int i = 0; i < t->candidates; i++)
+            if (is_macro(&t->pairs[t->candidate[i]].value))
+                f->macro[f->macros++] = t->candidate[i];
+        return;
+    }
+    for (int i = 0; i < t->count; i++) {
+        if (t->pairs[i].repeated)
+            continue;
+        int at = i, found = is_macro(&t->pairs[i].value);
+        while (!found && (at = t->pairs[at].again))
+            found = is_macro(&t->pairs[at].value);
+        if (found)
+            f->macro[f->macros++] = (uint16_t)i;
+    }
+}
+
+/* the platform's time */
+
+/* Whether Python's int() surely takes a text for no number: some byte of it is in none. */
+static int is_no_number(const uint8_t *p, Py_ssize_t size)
+{
+    for (Py_ssize_t i = 0; i < size; i++)
+        if (p[i] < 0x80 && p[i] > ' ' && !is_digit(p[i]) && p[i] != '_' && p[i] != '+' && p[i] != '-')
+            return 1;
+    return size == 0;
+}
+
+static int read_clock(const maker *m, finding *f)
+{
+    f->event_at = 0;
+    f->clock_flag = NULL;
+    if (m->clock == Py_None)
+        return FINE;
+    int at = find_name(f->t, (const uint8_t *)PyBytes_AS_STRING(m->clock), PyBytes_GET_SIZE(m->clock), f->scratch);
+    if (at < 0)
+        return FINE;
+    const text *value = &f->t->pairs[at].value;
+    if (value->escaped) /* it may hold white space, which int() passes over */
+        return ODD;
+    long long number = 0;
+    for (Py_ssize_t i = 0; i < value->size; i++) {
+        if (!is_digit(value->json[i]) || i == 15)
+            return is_no_number(value->json, value->size) ? FINE : ODD;
+        number = number * 10 + (value->json[i] - '0');
+    }
+    if (m->unit == SECONDS || (m->unit == AUTO && number < AUTO_MS))
+        number *= 1000;
+    if (number <= 0 || number >= LAST_MS)
+        return FINE;
+    f->event_at = number;
+    if (f->received_at - number > m->stale_after)
+        f->clock_flag = "stale";
+    else if (number - f->received_at > m->future_after)
+        f->clock_flag = "future";
+    return FINE;
+}
+
+/* the key that is equal for repeats */
+
+/* The value of a parameter's first pair, if it names something: values.real. 1, 0, or ERROR. */
+static int is_real(const maker *m, const text *value, uint8_t *scratch)
+{
+    if (is_macro(value))
+        return 0;
+    PyObject *str = to_str(value, scratch);
+    if (str == NULL)
+        return ERROR;
+    int filler = PySet_Contains(m->fillers, str);
+    Py_DECREF(str);
+    return filler < 0 ? ERROR : !filler;
+}
+
+static int name_at(const finding *f, PyObject *name)
+{
+    return find_name(f->t, (const uint8_t *)PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name), f->scratch);
+}
+
+/* The prefix, the click id's values with a NUL between them: a new reference, NULL with an exception. */
+static PyObject *joined(const maker *m, const finding *f, PyObject *names)
+{
+    PyObject *all = NULL;
+    Py_ssize_t count = PyTuple_GET_SIZE(names);
+    for (uint8_t *out = NULL;;) { /* once to measure, once to write */
+        Py_ssize_t total = PyBytes_GET_SIZE(m->prefix);
+        for (Py_ssize_t i = 0; i < count; i++) {
+            int at = name_at(f, PyTuple_GET_ITEM(names, i));
+            Py_ssize_t size = 4;
+            const uint8_t *value = (const uint8_t *)"None";
+            if (at >= 0)
+                value = decoded(&f->t->pairs[at].value, f->scratch, &size);
+            if (out != NULL) {
+                if (i)
+                    out[total] = 0;
+                memcpy(out + total + (i > 0), value, (size_t)size);
+            }
+            total += size + (i > 0);
+        }
+        if (out != NULL)
+            return all;
+        all = PyBytes_FromStringAndSize(NULL, total);
+        if (all == NULL)
+            return NULL;
+        out = (uint8_t *)PyBytes_AS_STRING(all);
+        memcpy(out, PyBytes_AS_STRING(m->prefix), (size_t)PyBytes_GET_SIZE(m->prefix));
+    }
+}
+
+static int is_volatile(const maker *m, const uint8_t *pair, Py_ssize_t size)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(m->volatiles); i++) {
+        PyObject *start = PyTuple_GET_ITEM(m->volatiles, i);
+        Py_ssize_t length = PyBytes_GET_SIZE(start);
+        if (length <= size && memcmp(pair, PyBytes_AS_STRING(start), (size_t)length) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* A query less its volatile pairs. */
+static uint8_t *put_steady(const maker *m, uint8_t *out, piece raw)
+{
+    const uint8_t *in = raw.bytes, *end = raw.bytes + raw.size;
+    for (int kept = 0;;) {
+        const uint8_t *next = memchr(in, '&', (size_t)(end - in));
+        Py_ssize_t size = (next ? next : end) - in;
+        if (!is_volatile(m, in, size)) {
+            if (kept)
+                *out++ = '&';
+            memcpy(out, in, (size_t)size);
+            out += size;
+            kept = 1;
+        }
+        if (next == NULL)
+            return out;
+        in = next + 1;
+    }
+}
+
+/* The prefix, the route and the query less what changes from repeat to repeat. */
+static PyObject *whole_query(const maker *m, const request *r)
+{
+    Py_ssize_t prefix = PyBytes_GET_SIZE(m->prefix);
+    PyObject *all = PyBytes_FromStringAndSize(NULL, prefix + r->route.size + r->raw.size + 2);
+    if (all == NULL)
+        return NULL;
+    uint8_t *start = (uint8_t *)PyBytes_AS_STRING(all), *out = start;
+    memcpy(out, PyBytes_AS_STRING(m->prefix), (size_t)prefix);
+    out += prefix;
+    memcpy(out, r->route.bytes, (size_t)r->route.size);
+    out += r->route.size;
+    *out++ = 0;
+    out = put_steady(m, out, r->raw);
+    *out++ = 0;
+    if (out - start != PyBytes_GET_SIZE(all))
+        _PyBytes_Resize(&all, out - start); /* sets `all` to NULL where it fails */
+    return all;
+}
+
+static int make_dup_key(const maker *m, const request *r, finding *f)
+{
+    PyObject *made_of = NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(m->dedup) && made_of == NULL; i++) {
+        PyObject *names = PyTuple_GET_ITEM(m->dedup, i);
+        int at = name_at(f, PyTuple_GET_ITEM(names, 0));
+        int real = at < 0 ? 0 : is_real(m, &f->t->pairs[at].value, f->scratch);
+        if (real == ERROR)
+            return ERROR;
+        if (!real)
+            continue;
+        for (Py_ssize_t k = 1; k < PyTuple_GET_SIZE(names); k++) { /* a list has a spelling of Python's */
+            at = name_at(f, PyTuple_GET_ITEM(names, k));
+            if (at >= 0 && f->t->pairs[at].again)
+                return ODD;
+        }
+        made_of = joined(m, f, names);
+        if (made_of == NULL)
+            return ERROR;
+    }
+    if (made_of == NULL && (made_of = whole_query(m, r)) == NULL)
+        return ERROR;
+    f->dup_key = PyObject_CallOneArg(m->digest, made_of);
+    Py_DECREF(made_of);
+    if (f->dup_key == NULL)
+        return ERROR;
+    if (PyUnicode_Check(f->dup_key) && PyUnicode_IS_COMPACT_ASCII(f->dup_key) &&
+        PyUnicode_GET_LENGTH(f->dup_key) == 32)
+        return FINE;
+    PyErr_SetString(PyExc_TypeError, "digest must return 32 hexadecimal digits");
+    return ERROR;
+}
+
+/* the id: UUIDv7 (RFC 9562, 5.7). The 12 bits of rand_a are the time's next ones (6.2, method 3); ids of one time
+ * are kept in order by adding to rand_b (6.2, method 2). */
+
+#define RAND_B 62
+
+typedef struct {
+    uint64_t time, random; /* 48 bits of ms and 12 of its parts; rand_b */
+} event_id;
+
+static _Thread_local struct {
+    uint64_t numbers[512];
+    int left;
+    event_id last;
+} pool;
+
+static void empty_pool(void) { pool.left = 0; }
+
+static int make_id(event_id *id, long long received_ns)
+{
+    if (pool.left == 0) {
+        if (getrandom(pool.numbers, sizeof pool.numbers, 0) != (ssize_t)sizeof pool.numbers) {
+            PyErr_SetFromErrno(PyExc_OSError);
+            return ERROR;
+        }
+        pool.left = (int)(sizeof pool.numbers / sizeof *pool.numbers);
+    }
+    uint64_t number = pool.numbers[--pool.left], ns = (uint64_t)received_ns;
+    id->time = ns / 1000000 << 12 | ns % 1000000 * 4096 / 1000000;
+    if (id->time == pool.last.time) /* at most 2^32 more: the top bit, clear at first, is room for 2^29 ids */
+        id->random = (pool.last.random + 1 + (number >> 32)) & ((UINT64_C(1) << RAND_B) - 1);
+    else
+        id->random = number >> (64 - RAND_B + 1);
+    pool.last = *id;
+    return FINE;
+}
+
+static uint8_t *put_hex(uint8_t *out, uint64_t number, int digits)
+{
+    for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4)
+        *out++ = (uint8_t)"0123456789abcdef"[number >> shift & 15];
+    return out;
+}
+
+static uint8_t *put_id(uint8_t *out, event_id id)
+{
+    out = put_hex(out, id.time >> 28, 8);
+    *out++ = '-';
+    out = put_hex(out, id.time >> 12 & 0xffff, 4);
+    *out++ = '-';
+    out = put_hex(out, 0x7000 | (id.time & 0xfff), 4);
+    *out++ = '-';
+    out = put_hex(out, 0x8000 | id.random >> 48, 4);
+    *out++ = '-';
+    return put_hex(out, id.random & UINT64_C(0xffffffffffff), 12);
+}
+
+/* the line */
+
+static inline uint8_t *put(uint8_t *out, const void *bytes, Py_ssize_t size)
+{
+    memcpy(out, bytes, (size_t)size);
+    return out + size;
+}
+
+#define PUT(out, literal) put(out, literal, sizeof literal - 1)
+
+static uint8_t *put_object(uint8_t *out, PyObject *bytes)
+{
+    return put(out, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
+}
+
+static uint8_t *put_number(uint8_t *out, long long number)
+{
+    uint8_t digits[20];
+    int size = 0;
+    do
+        digits[size++] = (uint8_t)('0' + number % 10);
+    while (number /= 10);
+    while (size)
+        *out++ = digits[--size];
+    return out;
+}
+
+/* A JSON string of bytes that are one character each (ISO-8859-1). */
+static uint8_t *put_string(uint8_t *out, piece p)
+{
+    *out++ = '"';
+    for (const uint8_t *in = p.bytes, *end = in + p.size; in < end; in++) {
+        if (KIND[*in] == ESCAPED)
+            out = put_escape(out, *in);
+        else if (*in < 0x80)
+            *out++ = *in;
+        else {
+            *out++ = (uint8_t)(0xc0 | *in >> 6);
+            *out++ = (uint8_t)(0x80 | (*in & 0x3f));
+        }
+    }
+    *out++ = '"';
+    return out;
+}
+
+/* The parameters where a name stands twice: all its values in a list, at the first one's place. */
+static uint8_t *put_gathered(uint8_t *out, const table *t)
+{
+    *out++ = '{';
+    for (int i = 0; i < t->count; i++) {
+        const pair *p = &t->pairs[i];
+        if (p->repeated)
+            continue;
+        if (i)
+            *out++ = ',';
+        *out++ = '"';
+        out = put(out, p->name.json, p->name.size);
+        out = PUT(out, "\":");
+        if (p->again)
+            *out++ = '[';
+        for (int at = i;; *out++ = ',') {
+            *out++ = '"';
+            out = put(out, t->pairs[at].value.json, t->pairs[at].value.size);
+            *out++ = '"';
+            at = t->pairs[at].again;
+            if (at == 0)
+                break;
+        }
+        if (p->again)
+            *out++ = ']';
+    }
+    *out++ = '}';
+    return out;
+}
+
+/* Bytes a line may have. A text becomes at most six times as long and two quotes; all that is fixed together
+ * has less than 512; a flag of a macro has its name and nine more; gathering adds two a parameter. */
+static size_t line_capacity(const maker *m, const request *r, const finding *f)
+{
+    Py_ssize_t texts = r->method.size + r->path.size + r->route.size + r->client_ip.size + r->forwarded.size +
+                       r->agent.size + r->signature.size + (m->keep_raw ? r->raw.size : 0);
+    Py_ssize_t fixed = PyBytes_GET_SIZE(m->source) + PyBytes_GET_SIZE(m->kind) + PyBytes_GET_SIZE(m->node);
+    Py_ssize_t flags = 0;
+    for (int i = 0; i < f->macros; i++)
+        flags += f->t->pairs[f->macro[i]].name.size + 9;
+    return (size_t)(512 + texts * 6 + fixed + flags + f->json_size + (f->t->repeats ? 2 * f->t->count : 0));
+}
+
+static uint8_t *put_flags(uint8_t *out, const finding *f)
+{
+    *out++ = '[';
+    for (int i = 0; i < f->macros; i++) {
+        const text *name = &f->t->pairs[f->macro[i]].name;
+        out = PUT(out, "\"macro:");
+        out = put(out, name->json, name->size);
+        out = PUT(out, "\",");
+    }
+    if (f->clock_flag) {
+        *out++ = '"';
+        out = put(out, f->clock_flag, (Py_ssize_t)strlen(f->clock_flag));
+        out = PUT(out, "\",");
+    }
+    if (out[-1] == ',')
+        out--;
+    *out++ = ']';
+    return out;
+}
+
+static uint8_t *put_line(uint8_t *out, const maker *m, const request *r, const finding *f, event_id id)
+{
+    out = PUT(out, "{\"v\":1,\"id\":\"");
+    out = put_id(out, id);
+    out = PUT(out, "\",\"dup_key\":\"");
+    out = put(out, PyUnicode_DATA(f->dup_key), 32);
+    out = PUT(out, "\",\"received_at\":");
+    out = put_number(out, f->received_at);
+    out = PUT(out, ",\"event_at\":");
+    out = f->event_at ? put_number(out, f->event_at) : PUT(out, "null");
+    out = put_object(out, m->source);
+    out = put_string(out, r->route);
+    out = put_object(out, m->kind);
+    out = put_string(out, r->method);
+    out = PUT(out, ",\"path\":");
+    out = put_string(out, r->path);
+    out = PUT(out, ",\"params\":");
+    out = f->t->repeats ? put_gathered(out, f->t) : put(out, f->json, f->json_size);
+    if (m->keep_raw && r->raw.size) {
+        out = PUT(out, ",\"raw\":");
+        out = put_string(out, r->raw);
+    }
+    out = PUT(out, ",\"client_ip\":");
+    out = put_string(out, r->client_ip);
+    out = PUT(out, ",\"forwarded_for\":");
+    out = put_string(out, r->forwarded);
+    out = PUT(out, ",\"user_agent\":");
+    out = put_string(out, r->agent);
+    out = PUT(out, ",\"signature\":\"");
+    out = put(out, r->signature.bytes, r->signature.size);
+    out = PUT(out, "\",\"flags\":");
+    out = put_flags(out, f);
+    out = put_object(out, m->node);
+    return PUT(out, "}\n");
+}
+
+static int count_macros(const request *r, const finding *f)
+{
+    for (int i = 0; i < f->macros; i++) {
+        PyObject *name = to_str(&f->t->pairs[f->macro[i]].name, f->scratch);
+        PyObject *done = name ? PyObject_CallOneArg(r->count_macro, name) : NULL;
+        Py_XDECREF(name);
+        if (done == NULL)
+            return ERROR;
+        Py_DECREF(done);
+    }
+    return FINE;
+}
+
+static PyObject *written(const maker *m, const request *r, const finding *f)
+{
+    event_id id;
+    if (make_id(&id, r->received_ns) == ERROR || count_macros(r, f) == ERROR)
+        return NULL;
+    uint8_t stack[LINE_BYTES], *buffer = stack;
+    size_t capacity = line_capacity(m, r, f);
+    if (capacity > sizeof stack && (buffer = PyMem_Malloc(capacity)) == NULL)
+        return PyErr_NoMemory();
+    uint8_t *end = put_line(buffer, m, r, f, id);
+    PyObject *line = PyBytes_FromStringAndSize((const char *)buffer, end - buffer);
+    if (buffer != stack)
+        PyMem_Free(buffer);
+    return line;
+}
+
+/* `buffer`: of json_capacity. */
+static PyObject *line_of(const maker *m, const request *r, uint8_t *buffer)
+{
+    table t;
+    finding f;
+    uint8_t *end = read_pairs(&t, r->raw.bytes, r->raw.bytes + r->raw.size, buffer);
+    if (end == NULL)
+        Py_RETURN_NONE;
+    f.t = &t;
+    f.json = buffer;
+    f.json_size = end - buffer;
+    f.scratch = end;
+    f.received_at = r->received_ns / 1000000;
+    if (read_clock(m, &f) == ODD)
+        Py_RETURN_NONE;
+    switch (make_dup_key(m, r, &f)) {
+    case ERROR:
+        return NULL;
+    case ODD:
+        Py_RETURN_NONE;
+    }
+    find_macros(&f);
+    PyObject *line = written(m, r, &f);
+    Py_DECREF(f.dup_key);
+    return line;
+}
+
+/* arguments */
+
+static int from_bytes(piece *p, PyObject *object)
+{
+    if (!PyBytes_Check(object))
+        return ERROR;
+    p->bytes = (const uint8_t *)PyBytes_AS_STRING(object);
+    p->size = PyBytes_GET_SIZE(object);
+    return FINE;
+}
+
+/* ODD where a text is not ASCII. */
+static int from_str(piece *p, PyObject *object)
+{
+    if (!PyUnicode_Check(object))
+        return ERROR;
+    if (!PyUnicode_IS_COMPACT_ASCII(object))
+        return ODD;
+    p->bytes = PyUnicode_DATA(object);
+    p->size = PyUnicode_GET_LENGTH(object);
+    return FINE;
+}
+
+static int is_ascii(piece p)
+{
+    uint8_t all = 0;
+    for (Py_ssize_t i = 0; i < p.size; i++)
+        all |= p.bytes[i];
+    return all < 0x80;
+}
+
+static int read_request(request *r, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 10 || from_bytes(&r->method, args[0]) == ERROR || from_bytes(&r->raw, args[3]) == ERROR ||
+        from_bytes(&r->forwarded, args[5]) == ERROR || from_bytes(&r->agent, args[6]) == ERROR ||
+        !PyLong_Check(args[7])) {
+        PyErr_SetString(PyExc_TypeError, "line: see _line.pyi for its arguments");
+        return ERROR;
+    }
+    r->received_ns = PyLong_AsLongLong(args[7]);
+    if (r->received_ns == -1 && PyErr_Occurred())
+        return ERROR;
+    r->count_macro = args[9];
+    int fine = r->received_ns >= 0 && is_ascii(r->method) && is_ascii(r->forwarded) && is_ascii(r->agent);
+    struct {
+        piece *piece;
+        PyObject *object;
+    } texts[] = {{&r->path, args[1]}, {&r->route, args[2]}, {&r->client_ip, args[4]}, {&r->signature, args[8]}};
+    for (int i = 0; i < 4; i++) {
+        int read = from_str(texts[i].piece, texts[i].object);
+        if (read == ERROR) {
+            PyErr_SetString(PyExc_TypeError, "line: see _line.pyi for its arguments");
+            return ERROR;
+        }
+        fine &= read;
+    }
+    return fine;
+}
+
+static PyObject *line(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    request r;
+    switch (read_request(&r, args, nargs)) {
+    case ERROR:
+        return NULL;
+    case ODD:
+        Py_RETURN_NONE;
+    }
+    uint8_t stack[STACK_BYTES], *buffer = stack;
+    size_t capacity = json_capacity(r.raw.size);
+    if (capacity == 0)
+        return PyErr_NoMemory();
+    if (capacity > sizeof stack && (buffer = PyMem_Malloc(capacity)) == NULL)
+        return PyErr_NoMemory();
+    PyObject *result = line_of((const maker *)self, &r, buffer);
+    if (buffer != stack)
+        PyMem_Free(buffer);
+    return result;
+}
+
+/* the maker */
+
+static int are_bytes(PyObject *tuple)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++)
+        if (!PyBytes_Check(PyTuple_GET_ITEM(tuple, i)))
+            return 0;
+    return 1;
+}
+
+static int are_groups(PyObject *tuple)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) {
+        PyObject *group = PyTuple_GET_ITEM(tuple, i);
+        if (!PyTuple_Check(group) || PyTuple_GET_SIZE(group) == 0 || !are_bytes(group))
+            return 0;
+    }
+    return 1;
+}
+
+static PyObject *maker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"source", "kind", "node", "prefix", "dedup", "volatiles", "fillers", "digest", "clock",
+                            "unit", "stale_after", "future_after", "keep_raw", NULL};
+    PyObject *o[9];
+    const char *unit;
+    long long stale_after, future_after;
+    int keep_raw;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$SSSSO!O!O!OOsLLp:LineMaker", names, &o[0], &o[1], &o[2],
+                                     &o[3], &PyTuple_Type, &o[4], &PyTuple_Type, &o[5], &PyFrozenSet_Type, &o[6],
+                                     &o[7], &o[8], &unit, &stale_after, &future_after, &keep_raw))
+        return NULL;
+    if (!are_groups(o[4]) || !are_bytes(o[5]) || (o[8] != Py_None && !PyBytes_Check(o[8]))) {
+        PyErr_SetString(PyExc_TypeError, "LineMaker: dedup is a tuple of tuples of bytes, clock bytes or None");
+        return NULL;
+    }
+    maker *m = (maker *)type->tp_alloc(type, 0);
+    if (m == NULL)
+        return NULL;
+    PyObject **fields[] = {&m->source, &m->kind, &m->node, &m->prefix, &m->dedup,
+                           &m->volatiles, &m->fillers, &m->digest, &m->clock};
+    for (int i = 0; i < 9; i++)
+        *fields[i] = Py_NewRef(o[i]);
+    m->unit = strcmp(unit, "s") == 0 ? SECONDS : strcmp(unit, "ms") == 0 ? MILLISECONDS : AUTO;
+    m->stale_after = stale_after;
+    m->future_after = future_after;
+    m->keep_raw = keep_raw;
+    return (PyObject *)m;
+}
+
+/* Not followed by the garbage collector: what it holds is configuration, which has no way back to it. */
+static void maker_dealloc(PyObject *self)
+{
+    maker *m = (maker *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject *fields[] = {m->source, m->kind, m->node, m->prefix, m->dedup,
+                          m->volatiles, m->fillers, m->digest, m->clock};
+    for (int i = 0; i < 9; i++)
+        Py_XDECREF(fields[i]);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(maker_doc, "Makes the lines of one source's events. See ingestd/sources/_line.pyi.");
+PyDoc_STRVAR(line_doc, "One event's line, or None where the careful way must make it.");
+
+static PyMethodDef maker_methods[] = {
+    {"line", (PyCFunction)(void (*)(void))line, METH_FASTCALL, line_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot maker_slots[] = {
+    {Py_tp_new, maker_new},         {Py_tp_dealloc, maker_dealloc}, {Py_tp_methods, maker_methods},
+    {Py_tp_doc, (void *)maker_doc}, {0, NULL},
+};
+
+static PyType_Spec maker_spec = {
+    .name = "ingestd.sources._line.LineMaker",
+    .basicsize = sizeof(maker),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = maker_slots,
+};
+
+static int add_maker(PyObject *module)
+{
+    if (pthread_atfork(NULL, NULL, empty_pool) != 0) { /* a child must not give the same ids */
+        PyErr_NoMemory();
+        return -1;
+    }
+    PyObject *type = PyType_FromModuleAndSpec(module, &maker_spec, NULL);
+    int added = type == NULL ? -1 : PyModule_AddObjectRef(module, "LineMaker", type);
+    Py_XDECREF(type);
+    return added;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, add_maker},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "_line", .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__line(void)
+{
+    return PyModuleDef_Init(&definition);
+}

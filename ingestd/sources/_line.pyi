@@ -1,0 +1,25 @@
+from collections.abc import Callable
+
+class LineMaker:
+    """Makes the lines of one source's usual events.
+
+    `source`, `kind`, `node`: pieces of the line, up to the value of `route`, of `method`, and `node` itself.
+    `prefix`: what a `dup_key` is made of begins with. `dedup`: groups of names that make a click id together.
+    `volatiles`: what pairs begin with that change from repeat to repeat. `fillers`: values that are none.
+    `digest`: to 32 hexadecimal digits. `clock`: the parameter with the platform's time, `unit` "auto", "s" or
+    "ms"; `stale_after`, `future_after`: ms.
+    """
+
+    def __init__(
+        self, *, source: bytes, kind: bytes, node: bytes, prefix: bytes, dedup: tuple[tuple[bytes, ...], ...],
+        volatiles: tuple[bytes, ...], fillers: frozenset[str], digest: Callable[[bytes], str],
+        clock: bytes | None, unit: str, stale_after: int, future_after: int, keep_raw: bool,
+    ) -> None: ...  # fmt: skip
+    def line(
+        self, method: bytes, path: str, route: str, raw: bytes, client_ip: str, forwarded: bytes,
+        agent: bytes, received_ns: int, signature: str, count_macro: Callable[[str], None], /,
+    ) -> bytes | None:  # fmt: skip
+        """The line of a request without a body; None where only the careful way can make it.
+
+        `count_macro` is called with the name of each parameter that is an unreplaced macro.
+        """
