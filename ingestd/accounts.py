@@ -85,9 +85,11 @@ class Account:
     def macro(self, param: str) -> None:
         """Count an unreplaced macro in a parameter."""
         macros = self.macros
-        if param not in macros and len(macros) >= MAX_MACRO_PARAMS:
+        count = macros.get(param)
+        if count is None and len(macros) >= MAX_MACRO_PARAMS:
             param = "other"
-        macros[param] = macros.get(param, 0) + 1
+            count = macros.get(param)
+        macros[param] = 1 if count is None else count + 1
 
 
 class Accounts:

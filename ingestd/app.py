@@ -36,6 +36,8 @@ from ingestd.sources.build import build as build_sources
 logger = logging.getLogger(__name__)
 
 LAG_PERIOD = 0.1
+# More objects than a batch has entries, so that the collector does not see the same ones three times each.
+GC_THRESHOLDS = (50_000, 20, 20)
 TICK_PERIOD = 1.0
 
 
@@ -104,9 +106,11 @@ class App:
         self._background("tick", self._tick())
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         self._loop.add_signal_handler(signal.SIGUSR1, self.rotate)
-        # What is loaded by now stays: the collector need not walk it again and again.
+        # What is loaded by now stays, and events are no garbage: they go when they are settled. The collector
+        # need not walk either of them again and again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         for sock in sockets:
             logger.info("listening", extra={"address": _name(sock), "ack": ingest.ack, "pid": os.getpid()})
 

@@ -165,6 +165,12 @@ class RequestParser:
         """Feed request lines by themselves, with marks; the parser tells after each piece what is next."""
         at, in_headers = 0, False
         while at < len(data) and not self.ended:
+            if not (self._target or self._marking):
+                end = _after(b"\r\n\r\n", data, at)
+                if (head := data[at:end]).isascii():  # most are, and only their body is not
+                    self._execute(head)
+                    at, in_headers = end, False
+                    continue
             is_line = False
             if self.in_body:
                 end = self._body_end(data, at)

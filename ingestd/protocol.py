@@ -40,7 +40,7 @@ class Answering(Protocol):
 class Exchange(Entry):
     """A request and its reply. If it becomes an event it is also the entry the buffer carries.
 
-    `out`: the reply's bytes, once it is known.
+    `out`: the reply's bytes, once it is known. No __init__: it would cost more than all the rest of it.
     """
 
     __slots__ = ("answering", "connection", "head", "keep", "out")
@@ -198,7 +198,10 @@ class Connection(RequestParser, asyncio.Protocol):
             return
         shared = self._shared
         self.since = shared.tick
-        exchange = self._open(keep, method == b"HEAD")
+        exchange = Exchange()
+        exchange.connection, exchange.keep, exchange.head = self, keep, method == b"HEAD"
+        exchange.out = exchange.keys = exchange.trace = exchange.dead_letter = None
+        self.due.append(exchange)
         try:
             shared.intake(exchange, method, target, headers, body)
         except Exception:
@@ -207,20 +210,12 @@ class Connection(RequestParser, asyncio.Protocol):
                 self.due.remove(exchange)
             self.refuse("internal")
 
-    def _open(self, keep: bool, head: bool = False) -> Exchange:
-        """An exchange whose reply is due after those of the others."""
-        exchange = Exchange()  # without __init__, which costs as much again
-        exchange.connection = self
-        exchange.keep = keep
-        exchange.head = head
-        exchange.out = exchange.keys = exchange.trace = exchange.dead_letter = None
-        self.due.append(exchange)
-        return exchange
-
     def on_expect_continue(self) -> None:
         """Invite the body; behind earlier replies still due, the invitation waits its turn."""
         if self.due:
-            self._open(keep=True).out = replies.CONTINUE
+            waiting = Exchange()
+            waiting.out = replies.CONTINUE
+            self.due.append(waiting)
         elif self.transport is not None:
             self.transport.write(replies.CONTINUE)
 
@@ -257,7 +252,9 @@ class Connection(RequestParser, asyncio.Protocol):
     def refuse(self, reason: str) -> None:
         """Answer a request that cannot be parsed or taken, after the replies due before it, and hang up."""
         self._shared.refused(reason)
-        exchange = self._open(keep=False)
+        exchange = Exchange()
+        exchange.connection, exchange.keep, exchange.head = self, False, False
+        self.due.append(exchange)
         self._hung_up = self.ended = True
         exchange.answer(replies.REFUSAL_REPLIES[reason])
 

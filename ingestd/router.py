@@ -11,7 +11,7 @@ from ingestd.buffer import Buffer
 from ingestd.errors import RequestRefusedError
 from ingestd.http1 import Headers
 from ingestd.protocol import Exchange
-from ingestd.replies import REFUSAL_REPLIES, method_refusal
+from ingestd.replies import REFUSAL_REPLIES, Reply, method_refusal
 from ingestd.sources.source import Source
 
 # Paths come from outside: the cache of looked-up ones starts anew when it holds this many, and holds none
@@ -77,25 +77,12 @@ class Intake:
     ) -> None:
         """Handle one request. `headers` is only read here and not kept."""
         path, _, raw = target.partition(b"?")
-        match = self.router.known.get(path) or self.router.match(path)
-        if match is None:
-            match = self._odd_target(target)
-            if match is None:
-                self._refuse(exchange, "not_found")
-                return
-        source = match.source
-        if method not in source.methods:
-            if method == b"HEAD":  # a link checker; there is no event in it
-                exchange.answer(source.reply)
-            else:
-                self._accounts.refuse("method")
-                exchange.answer(method_refusal(source.config.methods))
-            return
+        match = self.router.known.get(path) or self.router.match(path) or self._odd_target(target)
         buffer = self._buffer
-        if buffer.refusing is not None:
-            source.account.turn_away(buffer.refusing)
-            exchange.answer(source.refusal(buffer.refusing))
+        if match is None or method not in match.source.methods or buffer.refusing is not None:
+            exchange.answer(self._without_event(match, method))
             return
+        source, route, path_text = match
         exchange.received_ns = received_ns = time_ns()
         connection = exchange.connection
         client = None
@@ -104,7 +91,7 @@ class Intake:
         client_ip = client.decode("latin-1") if client else connection.client_address
         try:
             data, count, answering = source.events(
-                method, match.path, match.route, raw, headers, body, client_ip, received_ns
+                method, path_text, route, raw, headers, body, client_ip, received_ns
             )
         except RequestRefusedError as error:
             source.account.turn_away(error.reason)
@@ -127,9 +114,19 @@ class Intake:
         if not self._ack_stored:
             exchange.answer(exchange.answering.reply)
 
-    def _refuse(self, exchange: Exchange, reason: str) -> None:
-        self._accounts.refuse(reason)
-        exchange.answer(REFUSAL_REPLIES[reason])
+    def _without_event(self, match: Match | None, method: bytes) -> Reply:
+        """The reply to a request that is no event, or cannot be taken now."""
+        if match is None:
+            self._accounts.refuse("not_found")
+            return REFUSAL_REPLIES["not_found"]
+        source, refusing = match.source, self._buffer.refusing
+        if method in source.methods and refusing is not None:
+            source.account.turn_away(refusing)
+            return source.refusal(refusing)
+        if method == b"HEAD":  # a link checker; there is no event in it
+            return source.reply
+        self._accounts.refuse("method")
+        return method_refusal(source.config.methods)
 
     def _odd_target(self, target: bytes) -> Match | None:
         """An absolute target (`http://host/path`), which a server must take too (RFC 9112, 3.2.2)."""
