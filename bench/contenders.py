@@ -70,6 +70,10 @@ class Contender(abc.ABC):
         """Return what nginx forwards to."""
         return f"unix:{place.socket}"
 
+    def admin(self, place: Place) -> tuple[int, ...]:
+        """Return the loopback port of its metrics, where it has ingestd's."""
+        return ()
+
     def front_extra(self) -> str:
         """Return nginx directives that only this contender needs."""
         return ""

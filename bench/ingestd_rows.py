@@ -10,7 +10,7 @@ from bench import interpreter
 from bench.contenders import ROTATE_BYTES, Contender, Place, Stored
 from bench.mix import PUBLIC_BASE, SIGN_KEYS
 from bench.paths import ROOT
-from bench.procs import BenchError, free_port
+from bench.procs import BenchError
 
 SOURCES = {  # name: path; the same feeds as in contenders/clicklog
     "ocean": ("/c/ocean", "click", "callback_param", "ts"),
@@ -63,7 +63,7 @@ interval = "200ms"
 max_events = 5000
 
 [admin]
-listen = "tcp:127.0.0.1:{free_port()}"
+listen = "tcp:127.0.0.1:{place.port}"
 {sink}{sources(place.work)}"""
 
 
@@ -94,6 +94,9 @@ compress = "none"
         file = place.work / "ingestd.toml"
         file.write_text(config(place, self._ack, self.sink(place)), encoding="utf-8")
         return [interpreter.installed(self._checkout).ingestd, "serve", "-c", str(file)]
+
+    def admin(self, place: Place) -> tuple[int, ...]:
+        return (place.port,)
 
     def env(self) -> dict[str, str]:
         return interpreter.installed(self._checkout).env()

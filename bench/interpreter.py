@@ -94,6 +94,14 @@ def _install(python: str, checkout: Path) -> None:
                 raise BenchError(f"pip could not install {checkout}: {done.stderr.strip()}")
 
 
+def measured() -> str:
+    """Return a sentence for a command's help: which Python is measured, and how to choose another."""
+    return (
+        f"Measured is ingestd on Python {describe()}, {sys.executable}: the one this runs on, which PYTHON "
+        "chooses (PYTHON=/usr/bin/python3)."
+    )
+
+
 def describe() -> str:
     """Return the version and kind of build of the interpreter: a plain build is up to 25 % slower."""
     done = subprocess.run([sys.executable, "-c", _DESCRIBE], capture_output=True, text=True, check=True)

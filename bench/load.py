@@ -52,10 +52,25 @@ def saturate(port: int, script: Path, seconds: float, connections: int) -> Load:
     )
 
 
-def offer(loadgen: Path, port: int, requests: Path, rate: float, seconds: float, connections: int) -> Load:
-    """Send at a constant rate whatever the replies do; latency counts from when a request was due."""
-    command = [str(loadgen), f"-address=127.0.0.1:{port}", f"-requests={requests}", f"-rate={rate:g}"]
-    text, cpu = _run([*command, f"-seconds={seconds:g}", f"-connections={connections}"], seconds + 30)
+def offer(
+    loadgen: Path,
+    address: str,
+    requests: Path,
+    rate: float,
+    seconds: float,
+    connections: int,
+    *,
+    in_turn: bool = False,
+    grace: float = 2.0,
+) -> Load:
+    """Send at a constant rate whatever the replies do; latency counts from when a request was due.
+
+    `address`: ``HOST:PORT`` or ``unix:PATH``. `in_turn`: use all connections alike, not the ones just used.
+    `grace`: seconds to wait for replies after the schedule's end.
+    """
+    command = [str(loadgen), f"-address={address}", f"-requests={requests}", f"-rate={rate:g}"]
+    command += [f"-seconds={seconds:g}", f"-connections={connections}", f"-grace={grace:g}s"]
+    text, cpu = _run([*command, *(["-in-turn"] if in_turn else [])], seconds + grace + 30)
     said = json.loads(text)
     return Load(
         requests=said["sent"],

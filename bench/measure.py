@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from bench import front
 from bench.contenders import Contender, Place, Stored
 from bench.load import Load, offer, saturate
 from bench.procs import Usage, free_port, machine_busy, peak_rss, usage
+from bench.scrape import Samples, between, scrape
 
-MICRO = 1e6
+MICRO, MILLI = 1e6, 1e3
+PAUSE = 0.01  # seconds the loop may stand still; a bucket's bound of ingestd_loop_lag_seconds
 OTHERS_LIMIT = 0.15  # cores that something else used, from which a round is called noisy
 
 
@@ -30,6 +33,7 @@ class Plan:
     loadgen: Path
     wrk_script: Path
     requests: Path
+    request_bytes: float  # mean, on the wire, as platforms send them
     known: frozenset[str]
     patience: float  # seconds to wait for the machine to be quiet
 
@@ -47,25 +51,42 @@ class Result:
     maybe: int = 0  # requests cut off or refused: an event of theirs may or may not be kept
 
 
+@dataclass(frozen=True)
+class Watched:
+    """The processes under load: the daemons, what stands before them, and the ports of the daemons' metrics."""
+
+    daemons: tuple[int, ...]
+    fronts: tuple[int, ...]
+    admin: tuple[int, ...] = ()
+
+
 def run(contender: Contender, number: int, plan: Plan) -> Result:
     """Run one round. Raises BenchError where a part does not start, serve or stop."""
     result = Result(contender.name, number)
-    prefix = f"{contender.name.replace(' ', '-')}-"
+    with places(contender.name, plan) as (work, sockets):
+        place = Place(work, sockets / "daemon.sock", free_port())
+        with contender.start(place) as daemon:
+            port = free_port()
+            upstreams = [contender.upstream(place)]
+            with front.start(place.work, upstreams, port, contender.front_extra()) as nginx:
+                _load(result, plan, port, Watched((daemon.pid,), (nginx.pid,), contender.admin(place)))
+                nginx.stop()
+            daemon.stop()
+        check(result, contender.stored(place, set(plan.known)))
+    return result
+
+
+@contextmanager
+def places(name: str, plan: Plan) -> Iterator[tuple[Path, Path]]:
+    """Make a folder on the disk and one for sockets, and wait until the machine is quiet."""
+    prefix = f"{name.replace(' ', '-').replace('/', '-')}-"
     with (
         tempfile.TemporaryDirectory(prefix=prefix, dir=plan.work) as work,
         tempfile.TemporaryDirectory(prefix="bench-") as sockets,  # a Unix socket's path is 107 bytes at most
     ):
         os.sync()  # what an earlier contender wrote must not be written on this one's time
         _await_quiet(plan.patience)
-        place = Place(Path(work), Path(sockets) / "daemon.sock", free_port())
-        with contender.start(place) as daemon:
-            port = free_port()
-            with front.start(place.work, contender.upstream(place), port, contender.front_extra()) as nginx:
-                _load(result, plan, port, (daemon.pid, nginx.pid))
-                nginx.stop()
-            daemon.stop()
-        _check(result, contender.stored(place, set(plan.known)))
-    return result
+        yield Path(work), Path(sockets)
 
 
 def _await_quiet(patience: float) -> None:
@@ -78,39 +99,64 @@ def _await_quiet(patience: float) -> None:
             return
 
 
-def _load(result: Result, plan: Plan, port: int, pids: tuple[int, int]) -> None:
+def _load(result: Result, plan: Plan, port: int, watched: Watched) -> None:
     """Warm up, saturate, then offer each rate in turn."""
-    _count(result, saturate(port, plan.wrk_script, 1, plan.connections))
-    load = _phase(
-        result, "sat", pids, lambda: saturate(port, plan.wrk_script, plan.seconds, plan.connections)
+    count(result, saturate(port, plan.wrk_script, 1, plan.connections))
+    load = phase(
+        result, "sat", watched, lambda: saturate(port, plan.wrk_script, plan.seconds, plan.connections)
     )
     result.metrics["sat.rps"] = load.ok / load.seconds
-    result.metrics["rss_mib"] = peak_rss(pids[0]) / 2**20
+    result.metrics["rss_mib"] = peak_rss(watched.daemons[0]) / 2**20
     for rate in plan.rates:
-        _phase(result, f"{rate:g}", pids, lambda rate=rate: _offer(plan, port, rate))  # type: ignore[misc]
+        phase(result, f"{rate:g}", watched, lambda rate=rate: _offer(plan, port, rate))  # type: ignore[misc]
 
 
 def _offer(plan: Plan, port: int, rate: float) -> Load:
-    return offer(plan.loadgen, port, plan.requests, rate, plan.seconds, plan.open_connections)
+    address = f"127.0.0.1:{port}"
+    return offer(plan.loadgen, address, plan.requests, rate, plan.seconds, plan.open_connections)
 
 
-def _phase(result: Result, name: str, pids: tuple[int, int], act: Callable[[], Load]) -> Load:
+def phase(result: Result, name: str, watched: Watched, act: Callable[[], Load]) -> Load:
     """Measure one load and file its figures under `name`."""
+    said = [scrape(port) for port in watched.admin]
     busy, began = machine_busy(), time.monotonic()
-    before = [usage(pid) for pid in pids]
+    before = [usage(pids) for pids in (watched.daemons, watched.fronts)]
     load = act()
-    daemon, nginx = (usage(pid) - was for pid, was in zip(pids, before, strict=True))
+    daemon, nginx = usage(watched.daemons) - before[0], usage(watched.fronts) - before[1]
     seconds = time.monotonic() - began
-    ours = daemon.user + daemon.system + nginx.user + nginx.system + load.cpu
-    others = (machine_busy() - busy - ours) / seconds
-    _count(result, load)
-    result.metrics |= {f"{name}.{key}": value for key, value in _figures(load, daemon, nginx).items()}
+    others = (machine_busy() - busy - daemon.cpu - nginx.cpu - load.cpu) / seconds
+    count(result, load)
+    figures = _figures(load, daemon, nginx)
+    figures |= inside(said, [scrape(port) for port in watched.admin])
+    result.metrics |= {f"{name}.{key}": value for key, value in figures.items()}
     result.metrics[f"{name}.others_cores"] = others
     if load.bad:
         result.notes.append(
             f"round {result.round} {name}: {load.bad} of {load.requests} requests not answered 2xx"
         )
     return load
+
+
+def inside(before: list[Samples], after: list[Samples]) -> dict[str, float]:
+    """Return what only the daemon itself knows; nothing for one without metrics.
+
+    A pause is the upper bound of the bucket it fell into: it was at most that. The loop takes a sample every
+    100 ms, so of the pauses that are short beside that only some are seen.
+    """
+    lag = between(before, after, "ingestd_loop_lag_seconds")
+    if not lag.total:
+        return {}
+    batches = between(before, after, "ingestd_batch_events")
+    found = {
+        "loop_ms": lag.quantile(1.0) * MILLI,
+        "loop_p999_ms": lag.quantile(0.999) * MILLI,
+        "loop_over": lag.above(PAUSE),
+        "loop_samples": lag.total,
+    }
+    if batches.total:
+        commits = between(before, after, "ingestd_commit_seconds")
+        found |= {"batch_events": batches.mean, "commit_ms": commits.mean * MILLI}
+    return found
 
 
 def _figures(load: Load, daemon: Usage, nginx: Usage) -> dict[str, float]:
@@ -122,22 +168,23 @@ def _figures(load: Load, daemon: Usage, nginx: Usage) -> dict[str, float]:
         "max_ms": load.longest,
         "lag_ms": load.lag,
         "generator_us": load.cpu / max(load.requests, 1) * MICRO,
-        "cpu_us": (daemon.user + daemon.system) / events * MICRO,
+        "cpu_us": daemon.cpu / events * MICRO,
         "user_us": daemon.user / events * MICRO,
         "sys_us": daemon.system / events * MICRO,
-        "front_us": (nginx.user + nginx.system) / events * MICRO,
+        "front_us": nginx.cpu / events * MICRO,
         "disk_bytes": daemon.written / events,
         "switches": (daemon.voluntary + daemon.involuntary) / events,
         "bad": load.bad / max(load.requests, 1),
     }
 
 
-def _count(result: Result, load: Load) -> None:
+def count(result: Result, load: Load) -> None:
+    """Add a load to what must, and what may, be in the output."""
     result.answered += load.ok
     result.maybe += load.bad + load.uncounted
 
 
-def _check(result: Result, stored: Stored) -> None:
+def check(result: Result, stored: Stored) -> None:
     """Every answered event must be there, and none that nobody sent."""
     if stored.size:
         result.metrics["file_bytes"] = stored.size / stored.events

@@ -53,6 +53,11 @@ def build(callbacks: Path) -> list[Request]:
     return mix
 
 
+def mean_bytes(mix: list[Request]) -> float:
+    """Return the mean size of a request on the wire."""
+    return sum(len(request.wire.encode()) for request in mix) / len(mix)
+
+
 def write_for_wrk(mix: list[Request], file: Path) -> None:
     """Write a Lua script that sends the mix over and over and prints its counts as JSON."""
     lines = ",\n".join(_lua(request.wire) for request in mix)

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -29,6 +30,11 @@ class Usage:
     voluntary: int  # context switches: it waited for something
     involuntary: int  # context switches: something else wanted the core
 
+    @property
+    def cpu(self) -> float:
+        """User and system time together."""
+        return self.user + self.system
+
     def __sub__(self, earlier: Usage) -> Usage:
         return Usage(
             self.user - earlier.user,
@@ -48,11 +54,11 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def usage(pid: int) -> Usage:
-    """Read what the process tree of pid has used; exited children count once they were waited for."""
+def usage(pids: Iterable[int]) -> Usage:
+    """Read what the process trees of pids have used; exited children count once they were waited for."""
     user = system = 0.0
     written = voluntary = involuntary = 0
-    for member in tree(pid):
+    for member in (member for pid in pids for member in tree(pid)):
         fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
         user += (int(fields[11]) + int(fields[13])) / TICKS
         system += (int(fields[12]) + int(fields[14])) / TICKS
@@ -66,6 +72,11 @@ def usage(pid: int) -> Usage:
 def peak_rss(pid: int) -> int:
     """Return the most memory the process tree has had resident, in bytes (pages shared count each time)."""
     return sum(_field(Path(f"/proc/{member}/status"), "VmHWM") * 1024 for member in tree(pid))
+
+
+def present_rss(pid: int) -> int:
+    """Return the memory the process tree has resident now, in bytes (pages shared count each time)."""
+    return sum(_field(Path(f"/proc/{member}/status"), "VmRSS") * 1024 for member in tree(pid))
 
 
 def machine_busy() -> float:

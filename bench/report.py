@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import interpreter, svg
 from bench.measure import OTHERS_LIMIT, Result
 from bench.paths import ROOT
-from bench.stats import RATIOS, Table
+from bench.stats import LIMITS, RATIOS, Table
 
 _SATURATED = (  # heading, metric, digits
     ("requests/s", "sat.rps", 0),
@@ -33,6 +33,11 @@ _OFFERED = (
     ("p99.9 ms", "p999_ms", 2),
     ("daemon µs/event", "cpu_us", 1),
     ("switches/event", "switches", 2),
+    ("events/commit", "batch_events", 1),
+    ("loop pause p99.9, ms", "loop_p999_ms", 1),
+    ("longest, ms", "loop_ms", 1),
+    ("pauses > 10 ms", "loop_over", 0),
+    ("generator late p99, ms", "lag_ms", 2),
 )
 
 
@@ -84,7 +89,7 @@ def markdown(about: dict[str, object], table: Table, rates: tuple[float, ...], a
     for rate in rates:
         columns = tuple((head, f"{rate:g}.{metric}", digits) for head, metric, digits in _OFFERED)
         parts.append(f"### {rate:,.0f} requests/s offered\n\n" + _grid(table, columns))
-    parts.append("### Ratios\n\n" + _ratios(table))
+    parts.append("### Ratios, and figures that have a goal\n\n" + _ratios(table))
     parts.extend(_remarks(table, absent))
     return "\n\n".join(parts) + "\n"
 
@@ -100,11 +105,15 @@ def _grid(table: Table, columns: tuple[tuple[str, str, int], ...]) -> str:
 
 
 def _ratios(table: Table) -> str:
-    lines = ["| | ratio | goal |", "|---|---:|---|"]
+    lines = ["| | | goal |", "|---|---:|---|"]
     for ratio in RATIOS:
         found = table.ratio(ratio)
         if found:
             lines.append(f"| {ratio.label} | {found.text(2)} | {ratio.goal(found.median)} |")
+    for limit in LIMITS:
+        found = None if table.invalid(limit.of[0]) else table.spread(*limit.of)
+        if found:
+            lines.append(f"| {limit.label} | {found.text(limit.digits)} | {limit.goal(found)} |")
     return "\n".join(lines) if len(lines) > 2 else "No pair of contenders to compare."
 
 

@@ -41,6 +41,37 @@ class Ratio:
         return ""
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A figure that has a goal by itself; `every`: it holds for the worst round, not for the median."""
+
+    label: str
+    of: tuple[str, str]  # contender and metric
+    most: float
+    digits: int = 0
+    every: bool = False
+
+    def goal(self, found: Spread) -> str:
+        """Return the goal and whether the figure reaches it."""
+        value = found.high if self.every else found.median
+        return f"at most {self.most:g}: {'reached' if value <= self.most else 'missed'}"
+
+
+LIMITS = (
+    Limit("p99 at 10,000/s, stored, ms", ("ingestd stored", "10000.p99_ms"), most=5.0, digits=2),
+    Limit(
+        "longest pause of the loop seen at 10,000/s, stored, ms: at most",
+        ("ingestd stored", "10000.loop_ms"),
+        most=10.0,
+        every=True,
+    ),
+    Limit(
+        "longest pause of the loop seen at 10,000/s, queued, ms: at most",
+        ("ingestd queued", "10000.loop_ms"),
+        most=10.0,
+        every=True,
+    ),
+)
 RATIOS = (
     Ratio(
         "CPU an event, queued / Go", ("ingestd queued", "sat.cpu_us"), ("go-nethttp", "sat.cpu_us"), most=0.42

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from bench import measure, mix, report
+from bench import interpreter, measure, mix, report
 from bench.contenders import Contender, Go, NginxFloor, go_build
 from bench.ingestd_rows import Ingestd, IngestdKafka
 from bench.measure import Plan, Result
@@ -42,7 +42,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="bench/run",
-        description="Compare ingestd with what it replaces, on the same requests through the same nginx.",
+        description="Compare ingestd with what it replaces, on the same requests through the same nginx. "
+        f"{interpreter.measured()}",
         epilog="example: bench/run --only go-nethttp,nginx-floor --rates 10000 --rounds 3",
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs (default 5)")
@@ -67,6 +68,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         "--callbacks", type=Path, default=CALLBACKS, help="example callbacks to make the mix from"
     )
     parser.add_argument("--work", type=Path, help="folder for the contenders' files (default: the cache)")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="folder for table, plots and JSON (bench/results)"
+    )
     parser.add_argument("--list", action="store_true", help="list the contenders and end")
     args = parser.parse_args(argv)
     if args.quick:
@@ -92,6 +96,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         loadgen=go_build("./loadgen"),
         wrk_script=work / "mix.lua",
         requests=work / "mix.json",
+        request_bytes=mix.mean_bytes(requests),
         known=frozenset(request.decoded for request in requests),
         patience=args.patience,
     )
@@ -116,11 +121,15 @@ def choose(everyone: list[Contender], only: str | None) -> tuple[list[Contender]
 
 
 def interleave(chosen: list[Contender], rounds: int, plan: Plan) -> list[Result]:
-    """Run every contender once a round, so that a slow minute of the machine hits all of them."""
+    """Run every contender once a round, so that a slow minute of the machine hits all of them.
+
+    Each round begins with another one, so that nobody always comes after the same neighbour.
+    """
     results: list[Result] = []
     began = time.monotonic()
     for number in range(1, rounds + 1):
-        for contender in chosen:
+        first = (number - 1) % len(chosen)
+        for contender in chosen[first:] + chosen[:first]:
             result = measure.run(contender, number, plan)
             results.append(result)
             step, steps = len(results), rounds * len(chosen)
@@ -164,12 +173,13 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     table = Table(results)
     about = report.meta({"rounds": args.rounds, "seconds": args.seconds, "connections": args.connections})
+    about["request_bytes"] = plan.request_bytes
     text = report.markdown(about, table, plan.rates, absent)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "latest.md").write_text(text, encoding="utf-8")
-    for file in {RESULTS / "latest.json", args.json or RESULTS / "latest.json"}:
+    args.results.mkdir(parents=True, exist_ok=True)
+    (args.results / "latest.md").write_text(text, encoding="utf-8")
+    for file in {args.results / "latest.json", args.json or args.results / "latest.json"}:
         file.write_text(report.to_json(about, results), encoding="utf-8")
-    report.plots(table, plan.rates, RESULTS)
+    report.plots(table, plan.rates, args.results)
     print(text)
     return 1 if any(table.invalid(name) for name in table.contenders) else 0
 

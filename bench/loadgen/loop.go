@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -29,10 +30,12 @@ type loop struct {
 	byFD     map[int]*conn
 	free     []*conn
 	requests [][]byte
+	inTurn   bool
 	chunk    [4096]byte
 
 	start    time.Time
 	finished time.Time
+	freed    time.Time // when there last began to be a free connection
 	interval time.Duration
 	total    int
 	next     int // the first request of the schedule that has not been sent
@@ -44,7 +47,7 @@ type loop struct {
 }
 
 func newLoop(address string, requests []string, connections int) (*loop, error) {
-	to, err := net.ResolveTCPAddr("tcp4", address)
+	to, err := resolve(address)
 	if err != nil {
 		return nil, err
 	}
@@ -70,16 +73,33 @@ func newLoop(address string, requests []string, connections int) (*loop, error) 
 	return l, nil
 }
 
-func dial(to *net.TCPAddr) (int, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+func resolve(address string) (unix.Sockaddr, error) {
+	if path, found := strings.CutPrefix(address, "unix:"); found {
+		return &unix.SockaddrUnix{Name: path}, nil
+	}
+	to, err := net.ResolveTCPAddr("tcp4", address)
+	if err != nil {
+		return nil, err
+	}
+	return &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}, nil
+}
+
+func dial(to unix.Sockaddr) (int, error) {
+	family := unix.AF_UNIX
+	if _, tcp := to.(*unix.SockaddrInet4); tcp {
+		family = unix.AF_INET
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}); err != nil {
+	if err := unix.Connect(fd, to); err != nil {
 		return 0, err
 	}
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
-		return 0, err
+	if family == unix.AF_INET {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+			return 0, err
+		}
 	}
 	return fd, unix.SetNonblock(fd, true)
 }
@@ -99,6 +119,7 @@ func (l *loop) due(ticket int) time.Time { return l.start.Add(time.Duration(tick
 // drive runs the schedule, then waits up to grace for the last replies.
 func (l *loop) drive(grace time.Duration) error {
 	l.start = time.Now()
+	l.freed = l.start
 	end := l.due(l.total).Add(grace)
 	events := make([]unix.EpollEvent, 256)
 	for l.done < l.total {
@@ -154,17 +175,30 @@ func rawIO(call uintptr, fd int, data []byte) (int, error) {
 
 func (l *loop) sendDue(now time.Time) error {
 	for l.next < l.total && len(l.free) > 0 && !now.Before(l.due(l.next)) {
-		c := l.free[len(l.free)-1]
-		l.free = l.free[:len(l.free)-1]
+		c := l.take()
 		c.ticket, c.busy = l.next, true
 		c.unsent, c.reply = l.requests[l.next%len(l.requests)], c.reply[:0]
-		l.lag = append(l.lag, now.Sub(l.due(l.next)))
+		// Late is this program only from when there was a connection to send on.
+		l.lag = append(l.lag, min(now.Sub(l.due(l.next)), now.Sub(l.freed)))
 		l.next++
 		if err := c.write(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// take returns a free connection: the one used last, as a pool would, or the one that has been idle longest.
+func (l *loop) take() *conn {
+	if l.inTurn {
+		c := l.free[0]
+		l.free = l.free[1:]
+		return c
+	}
+	at := len(l.free) - 1
+	c := l.free[at]
+	l.free = l.free[:at]
+	return c
 }
 
 // write sends what it can; a request is smaller than a socket's buffer, so a second round is never needed.
@@ -202,6 +236,9 @@ func (l *loop) ready(c *conn) error {
 		l.not2xx++
 	}
 	c.busy = false
+	if len(l.free) == 0 {
+		l.freed = time.Now()
+	}
 	l.free = append(l.free, c)
 	return nil
 }

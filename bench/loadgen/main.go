@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -33,14 +34,15 @@ type Report struct {
 }
 
 func main() {
-	address := flag.String("address", "127.0.0.1:8080", "where to send")
+	address := flag.String("address", "127.0.0.1:8080", "where to send: host:port or unix:path")
 	requests := flag.String("requests", "", "JSON file: an array of complete HTTP/1.1 requests as text")
 	rate := flag.Float64("rate", 1000, "requests per second")
 	seconds := flag.Float64("seconds", 5, "how long the schedule is")
 	connections := flag.Int("connections", 256, "keep-alive connections")
+	inTurn := flag.Bool("in-turn", false, "use all connections alike, not rather those just used")
 	grace := flag.Duration("grace", 2*time.Second, "how long to wait for replies after the schedule's end")
 	flag.Parse()
-	report, err := run(*address, *requests, *rate, *seconds, *connections, *grace)
+	report, err := run(*address, *requests, *rate, *seconds, *connections, *inTurn, *grace)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(report)
 	}
@@ -50,7 +52,7 @@ func main() {
 	}
 }
 
-func run(address, file string, rate, seconds float64, connections int, grace time.Duration) (*Report, error) {
+func run(address, file string, rate, seconds float64, connections int, inTurn bool, grace time.Duration) (*Report, error) {
 	runtime.LockOSThread()
 	debug.SetGCPercent(-1) // nothing is allocated while the schedule runs but what it needs
 	// The kernel may otherwise let a sleep last 50 µs longer, to wake fewer times.
@@ -69,7 +71,8 @@ func run(address, file string, rate, seconds float64, connections int, grace tim
 	if err != nil {
 		return nil, err
 	}
-	total := int(rate * seconds)
+	loop.inTurn = inTurn
+	total := int(math.Round(rate * seconds))
 	loop.plan(total, time.Duration(float64(time.Second)/rate))
 	if err := loop.drive(grace); err != nil {
 		return nil, err
