@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import hashlib
 import json
 import os
 import shutil
@@ -21,11 +22,12 @@ SAMPLE_EVERY = 499  # one line in so many is compared with what its request says
 
 @dataclass
 class Stored:
-    """What a contender left behind: events, their bytes, and what is wrong with them."""
+    """What a contender left behind: events, their bytes, what is wrong with them, and figures besides."""
 
     events: int
     size: int
     wrong: list[str] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ class Go(Contender):
 
 def go_build(package: str) -> Path:
     """Build a package of bench/go.mod into the cache and return the program (fast when nothing changed)."""
-    binary = cache_dir() / "bin" / Path(package).name
+    checkout = hashlib.sha256(str(BENCH).encode()).hexdigest()[:12]  # each has programs of its own
+    binary = cache_dir() / f"bin-{checkout}" / Path(package).name
     env = os.environ | {"GOFLAGS": "-mod=mod"}
     command = ["go", "build", "-o", str(binary), package]
     done = subprocess.run(command, cwd=BENCH, env=env, capture_output=True, text=True, check=False)

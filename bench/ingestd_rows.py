@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import uuid
 from pathlib import Path
@@ -101,6 +102,18 @@ compress = "none"
     def env(self) -> dict[str, str]:
         return interpreter.installed(self._checkout).env()
 
+    def stored(self, place: Place, known: set[str]) -> Stored:
+        """Count as for the others, and see how small the events become in Kafka and in finished files."""
+        kept = super().stored(place, known)
+        first = min(place.out.glob("*.ndjson*"))
+        here = interpreter.installed(ROOT)
+        command = [here.python, "-m", "bench.packed", str(first)]
+        done = subprocess.run(command, env=here.env(), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BenchError(f"cannot pack {first}: {done.stderr.strip()}")
+        kept.figures |= json.loads(done.stdout)
+        return kept
+
 
 class IngestdKafka(Ingestd):
     """ingestd writing to a broker that is there already; its cost is ingestd's own, not the broker's."""
@@ -134,4 +147,5 @@ directory = "{place.work}/spool"
         )
         if done.returncode:
             raise BenchError(f"cannot count the records of {self._topic}: {done.stderr.strip()}")
-        return Stored(int(done.stdout), 0)
+        events, partitions = map(int, done.stdout.split())
+        return Stored(events, 0, figures={"partitions": partitions})

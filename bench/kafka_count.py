@@ -1,4 +1,4 @@
-"""Print how many records a topic holds: ``python -m bench.kafka_count BOOTSTRAP TOPIC``."""
+"""Print a topic's records and partitions: ``python -m bench.kafka_count BOOTSTRAP TOPIC``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 
-async def count(bootstrap: str, topic: str) -> int:
-    """Return the sum over the partitions of end offset less beginning offset."""
+async def count(bootstrap: str, topic: str) -> tuple[int, int]:
+    """Return the sum over the partitions of end offset less beginning offset, and how many there are."""
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap)
     await asyncio.wait_for(consumer.start(), 20)
     try:
@@ -18,8 +18,8 @@ async def count(bootstrap: str, topic: str) -> int:
         last = await consumer.end_offsets(partitions)
     finally:
         await consumer.stop()
-    return sum(last[partition] - first[partition] for partition in partitions)
+    return sum(last[partition] - first[partition] for partition in partitions), len(partitions)
 
 
 if __name__ == "__main__":
-    print(asyncio.run(count(sys.argv[1], sys.argv[2])))
+    print(*asyncio.run(count(sys.argv[1], sys.argv[2])))

@@ -27,6 +27,7 @@ class Load:
     uncounted: int  # requests that were on their way when the generator hung up
     lag: float  # p99 of how late the generator itself was; 0 for wrk, which has no schedule
     cpu: float  # seconds of CPU of the generator
+    received: int  # bytes of replies
 
 
 def saturate(port: int, script: Path, seconds: float, connections: int) -> Load:
@@ -49,6 +50,7 @@ def saturate(port: int, script: Path, seconds: float, connections: int) -> Load:
         uncounted=connections,
         lag=0.0,
         cpu=cpu,
+        received=said["bytes"],
     )
 
 
@@ -84,6 +86,7 @@ def offer(
         uncounted=said["no_reply"],
         lag=said["lag_p99_ms"],
         cpu=cpu,
+        received=said["received"],
     )
 
 

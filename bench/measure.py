@@ -53,7 +53,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Watched:
-    """The processes under load: the daemons, what stands before them, and the ports of the daemons' metrics."""
+    """The processes under load: the daemons, what stands before them, and the ports of their metrics."""
 
     daemons: tuple[int, ...]
     fronts: tuple[int, ...]
@@ -167,6 +167,7 @@ def _figures(load: Load, daemon: Usage, nginx: Usage) -> dict[str, float]:
         "p999_ms": load.p999,
         "max_ms": load.longest,
         "lag_ms": load.lag,
+        "reply_bytes": load.received / max(load.ok, 1),
         "generator_us": load.cpu / max(load.requests, 1) * MICRO,
         "cpu_us": daemon.cpu / events * MICRO,
         "user_us": daemon.user / events * MICRO,
@@ -188,6 +189,7 @@ def check(result: Result, stored: Stored) -> None:
     """Every answered event must be there, and none that nobody sent."""
     if stored.size:
         result.metrics["file_bytes"] = stored.size / stored.events
+    result.metrics |= stored.figures
     result.invalid.extend(stored.wrong)
     if stored.events < result.answered:
         missing = result.answered - stored.events

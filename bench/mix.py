@@ -48,7 +48,7 @@ def build(callbacks: Path) -> list[Request]:
     dice = random.Random(20240618)
     mix: list[Request] = []
     for _ in range(VARIATIONS):
-        mix.extend(_get(_vary(url, dice)) for url in urls)
+        mix.extend(get(_vary(url, dice)) for url in urls)
         mix.append(_post(dice))
     return mix
 
@@ -86,7 +86,8 @@ def _vary(url: str, dice: random.Random) -> str:
     return f"{base}&sign={hashlib.md5((base + key).encode()).hexdigest()}"
 
 
-def _get(url: str) -> Request:
+def get(url: str) -> Request:
+    """Return a GET of a public URL."""
     target = url.removeprefix(PUBLIC_BASE)
     pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
     return Request(_wire("GET", target), target, canonical(dict(merge(pairs)), None))
@@ -125,9 +126,10 @@ request = function()
 end
 done = function(summary, latency, _)
   local e = summary.errors
+  local broken = e.connect + e.read + e.write + e.timeout
   local function ms(percentile) return latency:percentile(percentile) / 1e3 end
-  io.write(string.format('{"requests": %d, "seconds": %f, "bad": %d, "broken": %d, ',
-    summary.requests, summary.duration / 1e6, e.status, e.connect + e.read + e.write + e.timeout))
+  io.write(string.format('{"requests": %d, "bytes": %d, "seconds": %f, "bad": %d, "broken": %d, ',
+    summary.requests, summary.bytes, summary.duration / 1e6, e.status, broken))
   io.write(string.format('"p50_ms": %f, "p99_ms": %f, "p999_ms": %f, "max_ms": %f}\\n',
     ms(50), ms(99), ms(99.9), latency.max / 1e3))
 end

@@ -74,11 +74,6 @@ def peak_rss(pid: int) -> int:
     return sum(_field(Path(f"/proc/{member}/status"), "VmHWM") * 1024 for member in tree(pid))
 
 
-def present_rss(pid: int) -> int:
-    """Return the memory the process tree has resident now, in bytes (pages shared count each time)."""
-    return sum(_field(Path(f"/proc/{member}/status"), "VmRSS") * 1024 for member in tree(pid))
-
-
 def machine_busy() -> float:
     """Return the seconds all cores have been busy since boot, whoever used them."""
     fields = [int(text) for text in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
@@ -110,14 +105,24 @@ class Child:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once, unless it has ended."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
-    def wait_for(self, address: str | tuple[str, int]) -> None:
-        """Wait until a connection is accepted at a Unix path or a TCP address."""
+    def wait_for(self, address: str | tuple[str, int], seconds: float = START_SECONDS) -> None:
+        """Wait until a connection is accepted at a Unix path or a TCP address; where none is, it is ended."""
+        try:
+            self._wait_for(address, time.monotonic() + seconds)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _wait_for(self, address: str | tuple[str, int], deadline: float) -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-        deadline = time.monotonic() + START_SECONDS
         while True:
             with socket.socket(family) as probe:
                 try:

@@ -80,10 +80,8 @@ def from_json(text: str) -> list[Result]:
 
 def markdown(about: dict[str, object], table: Table, rates: tuple[float, ...], absent: dict[str, str]) -> str:
     """Return the whole report."""
-    machine = f"{about['cpu']}, Linux {about['kernel']}, Python {about['python']}, {about['go']}"
-    when = f"{about['date']}, commit {about['commit']}"
     parts = [
-        f"{machine}; {when}. Medians over the rounds, with the lowest and the highest.",
+        f"{machine(about)} Medians over the rounds, with the lowest and the highest.",
         "### At saturation\n\n" + _grid(table, _SATURATED),
     ]
     for rate in rates:
@@ -92,6 +90,12 @@ def markdown(about: dict[str, object], table: Table, rates: tuple[float, ...], a
     parts.append("### Ratios, and figures that have a goal\n\n" + _ratios(table))
     parts.extend(_remarks(table, absent))
     return "\n\n".join(parts) + "\n"
+
+
+def machine(about: dict[str, object]) -> str:
+    """Return a sentence on what was measured, where and when."""
+    where = f"{about['cpu']}, Linux {about['kernel']}, Python {about['python']}, {about['go']}"
+    return f"{where}; {about['date']}, commit {about['commit']}."
 
 
 def _grid(table: Table, columns: tuple[tuple[str, str, int], ...]) -> str:
@@ -118,14 +122,14 @@ def _ratios(table: Table) -> str:
 
 
 def _remarks(table: Table, absent: dict[str, str]) -> list[str]:
-    lines = [*_noise(table), *(f"- left out: {name}: {reason}" for name, reason in absent.items())]
+    lines = [*noise(table), *(f"- left out: {name}: {reason}" for name, reason in absent.items())]
     for contender in table.contenders:
         lines.extend(f"- INVALID {contender}: {reason}" for reason in table.invalid(contender))
         lines.extend(f"- {contender}: {note}" for result in table.rounds(contender) for note in result.notes)
     return ["\n".join(lines)] if lines else []
 
 
-def _noise(table: Table) -> list[str]:
+def noise(table: Table) -> list[str]:
     """Return a remark where other programs used the machine."""
     used = [v for r in table.results for name, v in r.metrics.items() if name.endswith(".others_cores")]
     noisy = [value for value in used if value > OTHERS_LIMIT]

@@ -82,8 +82,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     """Build the load generator and write the request mix."""
     work = args.work or cache_dir() / "work"
     work.mkdir(parents=True, exist_ok=True)
-    if _filesystem(work) == "tmpfs":
-        say(f"WARNING: {work} is in memory, where fdatasync costs nothing: give --work on a disk")
+    warn_of_memory(work)
     requests = mix.build(args.callbacks)
     mix.write_for_wrk(requests, work / "mix.lua")
     mix.write_for_loadgen(requests, work / "mix.json")
@@ -102,9 +101,11 @@ def make_plan(args: argparse.Namespace) -> Plan:
     )
 
 
-def _filesystem(folder: Path) -> str:
+def warn_of_memory(folder: Path) -> None:
+    """Say so where a folder is not on a disk."""
     command = ["stat", "-f", "-c", "%T", str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    if subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "tmpfs":
+        say(f"WARNING: {folder} is in memory, where fdatasync costs nothing: give --work on a disk")
 
 
 def choose(everyone: list[Contender], only: str | None) -> tuple[list[Contender], dict[str, str]]:
@@ -130,7 +131,7 @@ def interleave(chosen: list[Contender], rounds: int, plan: Plan) -> list[Result]
     for number in range(1, rounds + 1):
         first = (number - 1) % len(chosen)
         for contender in chosen[first:] + chosen[:first]:
-            result = measure.run(contender, number, plan)
+            result = _attempt(contender, number, plan)
             results.append(result)
             step, steps = len(results), rounds * len(chosen)
             left = (time.monotonic() - began) / step * (steps - step)
@@ -138,8 +139,20 @@ def interleave(chosen: list[Contender], rounds: int, plan: Plan) -> list[Result]
     return results
 
 
+def _attempt(contender: Contender, number: int, plan: Plan) -> Result:
+    """Run one round. One that fails after the first makes its contender invalid and costs no other."""
+    try:
+        return measure.run(contender, number, plan)
+    except BenchError as error:
+        if number == 1:
+            raise
+        return Result(contender.name, number, invalid=[f"round {number}: {error}"])
+
+
 def _line(result: Result) -> str:
     figures = result.metrics
+    if "sat.rps" not in figures:
+        return f"{result.contender:15} INVALID: {'; '.join(result.invalid)}"
     rates = [key.partition(".")[0] for key in figures if key.endswith(".p99_ms")][1:]
     p99 = ", ".join(f"{rate}/s p99 {figures[f'{rate}.p99_ms']:.1f} ms" for rate in rates)
     text = f"{result.contender:15} {figures['sat.rps']:7,.0f}/s {figures['sat.cpu_us']:5.1f} µs  {p99}"
@@ -151,7 +164,8 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _interrupt(number: int, _frame: FrameType | None) -> None:
+def interrupt(number: int, _frame: FrameType | None) -> None:
+    """End in good order at a signal."""
     raise SystemExit(128 + number)
 
 
@@ -163,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
         for one in everyone:
             print(f"{one.name:16} {one.what}")
         return 0
-    signal.signal(signal.SIGTERM, _interrupt)  # so that the with blocks stop what was started
+    signal.signal(signal.SIGTERM, interrupt)  # so that the with blocks stop what was started
     try:
         chosen, absent = choose(everyone, args.only)
         plan = make_plan(args)

@@ -22,14 +22,26 @@ class Row:
 
 def bars(title: str, rows: list[Row]) -> str:
     """Return a chart of the rows, in their order; an empty chart says so."""
-    height = TOP + ROW * max(len(rows), 1) + 10
-    body = [_text(10, 22, title, "start", 15)]
-    longest = max((row.high for row in rows), default=0.0)
+    return groups(title, [("", rows)])
+
+
+def groups(title: str, parts: list[tuple[str, list[Row]]]) -> str:
+    """Return a chart of several groups of rows on one scale, each under its heading if it has one."""
+    everything = [row for _, rows in parts for row in rows]
+    longest = max((row.high for row in everything), default=0.0)
     scale = (WIDTH - LABELS - VALUES) / longest if longest else 0.0
-    for index, row in enumerate(rows):
-        body.extend(_bar(row, TOP + index * ROW, scale))
-    if not rows:
+    body, top = [_text(10, 22, title, "start", 15)], TOP
+    for heading, rows in parts:
+        if heading:
+            body.append(_text(10, top + 16, heading, "start", 13))
+            top += ROW
+        for row in rows:
+            body.extend(_bar(row, top, scale))
+            top += ROW
+    if not everything:
         body.append(_text(10, TOP + 16, "no valid figures", "start", 13))
+        top += ROW
+    height = top + 10
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
         f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">\n' + "\n".join(body) + "\n</svg>\n"

@@ -42,6 +42,7 @@ type loop struct {
 	done     int
 	ok       int
 	not2xx   int
+	received int
 	latency  []time.Duration
 	lag      []time.Duration
 }
@@ -224,6 +225,7 @@ func (l *loop) ready(c *conn) error {
 		return errors.New("the server closed a keep-alive connection")
 	}
 	c.reply = append(c.reply, l.chunk[:n]...)
+	l.received += n
 	status, whole, err := parse(c.reply)
 	if err != nil || !whole {
 		return err

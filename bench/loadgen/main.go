@@ -31,6 +31,7 @@ type Report struct {
 	P999     float64 `json:"p999_ms"`
 	Max      float64 `json:"max_ms"`
 	LagP99   float64 `json:"lag_p99_ms"`
+	Received int     `json:"received"`
 }
 
 func main() {
@@ -83,7 +84,7 @@ func run(address, file string, rate, seconds float64, connections int, inTurn bo
 func (l *loop) report(rate float64, total int) *Report {
 	elapsed := l.finished.Sub(l.start)
 	r := &Report{Offered: rate, Seconds: elapsed.Seconds(), Sent: l.next, OK: l.ok, Not2xx: l.not2xx,
-		Unsent: total - l.next, NoReply: l.next - l.ok - l.not2xx}
+		Unsent: total - l.next, NoReply: l.next - l.ok - l.not2xx, Received: l.received}
 	r.Achieved = float64(l.ok) / elapsed.Seconds()
 	// What never left or never came back has waited at least until now, and counts as that.
 	for i := l.next; i < total; i++ {

@@ -14,7 +14,7 @@ LAG = "ingestd_loop_lag_seconds"
 
 def said(metrics: BatchMetrics, accounts: Accounts | None = None) -> dict[str, float]:
     """The daemon's own exposition, parsed."""
-    collector = IngestCollector(accounts or Accounts(), metrics, lambda: {}, lambda: {}, "0", "file")
+    collector = IngestCollector(accounts or Accounts(), metrics, dict, dict, "0", "file")
     return parse(exposition(collector).decode())
 
 

@@ -1,0 +1,53 @@
+"""Print how small events become, as JSON: ``python -m bench.packed FILE``, where ingestd is installed.
+
+As many lines as the request mix has requests, so that no event has its twin among them: a longer piece of a
+benchmark's output repeats itself, and would compress better than traffic does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import zstandard
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+import ingestd.sinks.kafka_client  # noqa: F401 - sets the compression level
+from ingestd.sinks.kafka_records import Topics, records
+
+LINES = 640
+LZ4 = 3  # Kafka's number for it
+FILE_LEVEL = 3  # what finished files are compressed with
+
+
+def kafka_bytes(payload: bytes) -> int:
+    """Return the size of one Kafka batch with these lines: keys and headers too, by lz4."""
+    batch = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=LZ4,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=1 << 30,
+    )
+    for offset, record in enumerate(records(payload, Topics("clicks"))):
+        batch.append(
+            offset, timestamp=record.timestamp, key=record.key, value=record.value, headers=record.headers
+        )
+    return len(batch.build())
+
+
+def measure(file: Path) -> dict[str, float]:
+    """Return bytes an event: in Kafka, and in a finished file that is compressed."""
+    with file.open("rb") as lines:
+        kept = list(itertools.islice(lines, LINES))
+    payload = b"".join(kept)
+    zstd = zstandard.ZstdCompressor(level=FILE_LEVEL).compress(payload)
+    return {"kafka_bytes": kafka_bytes(payload) / len(kept), "zstd_bytes": len(zstd) / len(kept)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Path(sys.argv[1]))))
