@@ -119,7 +119,7 @@ def axes(backlog: int) -> tuple[Axis, ...]:
         Axis(
             "waiting",
             "Events waiting in the buffer",
-            "`queued`, the example callbacks, no flush until the end",
+            "`queued`, the example callbacks; Kafka is away and there is no spool",
             tuple(Setting("waiting", n, waiting=n) for n in (1_000, 10_000, 50_000, 100_000, 200_000)),
             (
                 ("events MiB", "buffer_mib", 1),

@@ -46,7 +46,7 @@ class Histogram:
 
 def scrape(port: int) -> Samples:
     """Read /metrics on a loopback port. Raises BenchError."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", "/metrics")
         reply = connection.getresponse()
