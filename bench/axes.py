@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 CONNECTIONS = 64
 GIB = 1 << 30
+# Through nginx by wrk; through nginx, all connections open beforehand; a fixed rate on the daemon's socket.
+Load = Literal["saturate", "clients", "straight"]
 Column = tuple[str, str, int]  # heading, metric, digits
 
 _COST: tuple[Column, ...] = (("daemon µs/event", "load.cpu_us", 1),)
@@ -30,9 +33,7 @@ class Setting:
     instances: int = 1
     connections: int = CONNECTIONS
     idle: int = 0  # connections besides, straight on the daemon's socket, that say nothing
-    straight: bool = (
-        False  # a fixed rate on the daemon's socket, its connections in turn; else nginx, saturated
-    )
+    load: Load = "saturate"
     before: int = 0  # events taken before the measurement
     waiting: int = 0  # events that stay in the buffer
     backlog: int | None = None  # bytes in the spool; None: files, no Kafka
@@ -147,14 +148,14 @@ def _connections() -> Iterator[Axis]:
         "straight",
         "Connections in use, straight on the daemon's socket",
         "a fixed rate, all connections in turn",
-        tuple(Setting("straight", n, connections=n, straight=True) for n in (64, 512, 2000, 10000)),
+        tuple(Setting("straight", n, connections=n, load="straight") for n in (64, 512, 2000, 10000)),
         flat_to=2000,
     )
     yield Axis(
         "clients",
         "Connections in use, through nginx",
-        "saturated: each has a request on its way, which is what its p99 is made of",
-        tuple(Setting("clients", n, connections=n) for n in (64, 512, 2000, 10000)),
+        "saturated: each has a request under way at any moment, which is what its p99 is made of",
+        tuple(Setting("clients", n, connections=n, load="clients") for n in (64, 512, 2000, 10000)),
         (*_COST, *_NGINX, *_PACE, *_MEMORY),
         flat_to=2000,
     )

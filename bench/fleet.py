@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import socket
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from bench import front, interpreter
 from bench.axes import CONNECTIONS, Setting
 from bench.contenders import ROTATE_BYTES, Stored, read_events
-from bench.load import Load, offer, saturate
+from bench.load import Load, Schedule, held, offer, saturate
 from bench.measure import MILLI, Plan, Result, Watched, check, count, phase, places
 from bench.mix import PUBLIC_BASE
 from bench.paths import ROOT
@@ -25,6 +26,7 @@ from bench.traffic import Traffic
 FAST = 100_000.0  # requests/s that nobody answers: as fast as it goes
 SLOWEST = 500.0  # events/s a daemon takes at least; slower is given up
 START_SECONDS = 120.0
+PATIENCE = 10.0  # seconds for the last replies
 SETTLE_SECONDS = 20.0
 MIB = 2**20
 
@@ -67,9 +69,8 @@ def run(setting: Setting, number: int, ground: Ground) -> Result:
         stack.enter_context(_idle(instances[0].socket, setting.idle))
         port = free_port()
         upstreams = [f"unix:{instance.socket}" for instance in instances]
-        nginx = stack.enter_context(
-            front.start(work, upstreams, port, connections=max(setting.connections, front.KEEPALIVE))
-        )
+        most = max(setting.connections, front.KEEPALIVE)
+        nginx = stack.enter_context(front.start(work, upstreams, port, connections=most))
         admin = tuple(instance.admin for instance in instances)
         watched = Watched(tuple(daemon.pid for daemon in daemons), (nginx.pid,), admin)
         _load(result, setting, ground, watched, port, instances[0])
@@ -168,51 +169,58 @@ def _load(
 
     def taken(events: int) -> Load:
         """Send so many as fast as they are taken."""
+        seconds, patience = events / FAST, 10 + events / SLOWEST
         return offer(
-            plan.loadgen,
-            address,
-            plan.requests,
-            FAST,
-            events / FAST,
-            CONNECTIONS,
-            grace=10 + events / SLOWEST,
+            Schedule(plan.loadgen, address, plan.requests, FAST, seconds, CONNECTIONS, grace=patience)
         )
 
     if setting.waiting:
         load = phase(result, "load", watched, lambda: taken(setting.waiting))
-    elif setting.straight:
-        straight = (plan.loadgen, address, plan.requests, ground.rate)
-        count(result, offer(*straight, 1.0, setting.connections, in_turn=True))
-        _settle(watched)
-        load = phase(
-            result,
-            "load",
-            watched,
-            lambda: offer(*straight, plan.seconds, setting.connections, in_turn=True),
-        )
-    else:
+    elif setting.load == "saturate":
         if setting.before:
             count(result, taken(setting.before))
         count(result, saturate(port, plan.wrk_script, 1, setting.connections))
-        _settle(watched)
+        _settle(watched, setting.idle)
         load = phase(
             result,
             "load",
             watched,
             lambda: saturate(port, plan.wrk_script, plan.seconds, setting.connections),
         )
+    else:
+        schedule = _schedule(setting, ground, address, port)
+        if setting.load == "clients":
+            # Until nginx, too, has its connections: more than a listener's backlog at once are refused.
+            warming = 1 + setting.connections / 1000
+            count(result, offer(dataclasses.replace(schedule, seconds=warming)))
+        else:
+            count(result, taken(int(ground.rate)))
+        with held(schedule) as go:
+            _settle(watched, setting.connections)
+            load = phase(result, "load", watched, go)
     result.metrics["load.rps"] = load.ok / load.seconds
-    taken_in = result.metrics.get("load.taken", 0.0)
-    if taken_in:  # with 10,000 connections many events are still under way when the generator hangs up
-        for metric in ("load.cpu_us", "load.front_us"):
-            result.metrics[metric] *= load.ok / taken_in
+    if not load.ok:
+        result.invalid.append("no request was answered")
 
 
-def _settle(watched: Watched) -> None:
-    """Wait until what a generator left under way is stored, so that it costs the next load nothing."""
+def _schedule(setting: Setting, ground: Ground, address: str, port: int) -> Schedule:
+    """Return the schedule for connections that are open before it begins."""
+    plan, many = ground.plan, setting.connections
+    if setting.load == "straight":
+        return Schedule(plan.loadgen, address, plan.requests, ground.rate, plan.seconds, many, in_turn=True)
+    front_door = f"127.0.0.1:{port}"
+    return Schedule(
+        plan.loadgen, front_door, plan.requests, FAST, plan.seconds, many, saturate=True, grace=PATIENCE
+    )
+
+
+def _settle(watched: Watched, connections: int) -> None:
+    """Wait until what a generator left is stored and so many connections are open: neither is the load's."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < deadline:
-        if not any(total(scrape(port), "ingestd_unstored_events") for port in watched.admin):
+        said = [scrape(port) for port in watched.admin]
+        waiting = sum(total(one, "ingestd_unstored_events") for one in said)
+        if not waiting and sum(total(one, "ingestd_connections") for one in said) >= connections:
             return
         time.sleep(0.05)
 

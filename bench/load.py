@@ -6,10 +6,12 @@ import json
 import resource
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.procs import BenchError
+from bench.procs import BenchError, usage
 
 
 @dataclass(frozen=True)
@@ -54,25 +56,67 @@ def saturate(port: int, script: Path, seconds: float, connections: int) -> Load:
     )
 
 
-def offer(
-    loadgen: Path,
-    address: str,
-    requests: Path,
-    rate: float,
-    seconds: float,
-    connections: int,
-    *,
-    in_turn: bool = False,
-    grace: float = 2.0,
-) -> Load:
-    """Send at a constant rate whatever the replies do; latency counts from when a request was due.
+@dataclass(frozen=True)
+class Schedule:
+    """Requests at a constant rate, whatever the replies do; latency counts from when a request was due."""
 
-    `address`: ``HOST:PORT`` or ``unix:PATH``. `in_turn`: use all connections alike, not the ones just used.
-    `grace`: seconds to wait for replies after the schedule's end.
-    """
-    command = [str(loadgen), f"-address={address}", f"-requests={requests}", f"-rate={rate:g}"]
-    command += [f"-seconds={seconds:g}", f"-connections={connections}", f"-grace={grace:g}s"]
-    text, cpu = _run([*command, *(["-in-turn"] if in_turn else [])], seconds + grace + 30)
+    loadgen: Path
+    address: str  # ``HOST:PORT`` or ``unix:PATH``
+    requests: Path
+    rate: float
+    seconds: float
+    connections: int
+    in_turn: bool = False  # use all connections alike, not rather those just used
+    saturate: bool = False  # no rate but a greatest: each connection sends again once it has its reply
+    grace: float = 2.0  # seconds to wait for replies after the end
+
+    def command(self) -> list[str]:
+        """Return the generator's command line."""
+        flags = [f"-address={self.address}", f"-requests={self.requests}", f"-rate={self.rate:g}"]
+        flags += [f"-seconds={self.seconds:g}", f"-connections={self.connections}", f"-grace={self.grace:g}s"]
+        flags += ["-in-turn"] if self.in_turn else []
+        return [str(self.loadgen), *flags, *(["-saturate"] if self.saturate else [])]
+
+    @property
+    def longest(self) -> float:
+        """After so many seconds it hangs."""
+        return self.seconds + self.grace + 30
+
+
+def offer(schedule: Schedule) -> Load:
+    """Run a schedule to its end."""
+    text, cpu = _run(schedule.command(), schedule.longest)
+    return _offered(text, cpu)
+
+
+@contextmanager
+def held(schedule: Schedule) -> Iterator[Callable[[], Load]]:
+    """Open a schedule's connections; what is yielded runs it, without the cost of opening them."""
+    command = [*schedule.command(), "-hold"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+
+        def go() -> Load:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            connecting = usage([process.pid]).cpu
+            try:
+                text, error = process.communicate("\n", timeout=schedule.longest)
+            except subprocess.TimeoutExpired as late:
+                raise BenchError(f"{command[0]} did not end in {schedule.longest:.0f} s") from late
+            if process.returncode:
+                raise BenchError(f"{command[0]} failed: {error.strip()}")
+            return _offered(text, _cpu_since(before) - connecting)
+
+        try:
+            assert process.stdout is not None, "asked for"
+            if process.stdout.readline() != "connected\n":
+                raise BenchError(f"{command[0]} failed: {process.communicate()[1].strip()}")
+            yield go
+        finally:
+            process.kill()
+
+
+def _offered(text: str, cpu: float) -> Load:
     said = json.loads(text)
     return Load(
         requests=said["sent"],
@@ -99,5 +143,9 @@ def _run(command: list[str], seconds: float) -> tuple[str, float]:
         raise BenchError(f"{command[0]} did not end in {seconds:.0f} s") from error
     if done.returncode:
         raise BenchError(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout, _cpu_since(before)
+
+
+def _cpu_since(before: resource.struct_rusage) -> float:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

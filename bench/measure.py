@@ -12,13 +12,12 @@ from pathlib import Path
 
 from bench import front
 from bench.contenders import Contender, Place, Stored
-from bench.load import Load, offer, saturate
+from bench.load import Load, Schedule, offer, saturate
 from bench.procs import Usage, free_port, machine_busy, peak_rss, usage
-from bench.scrape import Samples, between, scrape, total
+from bench.scrape import Samples, between, scrape
 
 MICRO, MILLI = 1e6, 1e3
 PAUSE = 0.01  # seconds the loop may stand still; a bucket's bound of ingestd_loop_lag_seconds
-_TAKEN = "ingestd_events_received_total"
 OTHERS_LIMIT = 0.15  # cores that something else used, from which a round is called noisy
 
 
@@ -114,7 +113,8 @@ def _load(result: Result, plan: Plan, port: int, watched: Watched) -> None:
 
 def _offer(plan: Plan, port: int, rate: float) -> Load:
     address = f"127.0.0.1:{port}"
-    return offer(plan.loadgen, address, plan.requests, rate, plan.seconds, plan.open_connections)
+    connections = plan.open_connections
+    return offer(Schedule(plan.loadgen, address, plan.requests, rate, plan.seconds, connections))
 
 
 def phase(result: Result, name: str, watched: Watched, act: Callable[[], Load]) -> Load:
@@ -149,7 +149,6 @@ def inside(before: list[Samples], after: list[Samples]) -> dict[str, float]:
         return {}
     batches = between(before, after, "ingestd_batch_events")
     found = {
-        "taken": sum(total(one, _TAKEN) for one in after) - sum(total(one, _TAKEN) for one in before),
         "loop_ms": lag.quantile(1.0) * MILLI,
         "loop_p999_ms": lag.quantile(0.999) * MILLI,
         "loop_over": lag.above(PAUSE),

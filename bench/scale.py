@@ -23,6 +23,7 @@ from bench.procs import BenchError
 from bench.stats import Table
 from bench.suite import interrupt, say, warn_of_memory
 
+OTHER_DESCRIPTORS = 1500  # of nginx or a daemon, besides those of clients
 SPARE = 4 * GIB  # what the disk must hold besides the backlog
 QUICK = {"events": 50_000, "backlog": GIB // 4}  # by axis, the most in a quick run; else
 QUICK_MOST = 2000
@@ -89,10 +90,35 @@ def raise_descriptors(needed: int) -> int:
     return hard
 
 
-def impossible(setting: Setting, descriptors: int) -> str:
-    """Return why a setting cannot be had here, or nothing."""
-    needed = 2 * max(setting.connections, setting.idle) + 4096
-    return f"{setting.name}: {needed} descriptors needed, ulimit -n is {descriptors}" * (needed > descriptors)
+def needed(setting: Setting) -> int:
+    """Return the descriptors of the process that needs most: nginx has two for each client."""
+    through = 0 if setting.load == "straight" else 2 * setting.connections
+    return max(through, setting.connections + setting.idle) + OTHER_DESCRIPTORS
+
+
+def able(setting: Setting, descriptors: int) -> Setting | None:
+    """Return the setting, one with as many connections in whole thousands as can be had here, or None."""
+    if needed(setting) <= descriptors:
+        return setting
+    fewer = (descriptors - OTHER_DESCRIPTORS) // 2000 * 1000
+    if setting.load != "clients" or fewer < 1000:
+        return None
+    return dataclasses.replace(setting, value=fewer, connections=fewer)
+
+
+def within(axis: Axis, descriptors: int) -> tuple[Axis, list[str]]:
+    """Return an axis with what can be had here, and why something cannot."""
+    kept, absent = [], []
+    for setting in axis.settings:
+        found = able(setting, descriptors)
+        if found != setting:
+            instead = f"; {found.name} instead" if found else ""
+            absent.append(
+                f"{setting.name}: {needed(setting)} descriptors needed, ulimit -n is {descriptors}{instead}"
+            )
+        if found:
+            kept.append(found)
+    return dataclasses.replace(axis, settings=tuple(kept)), absent
 
 
 def lay_ground(args: argparse.Namespace, chosen: tuple[Axis, ...], work: Path) -> dict[str, Ground]:
@@ -176,20 +202,16 @@ def _line(result: Result) -> str:
 def measure(args: argparse.Namespace) -> tuple[tuple[Axis, ...], list[Result], list[str]]:
     """Run what was asked for; return it, its figures and what was left out. Raises BenchError."""
     chosen = choose(args)
-    most = max(max(s.connections, s.idle) for axis in chosen for s in axis.settings)
-    descriptors = raise_descriptors(2 * most + 4096)
-    absent = [why for axis in chosen for s in axis.settings if (why := impossible(s, descriptors))]
+    descriptors = raise_descriptors(max(needed(s) for axis in chosen for s in axis.settings))
+    both = [within(axis, descriptors) for axis in chosen]
+    chosen, absent = tuple(axis for axis, _ in both), [why for _, reasons in both for why in reasons]
     for why in absent:
         say(f"LEFT OUT: {why}")
-    able = tuple(
-        dataclasses.replace(axis, settings=tuple(s for s in axis.settings if not impossible(s, descriptors)))
-        for axis in chosen
-    )
     work = args.work or cache_dir() / "work"
     work.mkdir(parents=True, exist_ok=True)
     warn_of_memory(work)
     try:
-        return able, interleave(able, args.rounds, lay_ground(args, able, work)), absent
+        return chosen, interleave(chosen, args.rounds, lay_ground(args, chosen, work)), absent
     finally:
         shutil.rmtree(work / "backlog", ignore_errors=True)
 

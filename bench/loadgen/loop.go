@@ -17,7 +17,7 @@ import (
 type conn struct {
 	fd     int
 	busy   bool
-	ticket int // which request of the schedule it carries
+	since  time.Time // when its request was due
 	unsent []byte
 	reply  []byte
 }
@@ -31,6 +31,7 @@ type loop struct {
 	free     []*conn
 	requests [][]byte
 	inTurn   bool
+	saturate bool // the schedule's length holds, its rate does not
 	chunk    [4096]byte
 
 	start    time.Time
@@ -121,12 +122,16 @@ func (l *loop) due(ticket int) time.Time { return l.start.Add(time.Duration(tick
 func (l *loop) drive(grace time.Duration) error {
 	l.start = time.Now()
 	l.freed = l.start
-	end := l.due(l.total).Add(grace)
+	stop := l.due(l.total)
+	end := stop.Add(grace)
 	events := make([]unix.EpollEvent, 256)
 	for l.done < l.total {
 		now := time.Now()
 		if now.After(end) {
 			break
+		}
+		if l.saturate && now.After(stop) {
+			l.total = l.next
 		}
 		if err := l.sendDue(now); err != nil {
 			return err
@@ -175,12 +180,15 @@ func rawIO(call uintptr, fd int, data []byte) (int, error) {
 }
 
 func (l *loop) sendDue(now time.Time) error {
-	for l.next < l.total && len(l.free) > 0 && !now.Before(l.due(l.next)) {
+	for l.next < l.total && len(l.free) > 0 && (l.saturate || !now.Before(l.due(l.next))) {
 		c := l.take()
-		c.ticket, c.busy = l.next, true
+		c.since, c.busy = l.due(l.next), true
+		if l.saturate {
+			c.since = now
+		}
 		c.unsent, c.reply = l.requests[l.next%len(l.requests)], c.reply[:0]
 		// Late is this program only from when there was a connection to send on.
-		l.lag = append(l.lag, min(now.Sub(l.due(l.next)), now.Sub(l.freed)))
+		l.lag = append(l.lag, min(now.Sub(c.since), now.Sub(l.freed)))
 		l.next++
 		if err := c.write(); err != nil {
 			return err
@@ -230,7 +238,7 @@ func (l *loop) ready(c *conn) error {
 	if err != nil || !whole {
 		return err
 	}
-	l.latency = append(l.latency, time.Since(l.due(c.ticket)))
+	l.latency = append(l.latency, time.Since(c.since))
 	l.done++
 	if status/100 == 2 {
 		l.ok++

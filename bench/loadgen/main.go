@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -41,9 +42,11 @@ func main() {
 	seconds := flag.Float64("seconds", 5, "how long the schedule is")
 	connections := flag.Int("connections", 256, "keep-alive connections")
 	inTurn := flag.Bool("in-turn", false, "use all connections alike, not rather those just used")
+	saturate := flag.Bool("saturate", false, "no rate: each connection sends again once it has its reply")
+	hold := flag.Bool("hold", false, "once connected print a line, and wait for one before anything is sent")
 	grace := flag.Duration("grace", 2*time.Second, "how long to wait for replies after the schedule's end")
 	flag.Parse()
-	report, err := run(*address, *requests, *rate, *seconds, *connections, *inTurn, *grace)
+	report, err := run(*address, *requests, *rate, *seconds, *connections, *inTurn, *saturate, *hold, *grace)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(report)
 	}
@@ -53,7 +56,7 @@ func main() {
 	}
 }
 
-func run(address, file string, rate, seconds float64, connections int, inTurn bool, grace time.Duration) (*Report, error) {
+func run(address, file string, rate, seconds float64, connections int, inTurn, saturate, hold bool, grace time.Duration) (*Report, error) {
 	runtime.LockOSThread()
 	debug.SetGCPercent(-1) // nothing is allocated while the schedule runs but what it needs
 	// The kernel may otherwise let a sleep last 50 µs longer, to wake fewer times.
@@ -75,13 +78,21 @@ func run(address, file string, rate, seconds float64, connections int, inTurn bo
 	loop.inTurn = inTurn
 	total := int(math.Round(rate * seconds))
 	loop.plan(total, time.Duration(float64(time.Second)/rate))
+	loop.saturate = saturate
+	if hold {
+		fmt.Println("connected")
+		if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+			return nil, fmt.Errorf("waiting for the word to start: %w", err)
+		}
+	}
 	if err := loop.drive(grace); err != nil {
 		return nil, err
 	}
-	return loop.report(rate, total), nil
+	return loop.report(rate), nil
 }
 
-func (l *loop) report(rate float64, total int) *Report {
+func (l *loop) report(rate float64) *Report {
+	total := l.total
 	elapsed := l.finished.Sub(l.start)
 	r := &Report{Offered: rate, Seconds: elapsed.Seconds(), Sent: l.next, OK: l.ok, Not2xx: l.not2xx,
 		Unsent: total - l.next, NoReply: l.next - l.ok - l.not2xx, Received: l.received}
@@ -92,7 +103,7 @@ func (l *loop) report(rate float64, total int) *Report {
 	}
 	for _, c := range l.all {
 		if c.busy {
-			l.latency = append(l.latency, l.finished.Sub(l.due(c.ticket)))
+			l.latency = append(l.latency, l.finished.Sub(c.since))
 		}
 	}
 	slices.Sort(l.latency)

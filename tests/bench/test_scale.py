@@ -87,10 +87,18 @@ def test_a_backlog_is_made_of_links_to_as_many_segments_as_it_needs(tmp_path: Pa
 
 
 def test_a_setting_beyond_the_descriptors_is_left_out_with_its_reason() -> None:
-    """Not measured half."""
-    many = Setting("idle", 10_000, idle=10_000)
-    assert "descriptors" in scale.impossible(many, 1024)
-    assert not scale.impossible(many, 65_536)
+    """Not measured half; what fits stays."""
+    axis, absent = scale.within(AXES["idle"], 5000)
+    assert [setting.value for setting in axis.settings] == [64, 512, 2000]
+    assert absent == ["idle=10000: 11564 descriptors needed, ulimit -n is 5000"]
+    assert scale.within(AXES["idle"], 12_000) == (AXES["idle"], [])
+
+
+def test_through_nginx_as_many_clients_as_its_descriptors_allow_stand_for_more() -> None:
+    """It has two descriptors for each."""
+    axis, [absent] = scale.within(AXES["clients"], 20_000)
+    assert axis.settings[-1] == Setting("clients", 9000, connections=9000, load="clients")
+    assert "clients=9000 instead" in absent
 
 
 def test_something_unknown_that_should_grow_is_an_error() -> None:
