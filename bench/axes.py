@@ -81,7 +81,7 @@ def axes(backlog: int) -> tuple[Axis, ...]:
         Axis(
             "parameters",
             "Parameters in the query",
-            "17 bytes a value and its separators, so the event grows too",
+            "values of 16 bytes, so the event grows too",
             _each("parameters", (4, 16, 64)),
             (*_COST, ("line B", "file_bytes", 0), *_PACE, *_MEMORY),
         ),

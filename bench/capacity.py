@@ -113,7 +113,11 @@ def _measured(m: Measured) -> str:
         f"g = {several}, the cost with several instances over that with one",
         _or_not("w", m.gain, " bytes of memory a byte waiting", 2),
     ]
-    return f"Measured, an event: {'; '.join(parts)}."
+    packed = (
+        "The mix repeats ten callbacks with other ids, so K and Z are better than what traffic will give: "
+        "plan disks and network with the rows above them."
+    )
+    return f"Measured, an event: {'; '.join(parts)}. {packed}"
 
 
 def _or_not(name: str, value: float | None, what: str, digits: int = 0) -> str:

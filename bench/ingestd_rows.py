@@ -138,14 +138,22 @@ topic = "{self._topic}"
 directory = "{place.work}/spool"
 """
 
+    def command(self, place: Place) -> list[str]:
+        command = super().command(place)
+        self._ask("create")
+        return command
+
     def stored(self, place: Place, known: set[str]) -> Stored:
         """Ask the broker how many records the topic has; their contents are not looked at."""
+        events, partitions = map(int, self._ask("count").split())
+        return Stored(events, 0, figures={"partitions": partitions})
+
+    def _ask(self, what: str) -> str:
         here = interpreter.installed(ROOT)
-        command = [here.python, "-m", "bench.kafka_count", str(self._bootstrap), self._topic]
+        command = [here.python, "-m", "bench.kafka_topic", what, str(self._bootstrap), self._topic]
         done = subprocess.run(
             command, env=here.env(), capture_output=True, text=True, timeout=120, check=False
         )
         if done.returncode:
-            raise BenchError(f"cannot count the records of {self._topic}: {done.stderr.strip()}")
-        events, partitions = map(int, done.stdout.split())
-        return Stored(events, 0, figures={"partitions": partitions})
+            raise BenchError(f"cannot {what} {self._topic}: {done.stderr.strip()[-500:]}")
+        return done.stdout

@@ -119,7 +119,7 @@ def held(schedule: Schedule) -> Iterator[Callable[[], Load]]:
 def _offered(text: str, cpu: float) -> Load:
     said = json.loads(text)
     return Load(
-        requests=said["sent"],
+        requests=said["sent"] + said["unsent"],
         ok=said["ok"],
         bad=said["not_2xx"] + said["no_reply"] + said["unsent"],
         seconds=said["seconds"],

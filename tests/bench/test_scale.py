@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ import pytest
 from bench import fleet, scale, scale_report, svg, traffic
 from bench.axes import GIB, Setting, axes
 from bench.measure import Result
+from bench.paths import BENCH
 from bench.procs import BenchError
 from bench.stats import Spread, Table
 
@@ -67,6 +69,13 @@ def test_on_every_axis_one_thing_grows_from_the_least() -> None:
         values = [setting.value for setting in axis.settings]
         assert values == sorted(values)
         assert len(values) > 1
+
+
+def test_the_readme_of_the_benchmarks_lists_what_grows_and_nothing_else() -> None:
+    """A name that `--only` takes stands in the table."""
+    table = (BENCH / "README.md").read_text("utf-8").partition("## What grows")[2].partition("\n\nEach")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == list(AXES)
 
 
 def test_a_quick_run_keeps_the_least_and_one_more_of_each() -> None:
