@@ -95,9 +95,10 @@ def get(url: str) -> Request:
 
 def merge(pairs: list[tuple[str, str]]) -> Iterator[tuple[str, str | list[str]]]:
     """Yield each name once: with its value, or with a list where it was repeated."""
-    names = dict.fromkeys(name for name, _ in pairs)
-    for name in names:
-        values = [value for key, value in pairs if key == name]
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    for name, values in found.items():
         yield name, values if len(values) > 1 else values[0]
 
 

@@ -135,7 +135,7 @@ class Sheet:
             Line("instances (I)", self.instances, ",d", "R·c·g / 10⁶ / u, rounded up to a multiple of M"),
             Line("instances a machine", lambda r: self.instances(r) // each(r), ",d", "I / M"),
             Line("cores busy with Kafka, not files", self.kafka_cores, ",.1f", "R·(k·g + n) / 10⁶"),
-            Line("Kafka partitions, at least", self.partitions, ",d", "R / P / u, rounded up"),
+            Line("Kafka partitions that suffice", self.partitions, ",d", "R / P / u, rounded up"),
             Line("to the disks, MB/s", lambda r: r * m.disk / 1e6, ",.1f", "R·D / 10⁶"),
             Line("... of one machine", lambda r: r * m.disk / 1e6 / each(r), ",.1f", "R·D / 10⁶ / M"),
             Line("fdatasync/s, about", lambda r: r / m.batch, ",.0f", "R / B"),

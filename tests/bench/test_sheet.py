@@ -58,7 +58,7 @@ def test_what_was_not_measured_is_said_and_not_guessed() -> None:
         MEASURED, kafka=None, zstd=None, kafka_cpu=None, partition=None, several=None, gain=None
     )
     text = capacity.markdown(Sheet(bare, GIVEN), ABOUT, (10_000.0,))
-    assert "| Kafka partitions, at least | not measured |" in text
+    assert "| Kafka partitions that suffice | not measured |" in text
     assert "P not measured" in text
 
 
