@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ingestd.accounts import Account
 from ingestd.buffer import Buffer
 from ingestd.errors import SinkError
 from ingestd.event import Batch, Call, Entry
@@ -210,18 +211,18 @@ class Flusher:
         self._buffer.release(batch)
 
     def _settle_slice(self, entries: Sequence[Entry], refused: str | None) -> None:
-        if not entries:
-            return
-        answer, now = self._policy.acks, self._clock.wall_ns()
-        # Entries of one source mostly stand together: their account is settled once a run of them, and the
-        # whole run counts as having waited as long as its first.
-        first, count, size = entries[0], 0, 0
+        now = self._clock.wall_ns()
+        # An account is settled once a slice; its entries there count as having waited as long as the first.
+        sums: dict[Account, list[int]] = {}
         for entry in entries:
-            if entry.account is not first.account:
-                first.account.settle(count, size, refused, (now - first.received_ns) / 1e9)
-                first, count, size = entry, 0, 0
-            count += entry.count
-            size += len(entry.data)
-            if answer:
+            account = entry.account
+            total = sums.get(account)
+            if total is None:
+                total = sums[account] = [0, 0, now - entry.received_ns]
+            total[0] += entry.count
+            total[1] += len(entry.data)
+        for account, (count, size, waited) in sums.items():
+            account.settle(count, size, refused, waited / 1e9)
+        if self._policy.acks:
+            for entry in entries:
                 entry.settle(refused)
-        first.account.settle(count, size, refused, (now - first.received_ns) / 1e9)

@@ -26,6 +26,7 @@ class Profiles:
     def __init__(self, directory: Path | None = None) -> None:
         self._shipped = _by_name(SHIPPED.iterdir())
         self._own = _by_name(directory.iterdir()) if directory is not None else {}
+        self._trees: dict[Path, Tree] = {}  # each file is read once, however many sources name it
 
     @property
     def names(self) -> list[str]:
@@ -41,21 +42,22 @@ class Profiles:
             raise ValueError(f"it extends itself: {' > '.join((*above, name))}")
         if name not in self._own and name not in self._shipped:
             raise KeyError(name)
-        own = _read(self._own[name]) if name in self._own else {}
-        base = _read(self._shipped[name]) if name in self._shipped else {}
+        own = self._read(self._own[name]) if name in self._own else {}
+        base = self._read(self._shipped[name]) if name in self._shipped else {}
         if "extends" in own:
             if base:
                 raise ValueError(f"it is laid over the shipped {name!r} already; leave extends out")
             base = self.load(str(own.pop("extends")), (*above, name))
         return overlay(base, own)
 
+    def _read(self, path: Path) -> Tree:
+        if path not in self._trees:
+            self._trees[path] = tomllib.loads(path.read_text("utf-8"))
+        return dict(self._trees[path])
+
 
 def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
     return {path.name.removesuffix(".toml"): path for path in paths if path.name.endswith(".toml")}
-
-
-def _read(path: Path) -> Tree:
-    return tomllib.loads(path.read_text("utf-8"))
 
 
 def apply(tree: Tree, beside: Path, known: frozenset[str]) -> list[Problem]:
