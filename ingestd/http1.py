@@ -61,8 +61,8 @@ class RequestParser:
     """Feeds httptools and keeps the request that is being read. Subclasses say what to do with one."""
 
     __slots__ = (
-        "_body", "_body_size", "_fed", "_foreign", "_framing", "_headers", "_limits", "_marking", "_parser",
-        "_sealed", "_small", "_target", "ended", "in_body", "on_header", "on_url",
+        "_body", "_body_size", "_cut_at_cr", "_fed", "_foreign", "_framing", "_headers", "_limits",
+        "_marking", "_parser", "_sealed", "_small", "_target", "ended", "in_body", "on_header", "on_url",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -77,6 +77,7 @@ class RequestParser:
         self._fed = 0  # bytes fed since this request's head began: never less than its true size
         self._foreign = 0  # of these, what may belong to earlier requests
         self._marking = False  # the request line is fed with marks, and its end has not come
+        self._cut_at_cr = False  # the last piece of a head ended with CR: its target cannot go on
         self.in_body = False
         self.ended = False  # no request follows on this connection: what still comes is thrown away
         # Bound methods of the containers: httptools fills them with no Python frame of ours between.
@@ -121,6 +122,7 @@ class RequestParser:
             except _RAISED as error:
                 self._go_on(error, data)
         if self._target:
+            self._cut_at_cr = data.endswith(b"\r")
             self._check_open()
 
     def _execute(self, data: bytes) -> None:
@@ -149,7 +151,8 @@ class RequestParser:
     def _refuse(self, error: Exception, data: bytes) -> None:
         if self.ended:  # what follows a request with `Connection: close` is no request
             return
-        if isinstance(error, httptools.HttpParserInvalidURLError) and self._target and not data.isascii():
+        goes_on = self._target and not self._cut_at_cr and not data.isascii()
+        if goes_on and isinstance(error, httptools.HttpParserInvalidURLError):
             self._begin_again()
             self._feed_marked(data)
             return

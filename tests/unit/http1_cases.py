@@ -114,6 +114,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a space in the target": (b"GET /a b HTTP/1.1\r\n\r\n", "bad_request"),
     "a zero byte in the target": (b"GET /a\0b HTTP/1.1\r\n\r\n", "bad_request"),
     "a zero byte behind a high one": (b"GET /a?n=\xd6\0b HTTP/1.1\r\n\r\n", "bad_request"),
+    "a bare CR in the target, then a high byte": (b"GET /a\r!\xd6 HTTP/1.1\r\n\r\n", "bad_request"),
     "a tab in the target": (b"GET /a\tb HTTP/1.1\r\n\r\n", "bad_request"),
     "a target without slash": (b"GET a/b HTTP/1.1\r\n\r\n", "bad_request"),
     "a target that begins high": (b"GET \xd6/b HTTP/1.1\r\n\r\n", "bad_request"),
