@@ -287,7 +287,7 @@ class RequestParser:
         """Hand over the request and make room for the next."""
         parser, target, headers, body = self._parser, self._target, self._headers, self._body
         keep = parser.should_keep_alive()
-        if not keep or b"Connection" in headers or b"connection" in headers:
+        if not keep or b"Connection" in headers or b"connection" in headers or parser.should_upgrade():
             self._check_unusual()
         url = target[0] if len(target) == 1 else b"".join(target)
         target.clear()
@@ -309,7 +309,7 @@ class RequestParser:
             self.ended = True
 
     def _check_unusual(self) -> None:
-        """Only where the connection is a matter can it be an upgrade, or anything but HTTP/1.1."""
+        """Only where the connection is a matter, or the method CONNECT, is it an upgrade or not HTTP/1.1."""
         parser, headers = self._parser, self._headers
         if parser.get_http_version() not in ("1.1", "1.0"):
             raise RequestRefusedError("version")

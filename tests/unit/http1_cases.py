@@ -127,6 +127,12 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         b"POST /a HTTP/1.1\r\nExpect: 200-ok\r\nContent-Length: 2\r\n\r\nhi", "expectation"),
     "an upgrade with a body": (
         b"POST /a HTTP/1.1\r\n" + UPGRADE + b"Content-Length: 2\r\n\r\nhi", "upgrade"),
+    "an upgrade with a body, spelled otherwise": (
+        b"POST /a HTTP/1.1\r\nCONNECTION: upgrade\r\nUPGRADE: h2c\r\nContent-Length: 37\r\n\r\n"
+        b"GET /c/demo?smuggled=1 HTTP/1.1\r\n\r\n\r\n", "upgrade"),
+    "connect with a body": (
+        b"CONNECT a.example:80 HTTP/1.1\r\nContent-Length: 35\r\n\r\nGET /c/demo?smuggled=1 HTTP/1.1\r\n\r\n",
+        "upgrade"),
     "an upgrade with a chunked body": (
         b"POST /a HTTP/1.1\r\n" + UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
         "upgrade"),
