@@ -38,7 +38,7 @@ _HEADERS = {
 MAX_LINE = 4 << 20
 _ESCAPE = re.compile(rb"\\x([0-9A-F]{2})")
 _FOREIGN = re.compile(rb"[^ !#-~]|\\(?!x[0-9A-F]{2})")
-_MSEC = re.compile(rb"(\d{9,11})\.(\d{3})")
+_MSEC = re.compile(rb"([1-9]\d{9})\.(\d{3})")  # as many digits as an event's `received_at` has
 _ID = re.compile(rb"[0-9a-f]{32}")
 
 
