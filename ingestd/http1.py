@@ -271,8 +271,14 @@ class RequestParser:
             self.on_expect_continue()
 
     def on_chunk_header(self) -> None:
-        """Seal the headers: a trailer must not pass for one (X-Real-IP is believed)."""
+        """Seal the headers: a trailer must not pass for one (X-Real-IP is believed).
+
+        Only plain `chunked` is undone here; a 1.0 client means nothing by it (RFC 9112, 6.1).
+        """
         if self._sealed is None:
+            coding = self._headers.find(b"Transfer-Encoding") or b""
+            if coding.strip().lower() != b"chunked" or self._parser.get_http_version() == "1.0":
+                raise RequestRefusedError("bad_length")
             self._sealed = Headers(self._headers)
         self._framing += _CHUNK_FRAME
 

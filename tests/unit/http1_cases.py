@@ -97,6 +97,12 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "an endless length": (b"POST /a HTTP/1.1\r\nContent-Length: " + b"9" * 40 + b"\r\n\r\n", "bad_length"),
     "another transfer encoding": (b"POST /a HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\nabc", "bad_length"),
     "chunked not last": (b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", "bad_length"),
+    "gzip and chunked": (CHUNKED.replace(b"chunked", b"gzip, chunked") + b"0\r\n\r\n", "bad_length"),
+    "identity and chunked": (CHUNKED.replace(b"chunked", b"identity, chunked") + b"0\r\n\r\n", "bad_length"),
+    "nothing and chunked": (CHUNKED.replace(b"chunked", b", chunked") + b"0\r\n\r\n", "bad_length"),
+    "chunked in 1.0": (CHUNKED.replace(b"1.1", b"1.0") + b"3\r\nabc\r\n0\r\n\r\n", "bad_length"),
+    "chunked in 1.0, to be kept": (
+        b"POST /a HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "bad_length"),
     "a chunk size that is none": (CHUNKED + b"zz\r\nabc\r\n", "bad_request"),
     "a chunk longer than it says": (CHUNKED + b"3\r\nabcd\r\n0\r\n\r\n", "bad_request"),
     "an unknown method": (b"BREW /pot HTTP/1.1\r\n\r\n", "unknown_method"),
