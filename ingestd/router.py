@@ -133,5 +133,4 @@ class Intake:
         scheme, separator, rest = target.partition(b"://")
         if not separator or scheme.lower() not in (b"http", b"https"):
             return None
-        path = b"/" + rest.partition(b"/")[2]
-        return self.router.match(path.partition(b"?")[0])
+        return self.router.match(b"/" + rest.partition(b"?")[0].partition(b"/")[2])

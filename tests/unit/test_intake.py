@@ -107,7 +107,13 @@ def test_an_absolute_target_is_an_event_like_any_other(target: bytes) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    [b"http://x.example", b"http://x.example?a=1", b"ftp://x.example/c/demo", b"/a?u=http://b/c/demo"],
+    [
+        b"http://x.example",
+        b"http://x.example?a=1",
+        b"ftp://x.example/c/demo",
+        b"/a?u=http://b/c/demo",
+        b"http://x.example?u=/c/demo",
+    ],  # fmt: skip
 )
 def test_an_absolute_target_of_nobody_is_nobodys(target: bytes) -> None:
     async def main() -> None:
