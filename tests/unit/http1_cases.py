@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.unit import http1_framing_cases as framing
 from tests.unit.parsing import GET
 
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAA\r\n"
@@ -102,7 +103,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "nothing and chunked": (CHUNKED.replace(b"chunked", b", chunked") + b"0\r\n\r\n", "bad_length"),
     "chunked in 1.0": (CHUNKED.replace(b"1.1", b"1.0") + b"3\r\nabc\r\n0\r\n\r\n", "bad_length"),
     "chunked in 1.0, to be kept": (
-        b"POST /a HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "bad_length"),
+        b"POST /a HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "bad_length"),
     "a chunk size that is none": (CHUNKED + b"zz\r\nabc\r\n", "bad_request"),
     "a chunk longer than it says": (CHUNKED + b"3\r\nabcd\r\n0\r\n\r\n", "bad_request"),
     "an unknown method": (b"BREW /pot HTTP/1.1\r\n\r\n", "unknown_method"),
@@ -134,12 +136,15 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "an upgrade with a body": (
         b"POST /a HTTP/1.1\r\n" + UPGRADE + b"Content-Length: 2\r\n\r\nhi", "upgrade"),
     "an upgrade with a body, spelled otherwise": (
-        b"POST /a HTTP/1.1\r\nCONNECTION: upgrade\r\nUPGRADE: h2c\r\nContent-Length: 37\r\n\r\n"
-        b"GET /c/demo?smuggled=1 HTTP/1.1\r\n\r\n\r\n", "upgrade"),
+        b"POST /a HTTP/1.1\r\nCONNECTION: upgrade\r\nUPGRADE: h2c\r\nContent-Length: %d\r\n\r\n%s"
+        % (len(GET), GET), "upgrade"),
     "connect with a body": (
-        b"CONNECT a.example:80 HTTP/1.1\r\nContent-Length: 35\r\n\r\nGET /c/demo?smuggled=1 HTTP/1.1\r\n\r\n",
-        "upgrade"),
+        b"CONNECT a.example:80 HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(GET), GET), "upgrade"),
     "an upgrade with a chunked body": (
         b"POST /a HTTP/1.1\r\n" + UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
         "upgrade"),
 }  # fmt: skip
+
+# Where a request ends: its own file, since these are many.
+ACCEPTED |= framing.ACCEPTED
+REFUSED |= framing.REFUSED

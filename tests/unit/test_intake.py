@@ -113,7 +113,7 @@ def test_an_absolute_target_is_an_event_like_any_other(target: bytes) -> None:
         b"ftp://x.example/c/demo",
         b"/a?u=http://b/c/demo",
         b"http://x.example?u=/c/demo",
-    ],  # fmt: skip
+    ],
 )
 def test_an_absolute_target_of_nobody_is_nobodys(target: bytes) -> None:
     async def main() -> None:
