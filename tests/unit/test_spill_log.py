@@ -86,3 +86,10 @@ def test_lines_longer_than_nginx_writes_come_in_pieces(tmp_path: Path) -> None:
     path.write_bytes(b"x" * (spill_log.MAX_LINE + 5) + b"\nlast")
     pieces = list(spill_log.read(path))
     assert [len(piece) for piece in pieces] == [spill_log.MAX_LINE, 6, 4]
+
+
+@pytest.mark.parametrize("at_ms", [999_999_999_999, 10_000_000_000_000], ids=["of 2001", "of 2286"])
+def test_a_time_that_is_not_of_these_centuries_is_none(at_ms: int) -> None:
+    # An event's `received_at` has 13 digits at a fixed place, out of which sinks cut it.
+    with pytest.raises(BadLineError, match="bad time"):
+        spill_log.parse(line(b"/c/demo", at_ms=at_ms))
