@@ -10,6 +10,8 @@ import os
 import socket
 
 FIRST_FD = 3
+# Seconds a supervisor that reads nothing may hold us up; what it was to be told is then left out.
+PATIENCE = 0.25
 
 
 def notify(*states: str) -> None:
@@ -21,6 +23,7 @@ def notify(*states: str) -> None:
         address = "\0" + address[1:]
     # Telling the supervisor must never be what takes the service down.
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(PATIENCE)
         sock.connect(address)
         sock.sendall("\n".join(states).encode())
 
