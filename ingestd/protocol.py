@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # Requests of one connection that may wait for their replies; past it we stop reading from the client.
 MAX_PIPELINE = 256
+# Connections beyond the limit that may be open until they have read why; past it they end without a word.
+MAX_TURNED_AWAY = 64
 
 
 class Answering(Protocol):
@@ -141,6 +143,8 @@ class Connection(RequestParser, asyncio.Protocol):
             self.client_address, self.behind_proxy = peer[0], False
         if len(shared.connections) > shared.max_connections:
             self.refuse("connections")
+            if len(shared.connections) > shared.max_connections + MAX_TURNED_AWAY:
+                self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone; what it sent goes its way all the same, only the replies have no taker."""

@@ -10,7 +10,7 @@ import pytest
 from ingestd import protocol
 from ingestd.accounts import Account
 from ingestd.http1 import Headers, Limits
-from ingestd.protocol import Exchange, Shared
+from ingestd.protocol import MAX_TURNED_AWAY, Exchange, Shared
 from ingestd.replies import REFUSALS, Reply
 from tests.support.fakes import FakeTransport, HeldIntake, as_exchange, connect
 
@@ -252,6 +252,15 @@ def test_a_connection_that_ends_makes_room_for_another() -> None:
     first.connection_lost(None)
     transport, _ = connect(intake, shared=shared)
     assert transport.written == b""
+
+
+def test_of_a_flood_of_connections_few_are_told_why_and_none_is_kept() -> None:
+    intake = HeldIntake()
+    refused: list[str] = []
+    shared = Shared(intake, Limits(), refused.append, max_connections=2)
+    transports = [connect(intake, shared=shared)[0] for _ in range(2 + MAX_TURNED_AWAY + 5)]
+    assert [transport.aborted for transport in transports] == [False] * (2 + MAX_TURNED_AWAY) + [True] * 5
+    assert len(refused) == MAX_TURNED_AWAY + 5
 
 
 # expect
