@@ -13,8 +13,10 @@ from ingestd.duplicates import DuplicateWindow
 # Upper bounds of the buckets of `waits`, seconds.
 WAITS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0)
 
-# Parameter names come from outside: past this many distinct ones a source's counter says "other".
+# Parameter names come from outside: past this many distinct ones, and for longer ones, a source's counter
+# says "other".
 MAX_MACRO_PARAMS = 64
+MAX_MACRO_NAME = 64
 
 
 class Account:
@@ -86,7 +88,7 @@ class Account:
         """Count an unreplaced macro in a parameter."""
         macros = self.macros
         count = macros.get(param)
-        if count is None and len(macros) >= MAX_MACRO_PARAMS:
+        if count is None and (len(macros) >= MAX_MACRO_PARAMS or len(param) > MAX_MACRO_NAME):
             param = "other"
             count = macros.get(param)
         macros[param] = 1 if count is None else count + 1

@@ -94,3 +94,11 @@ def test_names_from_outside_take_bounded_memory() -> None:
         source.events(b"GET", "/c", "", raw, headers(), b"", "", 1_718_000_000_000_000_000)
     assert len(source.account.macros) <= 65
     assert sum(source.account.macros.values()) == 1000
+
+
+def test_a_name_too_long_for_a_label_counts_among_the_others() -> None:
+    source = make_source()
+    name = b"p" * 30_000
+    data = source.events(b"GET", "/c", "", name + b"=__X__", headers(), b"", "", 1_718_000_000_000_000_000)[0]
+    assert source.account.macros == {"other": 1}
+    assert orjson.loads(data)["flags"] == ["macro:" + name.decode()]
