@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ingestd import systemd
+from ingestd import descriptors, systemd
 from ingestd.accounts import Accounts
 from ingestd.admin import AdminConnection
 from ingestd.buffer import Buffer
@@ -71,7 +71,8 @@ class App:
         sources = build_sources(config, self._accounts, self._node)
         self._intake = Intake(Router(sources), self._accounts, self._buffer, ack_stored=stored)
         limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
-        self._shared = Shared(self._intake, limits, self._accounts.refuse, ingest.max_connections)
+        connections = descriptors.room(ingest.max_connections)
+        self._shared = Shared(self._intake, limits, self._accounts.refuse, connections)
         self._report = Report(
             self._node, ingest.ack, self._accounts, self._metrics, self._buffer, self._flusher, self._sink,
             self._shared, self._intake, following, self._stopping.is_set, self._counters,

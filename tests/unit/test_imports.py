@@ -17,7 +17,11 @@ PACKAGE = Path(__file__).parents[2] / "ingestd"
 # rank, group, modules. A module imports from lower ranks, and of its own rank only from its own group: so
 # that buffer, protocol, sources and the sinks never import one another.
 RANKS: list[tuple[int, str, str]] = [
-    (0, "leaves", r"ingestd|errors|event|replies|systemd|fsutil|worker|duplicates|murmur2|_murmur2|native"),
+    (
+        0,
+        "leaves",
+        r"ingestd|errors|event|replies|systemd|descriptors|fsutil|worker|duplicates|murmur2|_murmur2|native",
+    ),
     (
         1,
         "contracts",

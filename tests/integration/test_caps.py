@@ -1,0 +1,152 @@
+"""What one instance may be made to hold: each cap crossed on a running daemon, which serves on.
+
+The sizes of a request are in test_refusals.py, of a decompressed body in test_bodies.py, connections and slow
+clients in test_connections.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestd.descriptors import RESERVED
+from ingestd.log import REPEATS_PER_MINUTE
+from tests.integration.checks import until
+from tests.integration.conftest import open_place
+from tests.support.daemon import Daemon
+from tests.support.wire import Wire, ask, connect, request
+
+GET = request("/c/demo?a=1")
+
+
+@pytest.fixture(scope="module")
+def flooded() -> Iterator[Daemon]:
+    with open_place() as place, Daemon(place) as daemon:
+        yield daemon
+
+
+def descriptors(daemon: Daemon) -> int:
+    return len(os.listdir(f"/proc/{daemon.pid}/fd"))
+
+
+def test_clients_cannot_take_the_descriptors_files_need(place: Path) -> None:
+    # 600 are allowed, so 600 - 256 connections; without the cap a new file could not be opened any more.
+    allowed = 600
+    with Daemon(place).start(before=["prlimit", f"--nofile={allowed}:{allowed}"]) as daemon:
+        assert f"connections={allowed - RESERVED}" in daemon.log()
+        with contextlib.ExitStack() as held:
+            for _ in range(allowed + 200):
+                held.callback(connect(daemon.socket).close)
+            until(lambda: daemon.status()["connections"] >= allowed - RESERVED, "the flood has come in")
+            assert descriptors(daemon) < allowed
+            daemon.signal(signal.SIGUSR1)  # nothing is in the file yet; the next event opens one
+            assert daemon.status()["ready"]
+        until(lambda: daemon.status()["connections"] == 0, "the flood has gone")
+        assert ask(daemon.socket, GET).status == 200
+        assert len(daemon.events()) == 1
+        assert "Too many open files" not in daemon.log()
+
+
+def test_the_soft_limit_of_open_files_is_raised_to_what_is_wanted(place: Path) -> None:
+    with Daemon(place, ingest={"max_connections": 700}).start(before=["prlimit", "--nofile=100:"]) as daemon:
+        limits = Path(f"/proc/{daemon.pid}/limits").read_text()
+        found = re.search(r"^Max open files +(\d+)", limits, re.MULTILINE)
+        assert found is not None
+        assert int(found[1]) == 700 + RESERVED
+        assert "the limit of open files" not in daemon.log()
+
+
+def test_a_flood_of_refusals_writes_no_log(flooded: Daemon) -> None:
+    before = len(flooded.log().splitlines())
+    for _ in range(20):
+        with Wire(flooded.socket) as wire:
+            wire.send(b"".join(request(f"/nowhere/{number}") for number in range(100)))
+            for _ in range(100):
+                assert wire.receive().status == 404
+        assert ask(flooded.socket, b"\0 nonsense\r\n\r\n").status == 400
+    assert len(flooded.log().splitlines()) == before
+    refused = flooded.status()["requests_refused"]
+    assert (refused["not_found"], refused["bad_request"]) == (2000, 20)
+
+
+def test_trouble_that_repeats_itself_writes_few_lines(place: Path) -> None:
+    with Daemon(place) as daemon:
+        before = len(daemon.log().splitlines())
+        daemon.config.write_text("[ingest]\nlisten = 5\n")
+        for number in range(1, 2 * REPEATS_PER_MINUTE + 1):
+            daemon.signal(signal.SIGHUP)
+            until(
+                lambda number=number: daemon.metrics()["config_reload_failures_total"] >= number,  # type: ignore[misc]
+                "the reload was refused",
+            )
+        # Twice where the minute ends meanwhile; each refusal has one line for each of its two problems.
+        assert len(daemon.log().splitlines()) - before <= 2 * REPEATS_PER_MINUTE + 2
+        assert daemon.metrics()["log_lines_suppressed_total"] > 0
+        assert ask(daemon.socket, GET).status == 200
+
+
+def test_names_from_outside_make_few_series(flooded: Daemon) -> None:
+    with Wire(flooded.socket) as wire:
+        for start in range(0, 2000, 100):
+            numbers = range(start, start + 100)
+            wire.send(b"".join(request(f"/c/demo?p{number}=__X__&{'q' * 300}=__Y__") for number in numbers))
+            for _ in numbers:
+                assert wire.receive().status == 200
+    text = flooded.look("/metrics").text
+    series = [line for line in text.splitlines() if line.startswith("ingestd_macro_unreplaced_total{")]
+    assert len(series) <= 65
+    assert max(map(len, series)) < 200
+    counted = {
+        name: value for name, value in flooded.metrics().items() if name.startswith("macro_unreplaced")
+    }
+    assert sum(counted.values()) == 4000
+
+
+def test_paths_from_outside_take_bounded_memory(flooded: Daemon) -> None:
+    def send(numbers: range) -> None:
+        for start in numbers[::200]:
+            with Wire(flooded.socket) as wire:
+                some = range(start, start + 200)
+                wire.send(b"".join(request(f"/c/demo/{'r' * 200}{number}?a=1") for number in some))
+                for _ in some:
+                    assert wire.receive().status == 200
+
+    send(range(6000))
+    before = flooded.resident()
+    send(range(6000, 16000))
+    assert flooded.resident() < before + 8 * 1024 * 1024, "10,000 more paths are 2 MB, each kept twice 4"
+
+
+def test_a_thousand_sources_are_served(place: Path) -> None:
+    sources = [{"name": f"s{number}", "path": f"/c/s{number}"} for number in range(1000)]
+    with Daemon(place, sources=sources) as daemon:
+        for number in (0, 500, 999):
+            assert ask(daemon.socket, request(f"/c/s{number}/app?a=1")).status == 200
+        assert ask(daemon.socket, request("/c/s1000/app?a=1")).status == 404
+        assert [event["source"] for event in daemon.events()] == ["s0", "s500", "s999"]
+        assert daemon.metrics()["sources"] == 1000
+        assert daemon.resident() < 200 << 20
+
+
+def test_bombs_at_the_same_time_take_the_memory_of_one(place: Path) -> None:
+    # One request's body is decompressed at a time, and only up to the cap.
+    bomb = gzip.compress(bytes(200 << 20), 1)
+    assert len(bomb) < 1 << 20
+    data = request("/c/demo", "POST", {"Content-Encoding": "gzip", "Content-Type": "application/json"}, bomb)
+    with Daemon(place) as daemon:
+        ask(daemon.socket, GET)
+        before = daemon.resident()
+        with contextlib.ExitStack() as held:
+            wires = [held.enter_context(Wire(daemon.socket)) for _ in range(20)]
+            for wire in wires:
+                wire.send(data)
+            assert {wire.receive().status for wire in wires} == {413}
+        assert daemon.resident() < before + (64 << 20)
+        assert daemon.status()["sources"]["demo"]["rejected"] == {"inflated_too_large": 20}
