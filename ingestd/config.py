@@ -25,6 +25,7 @@ from ingestd.config_fields import (
     PublicBase,
     Section,
     Size,
+    is_local,
     one_or_list,
 )
 from ingestd.config_kafka import Kafka, SpoolConfig
@@ -86,9 +87,22 @@ class File(Section):
 
 
 class Admin(Section):
-    """[admin]: health, metrics and status, on a listener of their own."""
+    """[admin]: health, metrics, status and events as they come, on a listener of their own.
+
+    Whoever reaches it may read them: other machines only where `allow_remote` says so.
+    """
 
     listen: Listen = "tcp:127.0.0.1:9401"
+    allow_remote: bool = False
+
+    @model_validator(mode="after")
+    def _of_this_machine(self) -> Self:
+        if not self.allow_remote and not is_local(self.listen):
+            raise ValueError(
+                f"{self.listen} can be reached from other machines, and whoever reaches it reads events; "
+                'write listen = "tcp:127.0.0.1:9401", or allow_remote = true'
+            )
+        return self
 
 
 class Log(Section):

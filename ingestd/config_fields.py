@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,6 +50,18 @@ def _listen_address(value: object) -> str:
     raise ValueError(
         f'{value!r} is no address; write "unix:/run/ingestd/ingestd.sock" or "tcp:127.0.0.1:8080"'
     )
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine reaches a listen address: a Unix socket, or a loopback address."""
+    kind, _, rest = address.partition(":")
+    host = rest.rpartition(":")[0].strip("[]").lower()
+    if kind == "unix" or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name: who knows where it leads
+        return False
 
 
 def _secret_file(value: object, info: ValidationInfo) -> Path:

@@ -108,6 +108,12 @@ WRONG = [
     ("[file]\ndirectory = 5", "file.directory", "5 is no path", "in quotes"),
     ('[log]\nlevel = "loud"', "log.level", "there is no 'loud'", "'info'"),
     ('[admin]\nlisten = "9401"', "admin.listen", "'9401' is no address", "tcp:127.0.0.1:8080"),
+    (
+        '[admin]\nlisten = "tcp:0.0.0.0:9401"',
+        "admin",
+        "tcp:0.0.0.0:9401 can be reached",
+        "allow_remote = true",
+    ),
     ('[buffer]\nmax_bytes = "1KiB"', "flush.max_bytes", "more than buffer.max_bytes", "fit"),
 ]
 WRONG_SOURCES = [
@@ -255,3 +261,30 @@ def test_other_variables_are_nobodys_business() -> None:
 def test_a_variable_for_a_section_that_is_no_table_is_no_traceback() -> None:
     [problem] = problems("ingest = 5\n" + SOURCE, INGESTD_INGEST_ACK="queued")
     assert problem.key == "ingest"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "tcp:127.0.0.1:9401",
+        "tcp:127.9.9.9:1",
+        "tcp:[::1]:9401",
+        "tcp:localhost:9401",
+        "unix:/run/ingestd/admin",
+    ],
+)
+def test_the_admin_listener_is_this_machines_own(address: str) -> None:
+    assert parse(SOURCE + f'[admin]\nlisten = "{address}"\n').admin.listen == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tcp:0.0.0.0:9401", "tcp:[::]:9401", "tcp:192.0.2.1:9401", "tcp:localhost.example:9401", "tcp:*:9401"],
+)
+def test_the_admin_listener_is_reached_from_elsewhere_only_where_that_is_said(address: str) -> None:
+    with pytest.raises(ConfigError, match="can be reached from other machines"):
+        parse(SOURCE + f'[admin]\nlisten = "{address}"\n')
+    with pytest.raises(ConfigError, match="can be reached from other machines"):
+        config.parse(tomllib.loads(SOURCE), "test", {"INGESTD_ADMIN_LISTEN": address})
+    settings = parse(SOURCE + f'[admin]\nlisten = "{address}"\nallow_remote = true\n')
+    assert settings.admin.listen == address
