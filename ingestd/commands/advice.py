@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ingestd.config import Config
+from ingestd.config_fields import is_local
 from ingestd.config_source import Source
 from ingestd.errors import Problem
 from ingestd.sources import links
@@ -14,7 +15,15 @@ from ingestd.sources import links
 
 def advice(settings: Config) -> list[Problem]:
     """Everything worth a second look, source by source."""
-    return [problem for source in settings.source for problem in _of(source, settings)]
+    found = [problem for source in settings.source for problem in _of(source, settings)]
+    if settings.kafka is not None:
+        security = settings.kafka.security
+        files = (security.username_file, security.password_file, security.key_file)
+        found += [_public("kafka.security", path) for path in files if path is not None and _is_public(path)]
+    if not is_local(settings.admin.listen):
+        what = "other machines reach it, and read events without a password"
+        found.append(Problem("admin.allow_remote", what, "let a firewall have only your Prometheus in"))
+    return found
 
 
 def _of(source: Source, settings: Config) -> Iterator[Problem]:
@@ -50,7 +59,11 @@ def _signature(source: Source, where: str) -> Iterator[Problem]:
     files = [*signature.key_file, *([source.privacy_key_file] if source.privacy_key_file else [])]
     for path in files:
         if _is_public(path):
-            yield Problem(where, f"{path} can be read by everybody", f"chmod 0640 {path}")
+            yield _public(where, path)
+
+
+def _public(where: str, path: Path) -> Problem:
+    return Problem(where, f"{path} can be read by everybody", f"chmod 0640 {path}")
 
 
 def _is_public(path: Path) -> bool:

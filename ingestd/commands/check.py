@@ -12,7 +12,7 @@ import orjson
 
 from ingestd import config
 from ingestd.commands.advice import advice
-from ingestd.errors import ConfigError, Problem
+from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.sources.build import secret_problems
 
 EX_CONFIG = 78
@@ -52,6 +52,13 @@ def run(path: Path, *, as_json: bool) -> int:
 def surroundings(settings: config.Config) -> list[Problem]:
     """What the configuration names and this machine does not have, or not for this user."""
     problems = secret_problems(settings)
+    if settings.kafka is not None:
+        from ingestd.sinks.kafka_client import connection_options
+
+        try:
+            connection_options(settings.kafka)
+        except IngestdError as error:
+            problems.append(Problem("kafka.security", str(error)))
     group = settings.ingest.socket_group
     if group and group not in {entry.gr_name for entry in grp.getgrall()}:
         problems.append(

@@ -59,7 +59,10 @@ def connection_options(settings: Kafka) -> dict[str, Any]:
 def _secret(path: Path | None) -> str:
     if path is None:
         raise IngestdError("kafka.security: SASL needs username_file and password_file")
-    return secrets.read(path)[0].reveal().decode()
+    try:
+        return secrets.read(path)[0].reveal().decode()
+    except UnicodeDecodeError:  # from None: the error holds the secret
+        raise IngestdError(f"{path}: is no UTF-8") from None
 
 
 def _tls(security: KafkaSecurity) -> ssl.SSLContext:
