@@ -8,6 +8,8 @@ import fcntl
 import os
 from pathlib import Path
 
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 def write_all(fd: int, data: bytes) -> None:
     """Write every byte of `data`. Raises OSError; how much was written by then is not known."""
@@ -71,7 +73,7 @@ def try_lock(fd: int) -> bool:
 def set_aside(path: Path, data: bytes) -> Path:
     """Keep bytes that cannot be used in `path` + `.bad` (appended, durable). Returns that path."""
     bad = path.with_name(path.name + ".bad")
-    fd = os.open(bad, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    fd = os.open(bad, _APPEND, 0o640)
     try:
         write_all(fd, data)
         os.fsync(fd)

@@ -14,10 +14,14 @@ from ingestd.app import App
 
 logger = logging.getLogger(__name__)
 
+# Events hold personal data: what is made has its own mode where it is configured, and is nobody else's else.
+UMASK = 0o027
+
 
 def run(path: Path) -> int:
     """Serve until told to stop. Returns the exit status. Raises ConfigError, ListenError, SinkError."""
     settings = config.load(path)
+    os.umask(UMASK)
     limit = log.setup(settings.log.level, settings.log.format)
     failed = uvloop.run(_serve(settings, path, limit))
     if failed:

@@ -16,6 +16,8 @@ import orjson
 from ingestd import fsutil
 from ingestd.sinks.kafka_records import Record
 
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 class DeadLetterFile:
     """Appends to `<directory>/dead-<instance>-<UTC day>.ndjson`."""
@@ -31,7 +33,7 @@ class DeadLetterFile:
         path = self._directory / f"dead-{self._instance}-{day}.ndjson"
         lines = b"".join(dead_letter(record, reason) + b"\n" for record in records)
         new = not path.exists()
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        fd = os.open(path, _APPEND, 0o640)
         try:
             size = os.fstat(fd).st_size
             try:

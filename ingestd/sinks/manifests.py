@@ -213,7 +213,8 @@ def _temporary(path: Path) -> Path:
 
 
 def _write_temporary(path: Path, data: bytes) -> None:
-    fd = os.open(_temporary(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(_temporary(path), flags, 0o640)
     try:
         fsutil.write_all(fd, data)
         os.fsync(fd)

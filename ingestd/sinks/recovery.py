@@ -24,8 +24,9 @@ class Recovered(NamedTuple):
 
 
 def orphans(directory: Path, prefix: str) -> list[Path]:
-    """`.open` files of any instance; some may be held by a living process."""
-    return sorted(path for path in directory.glob(f"{prefix}-*.ndjson{OPEN}") if path.is_file())
+    """`.open` files of any instance; some may be held by a living process. A link is nobody's file."""
+    found = directory.glob(f"{prefix}-*.ndjson{OPEN}")
+    return sorted(path for path in found if path.is_file() and not path.is_symlink())
 
 
 def recover(path: Path) -> Recovered | None:
@@ -35,7 +36,7 @@ def recover(path: Path) -> Recovered | None:
     may then stand in `.bad` twice, an event never does.
     """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
@@ -134,7 +135,7 @@ def _without(path: Path, fd: int, bad: list[tuple[int, int]]) -> int:
         os.ftruncate(fd, bad[0][0])
         return fd
     temporary = path.with_name(path.name + ".tmp")
-    copy = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    copy = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     try:
         fsutil.try_lock(copy)
         os.fchmod(copy, os.fstat(fd).st_mode & 0o777)
