@@ -88,6 +88,10 @@ class Wire:
         self._read.readline()
         return b"".join(parts)
 
+    def line(self) -> str:
+        """A line of a body that has no end."""
+        return self._read.readline().decode("latin-1")
+
     def ended(self) -> bool:
         """Wait for the peer to close; False where it sends something instead."""
         return self._read.read(1) == b""

@@ -1,0 +1,195 @@
+"""Secrets are planted wherever the configuration takes one, then looked for in everything that comes out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import md5
+from pathlib import Path
+from signal import SIGHUP
+
+import pytest
+
+from tests.integration.checks import until
+from tests.integration.conftest import open_place
+from tests.support.daemon import ROOT, Daemon, environment
+from tests.support.wire import Wire, ask, request
+
+SECRETS = {
+    "akey": "planted-akey-7f31",
+    "token": "planted-token-92ab",
+    "query-token": "planted-query-token-55",
+    "hmac": "planted-hmac-key-c04d",
+    "privacy": "planted-privacy-key-1d",
+    "kafka-user": "planted-user-8812",
+    "kafka-password": "planted-password-e6",
+    "other-password": "planted-after-reload-3",
+}
+# As good as a password, and the platform's own: in the event, and nowhere else.
+CALLBACK = "planted-callback-4e77"
+PERSON = "planted-imei-35920"
+EVENTS = "the spool, as events"
+BASE = "https://click.example.com"
+SOURCES: list[dict[str, object]] = [
+    {"name": "signed", "path": "/c/signed", "profile": "baidu", "signature": {"key_file": "akey"}},
+    {
+        "name": "private", "path": "/c/private", "privacy": {"imei": "hmac"}, "privacy_key_file": "privacy",
+        "address_privacy": "hmac",
+    },
+    {
+        "name": "rejecting", "path": "/c/rejecting", "on_bad_signature": "reject",
+        "signature": {"kind": "hmac_sha256_body", "header": "X-Signature", "key_file": "hmac"},
+    },
+    {
+        "name": "pathtoken", "path": "/p/path",
+        "signature": {"kind": "token", "place": "path", "key_file": "token"},
+    },
+    {
+        "name": "querytoken", "path": "/p/query", "on_bad_signature": "dead_letter",
+        "signature": {"kind": "token", "param": "tk", "key_file": "query-token"},
+    },
+]  # fmt: skip
+
+
+@dataclass
+class Run:
+    """One run of everything, and all it put out: what said it, and what it said."""
+
+    place: Path
+    said: dict[str, str] = field(default_factory=dict)
+
+    def command(self, *arguments: str, status: tuple[int, ...] = (0,)) -> None:
+        config = ("-c", str(self.place / "0.toml"))
+        command = [sys.executable, "-m", "ingestd", *arguments, *config]
+        result = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd=self.place,
+            env=environment(),
+            timeout=60,
+            check=False,
+        )
+        assert result.returncode in status, (arguments, result.stdout, result.stderr)
+        self.said[f"command {len(self.said)}, {arguments[0]}"] = result.stdout + result.stderr
+
+
+def kafka(password: str) -> dict[str, object]:
+    """A section for a broker that is not there."""
+    security = {
+        "protocol": "SASL_PLAINTEXT", "mechanism": "PLAIN", "username_file": "kafka-user",
+        "password_file": password,
+    }  # fmt: skip
+    return {"bootstrap": "127.0.0.1:1", "request_timeout": "1s", "security": security}
+
+
+def requests() -> Iterator[bytes]:
+    """Good ones, bad ones, and secrets where they do not belong."""
+    query = f"click_id=1&callback_url={CALLBACK}&ts=1718000000000"
+    sign = md5(f"{BASE}/c/signed?{query}{SECRETS['akey']}".encode()).hexdigest()
+    yield request(f"/c/signed?{query}&sign={sign}")
+    yield request(f"/c/signed?{query}&sign={'0' * 32}")
+    yield request(f"/c/private?imei={PERSON}&a=1", headers={"X-Real-IP": "198.51.100.77"})
+    yield request("/c/rejecting", "POST", {"X-Signature": "0" * 64}, b"{}")
+    yield request(f"/p/path/{SECRETS['token']}/app?a=1")
+    yield request(f"/p/query/app?tk={SECRETS['query-token']}&a=1")
+    yield request(f"/p/query/app?a=1&tk={SECRETS['query-token']}x")
+    yield request(f"/nowhere/{SECRETS['token']}?callback={CALLBACK}")
+    yield request(f"/c/signed?akey={CALLBACK}", headers={"Content-Length": "x"})
+    yield f"GET /c/signed?{CALLBACK}\0 HTTP/1.1\r\n\r\n".encode()
+    yield request(f"/c/signed/{CALLBACK}", "PUT")
+    yield request("/c/signed", "POST", {"Content-Encoding": CALLBACK}, b"x")
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    with open_place() as place:
+        for name, secret in SECRETS.items():
+            (place / name).write_text(secret + "\n")
+            (place / name).chmod(0o600)
+        with Daemon(
+            place, sources=SOURCES, ingest={"public_base": BASE}, kafka=kafka("kafka-password"),
+            spool={"directory": str(place / "spool")}, log={"level": "debug"},
+        ) as daemon:  # fmt: skip
+            done = Run(place)
+            _exercise(daemon, done)
+            yield done
+
+
+def _exercise(daemon: Daemon, done: Run) -> None:
+    with Wire(daemon.admin) as follower:
+        follower.send(request("/tail"))
+        assert follower.receive().status == 200
+        for number, data in enumerate(requests()):
+            done.said[f"reply {number}"] = str(ask(daemon.socket, data))
+        done.said["/tail"] = "".join(follower.line() for _ in range(6))
+    daemon.configure(kafka=kafka("other-password"))
+    daemon.signal(SIGHUP)
+    until(lambda: daemon.metrics()["config_reloads_total"] == 1, "the reload")
+    daemon.configure(kafka=kafka("not-there"))
+    daemon.signal(SIGHUP)
+    until(lambda: daemon.metrics()["config_reload_failures_total"] == 1, "the refusal")
+    done.command("check", status=(78,))
+    daemon.configure(kafka=kafka("other-password"))
+    for path in ("/status", "/metrics", "/livez", "/readyz", "/tail?source=nobody"):
+        done.said[path] = daemon.look(path).text
+    for name in ("cmdline", "environ", "status"):
+        done.said[f"/proc/PID/{name}"] = Path(f"/proc/{daemon.pid}/{name}").read_text(errors="replace")
+    for arguments in (
+        ("check",), ("check", "--json"), ("sources",), ("sources", "--json"), ("sources", "--links"),
+        ("nginx",),
+        ("explain", f"{BASE}/p/path/{SECRETS['token']}/app?a=1"),
+        ("explain", f"{BASE}/p/query/app?tk={SECRETS['query-token']}", "--json"),
+        ("explain", f"{BASE}/c/signed?click_id=1&callback_url={CALLBACK}"),
+        ("top", "-n", "1"), ("spool", "ls"), ("spool", "verify"),
+    ):  # fmt: skip
+        done.command(*arguments)
+    done.command("spool", "export")
+    done.said[EVENTS] = done.said.pop(next(reversed(done.said)))
+    assert daemon.stop() in (0, 1)
+    done.said["the log"] = daemon.log()
+    assert "kafka" in done.said["the log"], "Kafka's troubles are there to be looked through"
+
+
+def test_no_secret_comes_out_anywhere(run: Run) -> None:
+    for what, text in run.said.items():
+        for name, secret in SECRETS.items():
+            assert secret not in text, f"{name} in {what}"
+
+
+def test_no_secret_is_in_any_file_but_its_own(run: Run) -> None:
+    looked_at = 0
+    for path in run.place.rglob("*"):
+        if path.is_file() and path.name not in SECRETS:
+            data = path.read_bytes()
+            looked_at += len(data)
+            for name, secret in SECRETS.items():
+                assert secret.encode() not in data, f"{name} in {path}"
+    assert looked_at > 5000
+
+
+def test_what_platforms_entrust_is_in_events_only(run: Run) -> None:
+    assert CALLBACK in run.said[EVENTS], "the event itself holds it"
+    for what, text in run.said.items():
+        if what != EVENTS:
+            assert CALLBACK not in text, what
+        assert PERSON not in text, what
+        assert "198.51.100.77" not in text, what
+
+
+def test_the_events_say_what_was_hidden(run: Run) -> None:
+    events = run.said[EVENTS]
+    assert '"path":"/p/path/***/app"' in events
+    assert '"tk":"***"' in events
+    assert '"signature":"ok"' in events
+    assert run.said["/tail"].count('"callback_url":"***"') == 2
+
+
+def test_tracebacks_hold_no_values() -> None:
+    # A bug's traceback names lines of code; the interpreter must not be told to add their variables.
+    for path in (ROOT / "ingestd").rglob("*.py"):
+        text = path.read_text("utf-8")
+        assert "capture_locals" not in text, path
+        assert "cgitb" not in text, path
