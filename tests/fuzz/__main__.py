@@ -5,8 +5,8 @@
 
 With atheris (pip install atheris, where there is a wheel for this Python) the inputs follow the coverage of
 ingestd's Python code; without it, or with --plain, they are made by chance from --seed. Exit status 1: an
-input fails, and is printed; put it into tests/fuzz/corpus/<target> with the repair. --keep N takes at most N
-inputs that a guided run found worth keeping into that file.
+input fails, and is printed; put it into tests/fuzz/corpus/<target> with the repair. --keep N takes the N
+shortest inputs by which a guided run reached something new into that file.
 """
 
 from __future__ import annotations
@@ -97,19 +97,15 @@ def _guided(options: argparse.Namespace) -> int:
             print(text[-4000:], flush=True)
             raise engine.FailedError(failing[0].read_bytes() if failing else b"(no input was left behind)")
         if options.keep:
-            _keep(options.target, place, corpus, options.keep)
+            _keep(options.target, corpus, options.keep)
         return int(done[1])
 
 
-def _keep(name: str, place: Path, corpus: Path, most: int) -> None:
-    """Take the smallest set of inputs that reaches what all of them reach, the shortest first."""
-    least = place / "least"
-    least.mkdir()
-    command = [sys.executable, "-m", "tests.fuzz.guided", name, "-merge=1", str(least), str(corpus)]
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    own = set(engine.load(name).SEEDS)
-    inputs = sorted((path.read_bytes() for path in least.iterdir()), key=len)
-    engine.keep(name, [*engine.kept(name), *[data for data in inputs if data not in own][:most]])
+def _keep(name: str, corpus: Path, most: int) -> None:
+    """Take the shortest of the inputs that reached what none before them had."""
+    known = set(engine.seeds(name))
+    fresh = {path.read_bytes() for path in corpus.iterdir()} - known
+    engine.keep(name, [*engine.kept(name), *sorted(fresh, key=lambda data: (len(data), data))[:most]])
 
 
 if __name__ == "__main__":

@@ -14,9 +14,15 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 from ingestd import config, metrics
-from ingestd.accounts import Accounts
+from ingestd.accounts import MAX_MACRO_NAME, MAX_MACRO_PARAMS, Accounts
+from ingestd.admin import MAX_CONNECTIONS
 from ingestd.cli import main
+from ingestd.descriptors import RESERVED
 from ingestd.event import JSON_SCHEMA
+from ingestd.following import MAX_FOLLOWERS
+from ingestd.log import REPEATS_PER_MINUTE
+from ingestd.protocol import MAX_PIPELINE, MAX_TURNED_AWAY
+from ingestd.sources.bodies import MAX_EVENTS, MAX_MEMBERS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -160,3 +166,25 @@ def test_the_readme_has_the_link_the_command_prints(name: str, tmp_path: Path) -
     printed = CliRunner().invoke(main, arguments, catch_exceptions=False).output
     [link] = re.findall(r"^ *(https://\S+)", printed, re.MULTILINE)
     assert f"\n{link}\n" in README
+
+
+def test_every_setting_the_readme_names_exists() -> None:
+    named = re.findall(r"`(ingest|buffer|flush|file|kafka|spool|admin|log)\.([a-z_]+)`", README)
+    assert len(named) > 10
+    for section, key in named:
+        model = SECTIONS[section]
+        assert model is not None
+        assert key in keys_of(model), f"{section}.{key}"
+
+
+def test_the_caps_the_readme_tells_are_the_codes() -> None:
+    caps = README.partition("## Security")[2].partition("## How fast")[0]
+    for row in (
+        f"the limit of open files less {RESERVED} | 503; of a flood {MAX_TURNED_AWAY} are told",
+        f"`ingest.max_inflated`; {MAX_EVENTS:,}; {MAX_MEMBERS} |",
+        f"| requests waiting in one connection | {MAX_PIPELINE} |",
+        f"| {MAX_MACRO_PARAMS} names of {MAX_MACRO_NAME} characters |",
+        f"| the same log line | {REPEATS_PER_MINUTE} a minute |",
+        f"| admin connections, followers of events | {MAX_CONNECTIONS}, {MAX_FOLLOWERS} |",
+    ):
+        assert row in caps
