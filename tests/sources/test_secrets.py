@@ -179,3 +179,42 @@ def test_credentials_are_masked_in_bodies_too(tmp_path: Path) -> None:
         "a": 1,
     }
     assert "cred-" not in said
+
+
+def with_kafka(place: Path, password: bytes | None) -> str:
+    file = configure(place)
+    (place / "user").write_text("u")
+    if password is not None:
+        (place / "password").write_bytes(password)
+    security = '{ protocol = "SASL_PLAINTEXT", username_file = "user", password_file = "password" }'
+    file.write_text(f'{file.read_text()}\n[kafka]\nbootstrap = "k:1"\nsecurity = {security}\n')
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("password", "why"),
+    [(None, "password: No such file"), (b"", "is empty"), (b"pw-\xd6\xd0-pw", "is no UTF-8")],
+)
+def test_check_tells_of_kafkas_secrets_and_shows_none(
+    tmp_path: Path, password: bytes | None, why: str
+) -> None:
+    status, said = run("check", "-c", with_kafka(tmp_path, password))
+    assert status == 78
+    assert "kafka.security" in said
+    assert why in said
+    assert "pw-" not in said
+
+
+def test_check_warns_of_a_kafka_password_everybody_can_read(tmp_path: Path) -> None:
+    file = with_kafka(tmp_path, b"secret")
+    (tmp_path / "user").chmod(0o640)
+    (tmp_path / "password").chmod(0o644)
+    said = run("check", "-c", file)[1]
+    assert "password can be read by everybody" in said
+    assert "user can be read" not in said
+
+
+def test_check_warns_of_an_admin_listener_that_others_reach(tmp_path: Path) -> None:
+    file = configure(tmp_path)
+    file.write_text(f'{file.read_text()}\n[admin]\nlisten = "tcp:0.0.0.0:9401"\nallow_remote = true\n')
+    assert "admin.allow_remote: other machines reach it" in run("check", "-c", str(file))[1]
