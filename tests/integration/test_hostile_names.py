@@ -51,6 +51,15 @@ def tree(place: Path) -> set[str]:
     return {str(path.relative_to(place)).split("-2")[0] for path in place.rglob("*")}
 
 
+def settled(directory: Path) -> bool:
+    """Each finished file has its manifest, and nothing is being renamed."""
+    names = [path.name for path in directory.rglob("*")]
+    finished = [name for name in names if name.endswith(".ndjson")]
+    if any(name.endswith(".tmp") for name in names):
+        return False
+    return len(finished) >= 2 and all(f"{name}.manifest" in names for name in finished)
+
+
 def hostile() -> Iterator[bytes]:
     for route in ROUTES:
         for source in ("demo", "aside"):
@@ -106,7 +115,7 @@ def test_what_is_made_may_be_read_by_the_owner_and_the_group_only(daemon: Daemon
     ask(daemon.socket, request("/c/demo?a=1"))
     ask(daemon.socket, request("/c/aside?a=1"))
     daemon.signal(SIGUSR1)
-    until(lambda: bool(list(daemon.directory.glob("*.manifest"))), "the manifest")
+    until(lambda: settled(daemon.directory), "a manifest for each file")
     made = [daemon.directory, *daemon.directory.rglob("*"), daemon.socket]
     kinds = {path.suffix for path in made}
     assert {".ndjson", ".manifest", ".chain"} <= kinds
