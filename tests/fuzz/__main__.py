@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+import os
 import random
 import re
 import subprocess
@@ -89,7 +90,8 @@ def _guided(options: argparse.Namespace) -> int:
         said = place / "said"
         with said.open("wb") as out:
             command = [sys.executable, "-m", "tests.fuzz.guided", options.target, *arguments, str(corpus)]
-            status = subprocess.run(command, stdout=out, stderr=out, check=False).returncode
+            environment = {**os.environ, "TMPDIR": name}
+            status = subprocess.run(command, stdout=out, stderr=out, env=environment, check=False).returncode
         text = said.read_text(errors="replace")
         failing = sorted(place.glob("found-*"))
         done = re.search(r"stat::number_of_executed_units:\s*(\d+)", text)

@@ -14,7 +14,8 @@ from ingestd import config
 from ingestd.errors import ConfigError
 from tests.support.daemon import ROOT
 
-_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+# In memory, unless TMPDIR says where: the parent of a guided run clears away what its child leaves.
+_MEMORY = os.environ.get("TMPDIR") or ("/dev/shm" if os.path.isdir("/dev/shm") else None)
 _PLACE = tempfile.TemporaryDirectory(prefix="ingestd-fuzz-", dir=_MEMORY)
 _FILE = Path(_PLACE.name) / "ingestd.toml"
 _SOURCE = b'[[source]]\nname = "a"\npath = "/c/a"\n'
