@@ -14,7 +14,7 @@ from ingestd.app import App
 
 logger = logging.getLogger(__name__)
 
-# Events hold personal data: what is made has its own mode where it is configured, and is nobody else's else.
+# Events hold personal data: what has no mode of its own configured is the owner's and the group's alone.
 UMASK = 0o027
 
 
