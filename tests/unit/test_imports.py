@@ -41,7 +41,7 @@ RANKS: list[tuple[int, str, str]] = [
     (4, "pumps", r"admin"),
     (4, "pumps", r"sinks\.build"),
     (5, "app", r"app|report"),
-    (6, "edges", r"cli|commands\.\w+|__main__"),
+    (6, "edges", r"cli(\.\w+)?|commands\.\w+|__main__"),
 ]
 SOFT_LINES, HARD_LINES = 300, 450
 SOFT_FUNCTION, HARD_FUNCTION = 50, 80

@@ -1,0 +1,13 @@
+"""Options that many commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+config_option = click.option(
+    "-c", "--config", "config_path", type=click.Path(path_type=Path),
+    default=Path("/etc/ingestd/ingestd.toml"), show_default=True, help="The configuration file (TOML).",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a script.")
