@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ingestd.cli import about, daemon, sources, spool, stored, watching
+from ingestd.cli import about, daemon, host, sources, spool, stored, watching
 from ingestd.errors import ConfigError, IngestdError
 
 EX_CONFIG = 78  # sysexits.h: a supervisor should not try again by itself
@@ -22,7 +22,8 @@ COMMANDS: tuple[click.Command, ...] = (
     daemon.send,
     sources.sources,
     sources.explain,
-    sources.nginx,
+    host.install_units,
+    host.nginx,
     watching.top,
     watching.tail,
     stored.replay,

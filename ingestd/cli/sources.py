@@ -1,4 +1,4 @@
-"""The feeds: what is configured, what becomes of a request, what nginx must know."""
+"""The feeds: what is configured, what becomes of a request."""
 
 from __future__ import annotations
 
@@ -77,30 +77,3 @@ def explain(
             show_secrets=show_secrets,
         )
     )
-
-
-@click.command()
-@config_option
-@click.option(
-    "-o", "--output", "directory", type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Write http.conf and server.conf into this directory; default print them.",
-)  # fmt: skip
-@click.option("--spill", default="/var/log/nginx/ingestd.spill", show_default=True, help="The spill log.")
-@click.option(
-    "--rate", type=click.IntRange(1), default=20_000, show_default=True,
-    help="Requests a second nginx lets through to one source; a second's worth may come at once.",
-)  # fmt: skip
-@click.option(
-    "--requests", type=click.IntRange(1), default=4096, show_default=True,
-    help="Requests of one source that may be under way at the same time.",
-)  # fmt: skip
-def nginx(config_path: Path, directory: Path | None, spill: str, rate: int, requests: int) -> None:
-    """Make what nginx needs to know of the sources: replies where no instance answers, limits, spill log.
-
-    \b
-    Example:
-      ingestd nginx -c /etc/ingestd/ingestd.toml -o /etc/nginx/ingestd
-    """
-    from ingestd.commands.nginx import run
-
-    sys.exit(run(config_path, directory, spill, rate, requests))

@@ -36,10 +36,7 @@ class Host:
 
     def install(self) -> None:
         """The files to their places, the user, the directories: what the README tells to do."""
-        for unit in UNITS.glob("*.s[oe]*"):
-            self.guest.write(f"/etc/systemd/system/{unit.name}", unit.read_text())
-        self.guest.write("/etc/sysusers.d/ingestd.conf", (UNITS / "ingestd.sysusers").read_text())
-        self.guest.write("/etc/tmpfiles.d/ingestd.conf", (UNITS / "ingestd.tmpfiles").read_text())
+        self.guest.run(f"{venv.INSTALLED_AT}/bin/ingestd", "install-units")
         self.guest.run("systemd-sysusers", "ingestd.conf")
         self.guest.run("systemd-tmpfiles", "--create", "ingestd.conf")
         self.configure(CONFIG)

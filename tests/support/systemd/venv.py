@@ -44,7 +44,10 @@ def install(directory: Path) -> Path:
         shutil.rmtree(place, ignore_errors=True)
         subprocess.run(["cp", "-a", _libraries(), place], check=True)
     source = directory / "source"  # a copy: the build writes beside the sources
-    shutil.copytree(ROOT / "ingestd", source / "ingestd", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("ingestd", "systemd", "nginx", "conf"):  # the package's data are links to the other three
+        shutil.copytree(
+            ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.so")
+        )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, source)

@@ -1,0 +1,122 @@
+"""`ingestd install-units`: the files a host needs beside the package, to their places."""
+
+from __future__ import annotations
+
+import difflib
+import grp
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ingestd import fsutil
+from ingestd.commands import host_files
+from ingestd.commands.host_files import Host, HostFile
+from ingestd.errors import IngestdError
+
+# Debian's own site claims port 80 as the default server too, and nginx takes only one.
+DEFAULT_SITE = Path("/etc/nginx/sites-enabled/default")
+OLD = ".old"
+
+
+def run(host: Host, root: Path, *, dry_run: bool, force: bool) -> int:
+    """Write, or say what would be written. 1 where a file was left because it differs.
+
+    `root` is put before every path. Raises IngestdError where a file cannot be written.
+    """
+    left = 0
+    for file in host_files.files(host):
+        try:
+            left += _place(file, _under(root, file.path), dry_run=dry_run, force=force)
+        except (OSError, UnicodeDecodeError) as error:
+            raise IngestdError(f"{_under(root, file.path)}: {error}") from error
+    if left:
+        click.echo(f"\n{left} left as they are. Take the lines over by hand, or --force (keeps FILE{OLD}).")
+    elif not dry_run:
+        click.echo("\nNext:\n" + "".join(f"  {line}\n" for line in next_steps(host, root)), nl=False)
+    return 1 if left else 0
+
+
+def own_binary() -> Path:
+    """The `ingestd` of the environment this runs in. Raises IngestdError where there is none."""
+    binary = Path(sys.executable).parent / "ingestd"
+    if not binary.exists():
+        raise IngestdError(f"there is no {binary}; install the package, or name the program: --binary PATH")
+    return binary
+
+
+def _under(root: Path, path: Path) -> Path:
+    return root / path.relative_to("/")
+
+
+def _place(file: HostFile, path: Path, *, dry_run: bool, force: bool) -> bool:
+    """Write one file where that may be done; True where it is left though it differs."""
+    there = path.read_text("utf-8") if path.exists() else None
+    if there == file.text or (there is not None and file.theirs):
+        click.echo(f"{path}: {'as it should be' if there == file.text else 'yours, left as it is'}")
+        return False
+    if there is not None:
+        click.echo(f"{path}: differs{'; replaced' if force and not dry_run else ''}")
+        click.echo(_diff(path, there, file.text), nl=False)
+        if not force:
+            return True
+    if dry_run:
+        click.echo(f"{path}: would be written" + ("" if there else f"\n{_indented(file.text)}"))
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    if there is not None:
+        path.replace(path.with_name(path.name + OLD))
+    _write(path, file.text)
+    click.echo(f"{path}: written")
+    return False
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, and readable for nginx and systemd whatever the caller's umask is."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, "utf-8")
+    temporary.chmod(0o644)
+    temporary.replace(path)
+    fsutil.fsync_directory(path.parent)
+
+
+def _diff(path: Path, there: str, new: str) -> str:
+    lines = difflib.unified_diff(
+        there.splitlines(), new.splitlines(), f"{path} (there)", f"{path} (new)", n=1, lineterm=""
+    )
+    return "".join(f"  {line}\n" for line in lines)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+
+
+def next_steps(host: Host, root: Path) -> Sequence[str]:
+    """The commands to run now, each with what it is for."""
+    sockets = " ".join(f"{name}.socket" for name in host.names)
+    services = " ".join(host.names)
+    steps = [
+        "systemd-sysusers ingestd.conf && systemd-tmpfiles --create ingestd.conf",
+        f"# your sources: {host.config}; your name and certificate: /etc/nginx/conf.d/ingestd.conf",
+        f"{host.binary} check -c {host.config}",
+        f"{host.binary} nginx -c {host.config} -o /etc/nginx/ingestd",
+        f"systemctl daemon-reload && systemctl enable --now {sockets} {services}",
+        "nginx -t && systemctl reload nginx",
+        f"{host.binary} send -c {host.config} --to http://127.0.0.1:80 -n 20",
+    ]
+    if _under(root, DEFAULT_SITE).is_symlink() or _under(root, DEFAULT_SITE).exists():
+        steps.insert(4, f"rm {DEFAULT_SITE}   # Debian's own site, which claims port 80 too")
+    if not _has_group(host.socket_group):
+        steps.insert(
+            0, f"# no group {host.socket_group} here: --socket-group NAME, the one nginx' workers run as"
+        )
+    return steps
+
+
+def _has_group(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
