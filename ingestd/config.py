@@ -112,6 +112,13 @@ class Log(Section):
     format: Literal["logfmt", "json"] = "logfmt"
 
 
+class Tracing(Section):
+    """[tracing]: OpenTelemetry spans of batches, to an OTLP/HTTP collector; off without an endpoint."""
+
+    endpoint: Annotated[str, Field(pattern=r"^(https?://[^\s@]+)?$")] = ""
+    sample: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -123,6 +130,7 @@ class Config(Section):
     spool: SpoolConfig = SpoolConfig()
     admin: Admin = Admin()
     log: Log = Log()
+    tracing: Tracing = Tracing()
     source: tuple[Source, ...] = ()
 
     @model_validator(mode="after")

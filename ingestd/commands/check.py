@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import orjson
 
-from ingestd import config
+from ingestd import config, tracing
 from ingestd.commands.advice import advice
 from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.sources.build import secret_problems
@@ -64,6 +64,8 @@ def surroundings(settings: config.Config) -> list[Problem]:
         problems.append(
             Problem("ingest.socket_group", f"no group {group!r} here", "nginx' group, often www-data")
         )
+    if settings.tracing.endpoint and not tracing.installed():
+        problems.append(Problem("tracing.endpoint", tracing.MISSING, tracing.HINT))
     if settings.file is not None and (trouble := unwritable(settings.file.directory)):
         problems.append(Problem("file.directory", trouble, "make it, owned by the user that runs ingestd"))
     return problems

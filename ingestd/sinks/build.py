@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ingestd import __version__, tracing
 from ingestd.accounts import Accounts
 from ingestd.config import Config, File
 from ingestd.errors import ConfigError, IngestdError, Problem
@@ -11,13 +12,34 @@ from ingestd.sinks.aside import Aside
 from ingestd.sinks.base import Sink
 from ingestd.sinks.both import Both
 from ingestd.sinks.file import FileSink
+from ingestd.sinks.traced import Traced
+from ingestd.tracing import Tracing
 
 # Of the time to drain, the share Kafka is waited for; the rest is for what comes before and after.
 DRAIN_SHARE = 0.7
 
 
 def build(config: Config, accounts: Accounts, node: str) -> Sink:
-    """The sink, or both as one. aiokafka is only loaded where it is used."""
+    """The sink, or both as one. aiokafka and OpenTelemetry are only loaded where they are used.
+
+    Raises ConfigError where OpenTelemetry is wanted and not installed.
+    """
+    spans = _tracing(config, node)
+    sink = _untraced(config, accounts, node, spans)
+    return sink if spans is None else Traced(sink, spans)
+
+
+def _tracing(config: Config, node: str) -> Tracing | None:
+    settings = config.tracing
+    if not settings.endpoint:
+        return None
+    if not tracing.installed():
+        problem = Problem("tracing.endpoint", tracing.MISSING, tracing.HINT)
+        raise ConfigError("the configuration", [problem])
+    return Tracing(settings.endpoint, settings.sample, node, __version__)
+
+
+def _untraced(config: Config, accounts: Accounts, node: str, spans: Tracing | None) -> Sink:
     ingest = config.ingest
     sinks: list[Sink] = []
     if config.file is not None:
@@ -35,6 +57,7 @@ def build(config: Config, accounts: Accounts, node: str) -> Sink:
                 node=node,
                 acks=ingest.ack == "stored",
                 patience=DRAIN_SHARE * ingest.drain_timeout,
+                tracing=spans,
             )
         )
     sink = sinks[0] if len(sinks) == 1 else Both(sinks, config.flush.stall_timeout)
@@ -71,7 +94,8 @@ def renew(sink: Sink, config: Config) -> None:
         connection_options(config.kafka)
     except IngestdError as error:
         raise ConfigError("the configuration", [Problem("kafka.security", str(error))]) from error
-    sink = sink.sink if isinstance(sink, Aside) else sink
+    while isinstance(sink, Aside | Traced):
+        sink = sink.sink
     for one in [leg.sink for leg in sink.legs] if isinstance(sink, Both) else [sink]:
         if isinstance(one, KafkaSink):
             one.renew(config.kafka, _topics(config))

@@ -33,6 +33,7 @@ from ingestd.sinks.progress import OwnerFile, Progress, ProgressFile
 from ingestd.sinks.spool import Position, Spool
 from ingestd.sinks.transactions import FencedError, Transactions
 from ingestd.sinks.trend import Trend
+from ingestd.tracing import Tracing
 from ingestd.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -57,13 +58,14 @@ class KafkaSink:
 
     def __init__(
         self, settings: Kafka, spool: SpoolConfig, topics: Mapping[str, str], accounts: Accounts,
-        *, instance: str, node: str, acks: bool, patience: float,
+        *, instance: str, node: str, acks: bool, patience: float, tracing: Tracing | None = None,
     ) -> None:  # fmt: skip
         """`patience`: seconds `close` waits for Kafka."""
         self._settings = settings
         self._patience = patience
         self._accounts = accounts
         self._acks = acks
+        self._tracing = tracing
         self._worker = Worker("spool")
         self._spool = Spool(spool.directory / instance, max_bytes=spool.max_bytes) if spool.enabled else None
         self._progress_file = ProgressFile(spool.directory / f"{instance}.progress")
@@ -232,7 +234,7 @@ class KafkaSink:
 
     async def _straight(self, batch: Batch, lines: Sequence[bytes]) -> None:
         """To Kafka, if it confirms in time; if not, into the spool while the send goes on."""
-        task = asyncio.create_task(self._sender.send(lines))
+        task = asyncio.create_task(self._produce(lines))
         done, _ = await asyncio.wait([task], timeout=self._settings.direct_timeout)
         if done:
             sent = task.result()
@@ -298,12 +300,16 @@ class KafkaSink:
                 return
 
     async def _send(self, lines: Sequence[bytes], after: Progress) -> Sent:
-        if self._transactions is not None:
-            sent = await self._transactions.send(lines, after)
-        else:
-            sent = await self._sender.send(lines)
+        sent = await self._produce(lines, after)
         self._note(sent)
         return sent
+
+    async def _produce(self, lines: Sequence[bytes], after: Progress | None = None) -> Sent:
+        """Send, in a transaction where that is asked for; `after`: the progress it makes."""
+        with contextlib.nullcontext() if self._tracing is None else self._tracing.produce(lines):
+            if self._transactions is not None and after is not None:
+                return await self._transactions.send(lines, after)
+            return await self._sender.send(lines)
 
     # the manifest
 

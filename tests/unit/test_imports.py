@@ -25,7 +25,7 @@ RANKS: list[tuple[int, str, str]] = [
     (
         1,
         "contracts",
-        r"config(_\w+)?|profiles|secrets|accounts|metrics|log|http1|manifest|following|masking|spill_log",
+        r"config(_\w+)?|profiles|secrets|accounts|metrics|log|http1|manifest|following|masking|spill_log|tracing",
     ),
     (1, "contracts", r"sinks|sinks\.base|sources|commands"),
     (2, "buffer", r"buffer"),
@@ -34,7 +34,7 @@ RANKS: list[tuple[int, str, str]] = [
     (2, "files", r"sinks\.(file|ndjson|recovery|retention|manifests)"),
     (2, "spool", r"sinks\.spool(_\w+)?"),
     (3, "kafka", r"sinks\.(kafka(_\w+)?|dead_letters|delivery|progress|transactions|trend)"),
-    (3, "wrappers", r"sinks\.(both|aside)"),
+    (3, "wrappers", r"sinks\.(both|aside|traced)"),
     (4, "pumps", r"router"),
     (4, "pumps", r"listener"),
     (4, "pumps", r"flusher"),

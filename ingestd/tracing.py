@@ -1,0 +1,126 @@
+"""OpenTelemetry spans of batches: one a commit, one a round to Kafka. An extra: `ingestd[otel]`.
+
+A batch holds clicks of many callers, so its span is a trace of its own, with links to the `traceparent`s that
+came with them. Spans leave by OTLP over HTTP in a thread of the SDK's; where the collector is away they are
+dropped, and nothing waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import importlib.util
+import random
+import re
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ingestd.event import Batch
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Link, Span
+
+MAX_LINKS = 32
+# So long stopping waits for the last spans to leave, seconds.
+LAST_SPANS = 2.0
+MISSING = "needs OpenTelemetry, which is not installed"
+HINT = "pip install 'ingestd[otel]' into this environment, or write endpoint = \"\""
+# W3C Trace Context: version, trace id, span id, flags; a later version may have more.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_IN_PAYLOAD = re.compile(rb'^#\{[^\n]*"t":"([0-9a-f-]+)"', re.MULTILINE)
+
+
+def installed() -> bool:
+    """Whether the extra's packages are here."""
+    try:
+        return importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+class Tracing:
+    """Makes spans. `sample`: the share of batches that get one; the rest costs a random number."""
+
+    def __init__(self, endpoint: str, sample: float, node: str, version: str) -> None:
+        trace = importlib.import_module("opentelemetry.sdk.trace")
+        export = importlib.import_module("opentelemetry.sdk.trace.export")
+        otlp = importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        resources = importlib.import_module("opentelemetry.sdk.resources")
+        names = {"service.name": "ingestd", "service.instance.id": node, "service.version": version}
+        # Not at exit: the end of the process does not wait for a collector.
+        self._provider: Any = trace.TracerProvider(
+            resource=resources.Resource.create(names), shutdown_on_exit=False
+        )
+        exporter = otlp.OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
+        self._provider.add_span_processor(export.BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("ingestd", version)
+        self._api: Any = importlib.import_module("opentelemetry.trace")
+        self._sample = sample
+
+    @contextlib.contextmanager
+    def commit(self, sink: str, batch: Batch) -> Iterator[None]:
+        """A span over a batch's way to durable; an error passes through and is told of."""
+        if not self._chosen():
+            yield
+            return
+        traces = (entry.trace.decode("latin-1") for entry in batch.entries if entry.trace is not None)
+        said = {"ingestd.sink": sink, "ingestd.events": batch.events, "ingestd.bytes": batch.bytes}
+        with self._span("ingestd.commit", self._api.SpanKind.INTERNAL, said, traces):
+            yield
+
+    @contextlib.contextmanager
+    def produce(self, payloads: Sequence[bytes]) -> Iterator[None]:
+        """A span over a round's way to Kafka's confirmation, however long that takes."""
+        if not self._chosen():
+            yield
+            return
+        traces = (found[1].decode() for payload in payloads for found in _IN_PAYLOAD.finditer(payload))
+        said = {"messaging.system": "kafka", "ingestd.bytes": sum(map(len, payloads))}
+        with self._span("ingestd.produce", self._api.SpanKind.PRODUCER, said, traces):
+            yield
+
+    async def close(self) -> None:
+        """Give the last spans LAST_SPANS seconds to leave."""
+        loop = asyncio.get_running_loop()
+        left = asyncio.Event()
+
+        def leave() -> None:
+            self._provider.shutdown()
+            with contextlib.suppress(RuntimeError):  # the loop did not wait so long
+                loop.call_soon_threadsafe(left.set)
+
+        # A daemon thread of its own: whatever it waits for, the process may end.
+        threading.Thread(target=leave, name="last spans", daemon=True).start()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(left.wait(), LAST_SPANS)
+
+    def _chosen(self) -> bool:
+        return self._sample >= 1 or random.random() < self._sample  # noqa: S311 - no secret in it
+
+    @contextlib.contextmanager
+    def _span(self, name: str, kind: Any, said: dict[str, Any], traces: Iterable[str]) -> Iterator[None]:
+        span: Span = self._tracer.start_span(name, kind=kind, attributes=said, links=self._links(traces))
+        try:
+            yield
+        except BaseException as error:
+            text = f"{type(error).__name__}: {error}"
+            span.set_status(self._api.Status(self._api.StatusCode.ERROR, text))
+            raise
+        finally:
+            span.end()
+
+    def _links(self, traces: Iterable[str]) -> list[Link]:
+        """The first MAX_LINKS different traceparents that are valid."""
+        found: dict[tuple[int, int], Link] = {}
+        for text in traces:
+            match = _TRACEPARENT.fullmatch(text)
+            if match is None or not (ids := (int(match[1], 16), int(match[2], 16)))[0] or not ids[1]:
+                continue
+            flags = self._api.TraceFlags(int(match[3], 16))
+            context = self._api.SpanContext(*ids, is_remote=True, trace_flags=flags)
+            found.setdefault(ids, self._api.Link(context))
+            if len(found) == MAX_LINKS:
+                break
+        return list(found.values())
