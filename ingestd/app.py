@@ -32,6 +32,7 @@ from ingestd.report import Report
 from ingestd.router import Intake, Router
 from ingestd.sinks.build import build, need_restart, renew
 from ingestd.sources.build import build as build_sources
+from ingestd.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class App:
         self._report = Report(
             self._node, ingest.ack, self._accounts, self._metrics, self._buffer, self._flusher, self._sink,
             self._shared, self._intake, following, self._stopping.is_set, self._counters,
+            Surroundings(config),
         )  # fmt: skip
 
     async def run(self) -> None:
@@ -179,6 +181,7 @@ class App:
             self._intake.router = Router(sources)
             self._reloads["config_reloads"] += 1
             self._report.loaded_at = time.time()
+            self._report.surroundings = Surroundings(config)
             if changed := need_restart(self._config, config):
                 logger.warning("sources reloaded; these sections need a restart", extra={"sections": changed})
             else:

@@ -94,6 +94,8 @@ class Admin(Section):
 
     listen: Listen = "tcp:127.0.0.1:9401"
     allow_remote: bool = False
+    spill_log: Path | None = Path("/var/log/nginx/ingestd.spill")
+    certificates: tuple[Path, ...] = ()
 
     @model_validator(mode="after")
     def _of_this_machine(self) -> Self:

@@ -89,6 +89,7 @@ GAUGES = {
     "sources": "Configured sources",
     "wall_clock_seconds": "This machine's clock at the scrape, seconds since the epoch",
     "config_reload_time_seconds": "When the configuration in force was loaded, seconds since the epoch",
+    "spill_log_bytes": "Size of nginx' spill log: what was answered while no instance was there",
 }
 COUNTERS = {
     "commit_failures": "Commits that failed; nothing of their batch counts as stored",
@@ -149,6 +150,7 @@ class IngestCollector(Collector):
         counters: Callable[[], dict[str, float]],
         version: str,
         final_sink: str | None,
+        certificates: Callable[[], dict[str, float]] = dict,
     ) -> None:
         self._accounts = accounts
         self._batches = batches
@@ -156,6 +158,7 @@ class IngestCollector(Collector):
         self._counters = counters
         self._version = version
         self._final_sink = final_sink
+        self._certificates = certificates
 
     def collect(self) -> Iterable[Metric]:
         """All metrics, now."""
@@ -178,6 +181,14 @@ class IngestCollector(Collector):
         yield batches.commit_seconds.family("ingestd_commit_seconds", "Write and fdatasync of a batch")
         yield batches.batch_events.family("ingestd_batch_events", "Events in a batch")
         yield batches.loop_lag_seconds.family("ingestd_loop_lag_seconds", "How late a timer of the loop was")
+        ends = GaugeMetricFamily(
+            "ingestd_certificate_expiry_seconds",
+            "When a certificate ends, seconds since the epoch",
+            labels=["file"],
+        )
+        for file, end in self._certificates().items():
+            ends.add_metric([file], end)
+        yield ends
         info = GaugeMetricFamily("ingestd_build_info", "Version", labels=["version"])
         info.add_metric([self._version], 1)
         yield info

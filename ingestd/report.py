@@ -23,6 +23,7 @@ from ingestd.protocol import Shared
 from ingestd.replies import Reply
 from ingestd.router import Intake
 from ingestd.sinks.base import Sink
+from ingestd.surroundings import Surroundings
 
 # The loop must turn: at most this many events are masked for a follower without a break.
 TAIL_SLICE = 50
@@ -35,6 +36,7 @@ class Report:
         self, node: str, ack: str, accounts: Accounts, batches: BatchMetrics, buffer: Buffer,
         flusher: Flusher, sink: Sink, shared: Shared, intake: Intake,
         following: Following, draining: Callable[[], bool], more: Callable[[], dict[str, float]],
+        surroundings: Surroundings,
     ) -> None:  # fmt: skip
         self._node = node
         self._ack = ack
@@ -48,10 +50,12 @@ class Report:
         self._following = following
         self._draining = draining
         self._more = more
+        self.surroundings = surroundings
         self.loaded_at = time.time()
         self._collector = IngestCollector(
-            accounts, batches, self._gauges, self._counters, __version__, sink.name if sink.final else None
-        )
+            accounts, batches, self._gauges, self._counters, __version__, sink.name if sink.final else None,
+            lambda: self.surroundings.certificates(),
+        )  # fmt: skip
 
     def handlers(self) -> dict[str, Handler]:
         """The admin listener's paths."""
@@ -140,6 +144,7 @@ class Report:
             "sources": len(self._intake.router.sources),
             "wall_clock_seconds": time.time(),
             "config_reload_time_seconds": self.loaded_at,
+            **self.surroundings.gauges(),
             **self._sink.gauges(),
         }
 

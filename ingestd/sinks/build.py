@@ -105,8 +105,10 @@ def need_restart(old: Config, new: Config) -> list[str]:
     """What has changed and is only taken up by a new process."""
     changed = [
         name for name in Config.model_fields
-        if name not in ("source", "kafka") and getattr(old, name) != getattr(new, name)
+        if name not in ("source", "kafka", "admin") and getattr(old, name) != getattr(new, name)
     ]  # fmt: skip
+    if old.admin.listen != new.admin.listen:
+        changed.append("admin.listen")
     if _sets_aside(new) and not _sets_aside(old):
         changed.append("source.on_bad_signature")
     if old.kafka is None or new.kafka is None:

@@ -25,7 +25,7 @@ RANKS: list[tuple[int, str, str]] = [
     (
         1,
         "contracts",
-        r"config(_\w+)?|profiles|secrets|accounts|metrics|log|http1|manifest|following|masking|spill_log|tracing",
+        r"config(_\w+)?|profiles|secrets|accounts|metrics|log|http1|manifest|following|masking|spill_log|tracing|surroundings",
     ),
     (1, "contracts", r"sinks|sinks\.base|sources|commands"),
     (2, "buffer", r"buffer"),
