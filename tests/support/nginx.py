@@ -18,6 +18,8 @@ from tests.support.daemon import ROOT
 SHIPPED = ROOT / "nginx" / "ingestd.conf"
 SHIPPED_SOCKET = "unix:/run/ingestd/ingestd.sock"
 SHIPPED_LISTEN = "listen 80 default_server;"
+SHIPPED_ERRORS = "error_log /var/log/nginx/error.log alert;"
+SHIPPED_UNANSWERED = "access_log /var/log/nginx/ingestd-unanswered.log "
 START_SECONDS = 15.0
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
@@ -43,7 +45,10 @@ class Nginx:
         self.log_file = place / "nginx-error.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._config = place / "nginx.conf"
-        (place / "site.conf").write_text(site(SHIPPED.read_text(), sockets, self.port))
+        self.unanswered = place / "ingestd-unanswered.log"
+        shipped = SHIPPED.read_text().replace(SHIPPED_UNANSWERED, f"access_log {self.unanswered} ")
+        shipped = shipped.replace(SHIPPED_ERRORS, f"error_log {self.log_file} warn;")  # for whoever debugs
+        (place / "site.conf").write_text(site(shipped, sockets, self.port))
         self._config.write_text(_around(place))
 
     @property
