@@ -6,20 +6,33 @@ A follower that does not keep up misses events, and is told how many; the daemon
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 
 from ingestd.event import Entry
 
 MAX_FOLLOWERS = 8
 # Bytes a follower may have waiting; a longer backlog is not kept for it.
-MAX_WAITING = 1 << 20
+MAX_WAITING = 1 << 18
+# What stands in an event's line as it was asked for, however the line was made.
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/@ -]+")
+
+
+def needles(flags: Sequence[str], params: Sequence[str]) -> tuple[bytes, ...]:
+    """What a line must hold to be worth a closer look: for each flag, and each `NAME` or `NAME=VALUE`."""
+    found = [f'"{flag}' for flag in flags if _PLAIN.fullmatch(flag)]
+    for param in params:
+        name, _, value = param.partition("=")
+        found += [f'"{one}"' for one in (name, value) if _PLAIN.fullmatch(one)]
+    return tuple(one.encode() for one in found)
 
 
 class Follower:
-    """Stored events of one source, or of all (`source` None), as they come."""
+    """Stored events of one source, or of all (`source` None), as they come; only with all of `needles`."""
 
-    def __init__(self, source: str | None) -> None:
+    def __init__(self, source: str | None, needles: Sequence[bytes] = ()) -> None:
         self._source = source
+        self._needles = needles
         self._waiting: list[bytes] = []
         self._size = 0
         self._missed = 0
@@ -29,6 +42,8 @@ class Follower:
         """Take what is asked for, as long as there is room."""
         for entry in entries:
             if self._source is not None and entry.account.source != self._source:
+                continue
+            if self._needles and not all(needle in entry.data for needle in self._needles):
                 continue
             if self._size >= MAX_WAITING:
                 self._missed += entry.count
@@ -64,9 +79,11 @@ class Following:
         for follower in self.followers:
             follower.offer(entries)
 
-    async def follow(self, source: str | None) -> AsyncGenerator[tuple[bytes, int], None]:
+    async def follow(
+        self, source: str | None, needles: Sequence[bytes] = ()
+    ) -> AsyncGenerator[tuple[bytes, int], None]:
         """Events as they are stored, until the caller stops."""
-        follower = Follower(source)
+        follower = Follower(source, needles)
         self.followers.add(follower)
         try:
             while True:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,7 +17,7 @@ from ingestd.accounts import WAITS, Accounts
 from ingestd.admin import Handler, Stream, as_json
 from ingestd.buffer import Buffer
 from ingestd.flusher import Flusher
-from ingestd.following import Following
+from ingestd.following import Following, needles
 from ingestd.metrics import BatchMetrics, IngestCollector, exposition
 from ingestd.protocol import Shared
 from ingestd.replies import Reply
@@ -27,6 +27,8 @@ from ingestd.surroundings import Surroundings
 
 # The loop must turn: at most this many events are masked for a follower without a break.
 TAIL_SLICE = 50
+# It rests so many times as long as that took: a follower has a hundredth of the loop's time, whatever comes.
+TAIL_REST = 99
 
 
 class Report:
@@ -94,27 +96,21 @@ class Report:
 
     async def _tail(self, query: str) -> Reply | Stream:
         """Events as they are stored, with what is as good as a password masked."""
-        wanted = parse_qs(query).get("source", [None])[0]
+        asked = parse_qs(query)
+        wanted = asked.get("source", [None])[0]
         if wanted is not None and wanted not in self._accounts.by_source:
             return Reply(
                 404, f"no source {wanted}; there are {', '.join(self._accounts.by_source)}\n".encode()
             )
         if self._following.full:
             return Reply(503, b"enough are following already\n")
-        return Stream("application/x-ndjson", self._masked(wanted))
+        looked_for = needles(asked.get("flag", []), asked.get("param", []))
+        pieces = followed(self._following, wanted, looked_for, self._hidden)
+        return Stream("application/x-ndjson", pieces)
 
-    async def _masked(self, wanted: str | None) -> AsyncGenerator[bytes, None]:
-        async with contextlib.aclosing(self._following.follow(wanted)) as following:
-            async for lines, missed in following:
-                if missed:
-                    yield b'{"missed":%d}\n' % missed
-                hidden = {source.name: masking.names(source.config) for source in self._intake.router.sources}
-                for number, line in enumerate(lines.splitlines()):
-                    if number % TAIL_SLICE == TAIL_SLICE - 1:
-                        await asyncio.sleep(0)
-                    event = orjson.loads(line)
-                    shown = masking.mask_event(event, hidden.get(event["source"], masking.ALWAYS))
-                    yield orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)
+    def _hidden(self) -> dict[str, frozenset[str]]:
+        """By source, the parameters that are as good as a password."""
+        return {source.name: masking.names(source.config) for source in self._intake.router.sources}
 
     async def _status(self, query: str) -> Reply:
         reasons = self.why_not_ready()
@@ -155,3 +151,29 @@ class Report:
             **self._sink.counters(),
             **self._more(),
         }
+
+
+async def followed(
+    following: Following, wanted: str | None, looked_for: Sequence[bytes],
+    hidden: Callable[[], Mapping[str, frozenset[str]]], now: Callable[[], float] = time.perf_counter,
+    rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncGenerator[bytes, None]:  # fmt: skip
+    """Events as they are stored, masked, a slice at a time; until the caller stops."""
+    async with contextlib.aclosing(following.follow(wanted, looked_for)) as stored:
+        async for data, missed in stored:
+            if missed:
+                yield b'{"missed":%d}\n' % missed
+            names = hidden()
+            lines = data.splitlines()
+            for start in range(0, len(lines), TAIL_SLICE):
+                began = now()
+                shown = [_mask(line, names) for line in lines[start : start + TAIL_SLICE]]
+                spent = now() - began
+                yield b"".join(shown)
+                await rest(spent * TAIL_REST)
+
+
+def _mask(line: bytes, hidden: Mapping[str, frozenset[str]]) -> bytes:
+    event = orjson.loads(line)
+    shown = masking.mask_event(event, hidden.get(event["source"], masking.ALWAYS))
+    return orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)

@@ -10,10 +10,15 @@ import click
 
 from ingestd.cli.options import config_option
 
+admin_option = click.option(
+    "--admin", "admins", multiple=True, metavar="ADDRESS",
+    help="An instance's admin listener, or several: tcp:127.0.0.1:9401-9404; may be repeated.",
+)  # fmt: skip
+
 
 @click.command()
 @config_option
-@click.option("--admin", "admins", multiple=True, help="An instance's admin listener; repeat it for several.")
+@admin_option
 @click.option("--interval", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds.")
 @click.option("-n", "--count", type=click.IntRange(1), help="Show it so many times; default until Ctrl-C.")
 def top(config_path: Path, admins: tuple[str, ...], interval: float, count: int | None) -> None:
@@ -22,7 +27,7 @@ def top(config_path: Path, admins: tuple[str, ...], interval: float, count: int 
     \b
     Example:
       ingestd top -c /etc/ingestd/ingestd.toml
-      ingestd top --admin tcp:127.0.0.1:9401 --admin tcp:127.0.0.1:9402
+      ingestd top --admin tcp:127.0.0.1:9401-9404
     """
     from ingestd.commands.top import run
 
@@ -32,19 +37,20 @@ def top(config_path: Path, admins: tuple[str, ...], interval: float, count: int 
 
 @click.command()
 @config_option
-@click.option("--admin", help="The instance's admin listener; default the config's.")
+@admin_option
 @click.option("--source", help="Only of this source.")
 @click.option("--flag", "flags", multiple=True, help="Only with this flag: macro, macro:imei, stale, ...")
 @click.option("--param", "params", multiple=True, help="Only with this parameter: NAME or NAME=VALUE.")
 @click.option("-n", "--count", type=click.IntRange(1), help="So many events; default until Ctrl-C.")
 @click.option("--json", "whole", is_flag=True, help="Whole events, for a script.")
 def tail(
-    config_path: Path, admin: str | None, source: str | None, flags: tuple[str, ...], params: tuple[str, ...],
-    count: int | None, whole: bool,
+    config_path: Path, admins: tuple[str, ...], source: str | None, flags: tuple[str, ...],
+    params: tuple[str, ...], count: int | None, whole: bool,
 ) -> None:  # fmt: skip
     """Follow events as they are stored. What is as good as a password is masked.
 
-    The daemon does not wait for a slow reader: it leaves events out and says how many.
+    The daemon gives a hundredth of its time to each reader: past that it leaves events out and says how many.
+    It looks for --source, --flag and --param before, so what they ask for is seen however much else comes.
 
     \b
     Example:
@@ -54,4 +60,4 @@ def tail(
     from ingestd.commands.tail import run
 
     with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(run(config_path, admin, source, flags, params, count, whole=whole))
+        sys.exit(run(config_path, admins, source, flags, params, count, whole=whole))

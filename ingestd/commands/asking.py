@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import queue
+import re
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,8 +35,17 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def addresses(config_path: Path, admins: tuple[str, ...]) -> tuple[str, ...]:
-    """The listeners named, or the configured one. Raises ConfigError."""
-    return admins or (config.load(config_path).admin.listen,)
+    """The listeners named, or the configured one; `HOST:9401-9404` are four. Raises ConfigError."""
+    named = admins or (config.load(config_path).admin.listen,)
+    return tuple(one for admin in named for one in _each(admin))
+
+
+def _each(admin: str) -> Iterator[str]:
+    ports = re.fullmatch(r"(.*:)(\d+)-(\d+)", admin)
+    if ports is None or admin.startswith("unix:"):
+        yield admin
+    else:
+        yield from (f"{ports[1]}{port}" for port in range(int(ports[2]), int(ports[3]) + 1))
 
 
 def _connection(address: str, timeout: float | None) -> http.client.HTTPConnection:
@@ -49,10 +61,10 @@ def _connection(address: str, timeout: float | None) -> http.client.HTTPConnecti
     return http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
 
 
-def status(address: str) -> dict[str, Any]:
+def status(address: str, timeout: float = TIMEOUT) -> dict[str, Any]:
     """An instance's /status. Raises IngestdError where nobody answers."""
     try:
-        with closing(_connection(address, TIMEOUT)) as connection:
+        with closing(_connection(address, timeout)) as connection:
             connection.request("GET", "/status")
             answer: dict[str, Any] = orjson.loads(connection.getresponse().read())
             return answer
@@ -62,16 +74,43 @@ def status(address: str) -> dict[str, Any]:
         ) from error
 
 
+def follow_all(addresses: Sequence[str], query: str) -> Iterator[dict[str, Any]]:
+    """Events of all instances; `{"gone": why}` where one of them ends. Raises IngestdError: none is left."""
+    # Short: whoever reads slowly is told by the daemon what it missed, not here.
+    arrived: queue.Queue[dict[str, Any]] = queue.Queue(maxsize=100)
+
+    def read(address: str) -> None:
+        why = f"{address}: the instance has stopped"
+        try:
+            for event in follow(address, query):
+                arrived.put(event)
+        except IngestdError as error:
+            why = str(error)
+        arrived.put({"gone": why})
+
+    for address in addresses:
+        threading.Thread(target=read, args=(address,), daemon=True).start()
+    left = len(addresses)
+    while True:
+        event = arrived.get()
+        if "gone" in event:
+            left -= 1
+            if not left:
+                raise IngestdError(event["gone"])
+        yield event
+
+
 def follow(address: str, query: str) -> Iterator[dict[str, Any]]:
     """Events of an instance as they are stored. Raises IngestdError."""
     try:
         with closing(_connection(address, TIMEOUT)) as connection:
+            connection.connect()
+            sock = connection.sock  # the response takes it away from the connection
             connection.request("GET", f"/tail{query}")
             response = connection.getresponse()
             if response.status != 200:
                 raise IngestdError(f"{address}: {response.read().decode('utf-8', 'replace').strip()}")
-            if connection.sock is not None:
-                connection.sock.settimeout(None)
+            sock.settimeout(None)  # the next event may be long in coming
             while line := response.readline():
                 event: dict[str, Any] = orjson.loads(line)
                 yield event

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import click
 import orjson
@@ -13,16 +14,20 @@ from ingestd.commands import asking
 
 
 def run(
-    config_path: Path, admin: str | None, source: str | None, flags: tuple[str, ...], params: tuple[str, ...],
-    count: int | None, *, whole: bool,
+    config_path: Path, admins: tuple[str, ...], source: str | None, flags: tuple[str, ...],
+    params: tuple[str, ...], count: int | None, *, whole: bool,
 ) -> int:  # fmt: skip
-    """Print events until interrupted, or until `count` were shown."""
-    address = asking.addresses(config_path, (admin,) if admin else ())[0]
+    """Print events until interrupted, or until `count` were shown. Raises IngestdError: no instance left."""
+    asked = [("source", source)] if source else []
+    asked += [("flag", flag) for flag in flags] + [("param", param) for param in params]
     shown = 0
-    for event in asking.follow(address, f"?source={quote(source)}" if source else ""):
+    for event in asking.follow_all(asking.addresses(config_path, admins), f"?{urlencode(asked)}"):
+        if "gone" in event:
+            click.echo(f"... {event['gone']}", err=True)
+            continue
         if "missed" in event:
             click.echo(
-                f"... {event['missed']} events not shown: they came faster than they were read", err=True
+                f"... {event['missed']} events not shown: more came than one reader is given", err=True
             )
             continue
         if not matches(event, flags, params):
@@ -52,5 +57,8 @@ def brief(event: dict[str, Any]) -> str:
     params = " ".join(f"{name}={value}" for name, value in event["params"].items())
     text = params if params else "" if "body" not in event else str(event["body"])
     flags = f" [{' '.join(event['flags'])}]" if event["flags"] else ""
-    line = f"{event['received_at']} {event['source']}/{event['route']} {event['client_ip']}{flags} {text}"
+    seconds, milliseconds = divmod(event["received_at"], 1000)
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    origin = f"{event['source']}/{event['route']} {event['client_ip']}"
+    line = f"{moment}.{milliseconds:03d}Z {origin}{flags} {text}"
     return "".join(character if character.isprintable() else "?" for character in line)[:500]

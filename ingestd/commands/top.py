@@ -1,10 +1,14 @@
-"""`ingestd top`: a live table of one instance or several."""
+"""`ingestd top`: a live table of one instance or several; a source's figures are those of all of them."""
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,118 +17,176 @@ import click
 from ingestd.commands import asking
 from ingestd.errors import IngestdError
 
-CLEAR = "\x1b[H\x1b[2J"
+# From the top left corner on, each line to its end: without a moment of emptiness.
+HOME, TO_LINE_END, TO_SCREEN_END = "\x1b[H", "\x1b[K", "\x1b[J"
+# An instance that hangs must not hold up the others' figures.
+TIMEOUT = 2.0
+# Counters of a source that are shown as rates, after its events and their waits.
+RATES = ("rejected", "duplicates", "bad_signatures", "macros")
+Status = dict[str, Any]
 Row = tuple[str, ...]
 
 
 def run(config_path: Path, admins: tuple[str, ...], interval: float, count: int | None) -> int:
     """Show the table every `interval` seconds, until interrupted or `count` times."""
     addresses = asking.addresses(config_path, admins)
-    before = [ask(address) for address in addresses]
-    began = time.monotonic()
-    shown = 0
-    while count is None or shown < count:
-        time.sleep(interval)
-        now = [ask(address) for address in addresses]
-        seconds = time.monotonic() - began
-        began += seconds
-        table = render(list(zip(addresses, before, now, strict=True)), seconds)
-        click.echo((CLEAR if sys.stdout.isatty() else "") + table)
-        before, shown = now, shown + 1
+    with ThreadPoolExecutor(len(addresses)) as pool:
+        before, began = list(pool.map(ask, addresses)), time.monotonic()
+        shown = 0
+        while count is None or shown < count:
+            time.sleep(interval)
+            now, seconds = list(pool.map(ask, addresses)), time.monotonic() - began
+            began += seconds
+            show(render(list(zip(addresses, before, now, strict=True)), seconds))
+            before, shown = now, shown + 1
     return 0 if all("error" not in one for one in before) else 1
 
 
-def ask(address: str) -> dict[str, Any]:
+def ask(address: str) -> Status:
     """/status, or why it is not to be had."""
     try:
-        return asking.status(address)
+        return asking.status(address, TIMEOUT)
     except IngestdError as error:
         return {"error": str(error)}
 
 
-def render(instances: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], seconds: float) -> str:
-    """All of it as text. Each instance: its address, its status before and now, `seconds` apart."""
-    lines: list[str] = []
-    sources: list[Row] = [
-        (
-            "SOURCE",
-            "EVENTS/S",
-            "P50 MS",
-            "P99 MS",
-            "REFUSED/S",
-            "REPEATS/S",
-            "BAD SIGN/S",
-            "MACROS/S",
-            "SPOOLED",
-        )
-    ]
+def show(lines: list[str]) -> None:
+    """On a terminal in its place and cut to its size, else as it is."""
+    if not sys.stdout.isatty():
+        click.echo("\n".join(lines) + "\n")
+        return
+    width, height = shutil.get_terminal_size()
+    if len(lines) > height - 1:
+        cut = len(lines) - height + 2
+        lines = [*lines[: height - 2], f"... and {cut} more, less busy"]
+    ended = "".join(f"{line[:width]}{TO_LINE_END}\n" for line in lines)
+    click.echo(f"{HOME}{ended}{TO_SCREEN_END}", nl=False)
+
+
+def render(instances: Sequence[tuple[str, Status, Status]], seconds: float) -> list[str]:
+    """All of it as lines. Each instance: its address, its status before and now, `seconds` apart."""
+    sources: dict[str, Counts] = {}
+    rows: list[Row] = []
+    kafka = any("kafka" in now.get("sinks", {}) for _, _, now in instances)
     for address, before, now in instances:
-        lines.append(_heading(address, now))
-        if "error" not in now and "error" not in before:
-            sources += _rows(before, now, seconds)
-    widths = [max(map(len, column)) for column in zip(*sources, strict=True)]
-    for row in sources:
-        cells = [
-            row[0].ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-        ]
-        lines.append("  ".join(cells))
-    return "\n".join(lines) + "\n"
+        own = {} if "error" in now or "error" in before else counts(before, now)
+        for name, one in own.items():
+            sources.setdefault(name, Counts(one.bounds)).add(one)
+        rows.append(_instance(address, now, total(own.values()), seconds, kafka=kafka))
+    heading = ("INSTANCE", "EVENTS/S", "P99 MS", "UNSTORED", "CLIENTS")
+    lines = _table([(*heading, *(("SPOOL", "OLDEST") if kafka else ()), "STATE"), *rows], last_is_text=True)
+    return [*lines, "", *_table(_sources(sources, seconds, kafka=kafka))]
 
 
-def _heading(address: str, now: dict[str, Any]) -> str:
-    if "error" in now:
-        return f"{address}  {now['error']}"
-    parts = [
-        now["node"],
-        "ready" if now["ready"] else "NOT READY: " + "; ".join(now["not_ready_because"]),
-        f"unstored {now['unstored_events']} events {_size(now['buffer_bytes'])}",
-        f"{now['connections']} connections",
-    ]
-    kafka = now["sinks"].get("kafka")
-    if kafka is not None:
-        there = "kafka connected" if kafka["kafka_connected"] else f"KAFKA AWAY: {kafka['error']}"
-        parts += [
-            there,
-            f"spool {_size(kafka.get('spool_bytes', 0))}",
-            f"oldest {kafka.get('spool_oldest_age_seconds', 0):.0f} s",
-        ]
-    return "  ".join(parts)
+@dataclass
+class Counts:
+    """What happened to a source's events between two looks. `waits`: by bucket of `bounds`, seconds."""
+
+    bounds: Sequence[float] = ()
+    received: float = 0
+    waits: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=lambda: [0.0] * len(RATES))
+    spooled: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Add another instance's, or source's."""
+        self.bounds = self.bounds or other.bounds
+        self.received += other.received
+        self.spooled += other.spooled
+        self.rates = [one + more for one, more in zip(self.rates, other.rates, strict=True)]
+        longest = max(len(self.waits), len(other.waits))
+        padded = [[*waits, *[0.0] * (longest - len(waits))] for waits in (self.waits, other.waits)]
+        self.waits = [one + more for one, more in zip(*padded, strict=True)]
+
+    def within(self, share: float) -> str:
+        """The bucket's upper bound, ms, within which this share of the events was stored."""
+        reached, events = 0.0, sum(self.waits)
+        if not events:
+            return "-"
+        for bound, count in zip(self.bounds, self.waits, strict=False):
+            reached += count
+            if reached >= share * events:
+                return f"<{bound * 1000:g}"
+        return f">{self.bounds[-1] * 1000:g}"
 
 
-def _rows(before: dict[str, Any], now: dict[str, Any], seconds: float) -> list[Row]:
-    rows = []
+def counts(before: Status, now: Status) -> dict[str, Counts]:
+    """An instance's sources. One that was started anew in between has counted from 0."""
+    earlier = before["sources"] if before["pid"] == now["pid"] else {}
+    found = {}
     for name, account in now["sources"].items():
-        old = before["sources"].get(name, {})
+        old = earlier.get(name, {})
+        waits = old.get("waits") or [0] * len(account["waits"])
+        found[name] = Counts(
+            now["wait_bounds"],
+            account["received"] - old.get("received", 0),
+            [new - was for new, was in zip(account["waits"], waits, strict=True)],
+            [_read(account, key) - _read(old, key) for key in RATES],
+            account["spooled"],
+        )
+    return found
 
-        def rate(key: str, account: dict[str, Any] = account, old: dict[str, Any] = old) -> str:
-            return f"{(_total(account[key]) - _total(old.get(key, 0))) / seconds:.0f}"
 
-        waits = [new - was for new, was in zip(account["waits"], old.get("waits", [0] * 99), strict=False)]
-        bad = {result: number for result, number in account["signatures"].items() if result != "ok"}
-        was_bad = {result: number for result, number in old.get("signatures", {}).items() if result != "ok"}
-        rows.append((
-            name, rate("received"), *(_quantile(now["wait_bounds"], waits, share) for share in (0.5, 0.99)),
-            rate("rejected"), rate("duplicates"), f"{(_total(bad) - _total(was_bad)) / seconds:.0f}",
-            rate("macros"), str(account["spooled"]),
-        ))  # fmt: skip
+def total(several: Iterable[Counts]) -> Counts:
+    """The sum."""
+    result = Counts()
+    for one in several:
+        result.add(one)
+    return result
+
+
+def _read(account: dict[str, Any], key: str) -> float:
+    if key == "bad_signatures":
+        signatures: dict[str, int] = account.get("signatures", {})
+        return sum(number for result, number in signatures.items() if result != "ok")
+    value = account.get(key, 0)
+    return float(sum(value.values()) if isinstance(value, dict) else value)
+
+
+def _instance(address: str, now: Status, own: Counts, seconds: float, *, kafka: bool) -> Row:
+    if "error" in now:
+        why = re.sub(r"^cannot reach .*?: (\[Errno \d+\] )?", "", now["error"])
+        return (address, *"-" * (6 if kafka else 4), f"NO ANSWER: {why}")
+    state = "ready" if now["ready"] else "NOT READY: " + "; ".join(now["not_ready_because"])
+    sink = now["sinks"].get("kafka")
+    spool: Row = ("-", "-") if kafka else ()
+    if sink is not None:
+        spool = (_size(sink.get("spool_bytes", 0)), f"{sink.get('spool_oldest_age_seconds', 0):.0f} s")
+        state += "" if sink["kafka_connected"] else f", KAFKA AWAY: {sink['error']}"
+    unstored, clients = str(now["unstored_events"]), str(now["connections"])
+    return (now["node"], _rate(own.received, seconds), own.within(0.99), unstored, clients, *spool, state)
+
+
+def _sources(sources: dict[str, Counts], seconds: float, *, kafka: bool) -> list[Row]:
+    """The busiest first, so that those are seen where not all can be."""
+    heading = ("SOURCE", "EVENTS/S", "P50 MS", "P99 MS", "REFUSED/S", "REPEATS/S", "BADSIG/S", "MACROS/S")
+    rows: list[Row] = [(*heading, "SPOOLED") if kafka else heading]
+    listed = sorted(sources.items(), key=lambda item: -item[1].received)
+    if len(listed) > 1:
+        listed.insert(0, ("(all)", total(sources.values())))
+    for name, one in listed:
+        rates = [_rate(count, seconds) for count in one.rates]
+        row = (name, _rate(one.received, seconds), one.within(0.5), one.within(0.99), *rates)
+        rows.append((*row, str(one.spooled)) if kafka else row)
     return rows
 
 
-def _total(value: Any) -> float:
-    return sum(value.values()) if isinstance(value, dict) else value
+def _table(rows: Sequence[Row], *, last_is_text: bool = False) -> list[str]:
+    """Columns as wide as they must be: the first to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[0] = row[0].ljust(widths[0])
+        if last_is_text:
+            cells[-1] = row[-1]
+        lines.append("  ".join(cells))
+    return lines
 
 
-def _quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> str:
-    """The bucket's upper bound, ms, within which this share of the events was."""
-    total, seen = sum(counts), 0
-    if not total:
-        return "-"
-    for bound, count in zip(bounds, counts, strict=False):
-        seen += count
-        if seen >= share * total:
-            return f"<{bound * 1000:g}"
-    return f">{bounds[-1] * 1000:g}"
+def _rate(number: float, seconds: float) -> str:
+    rate = number / seconds
+    return f"{rate:.1f}" if 0 < rate < 9.95 else f"{rate:.0f}"
 
 
 def _size(number: float) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.nginx import binary
 from tests.support.systemd import venv
-from tests.systemd.conftest import Host
+from tests.systemd.conftest import CONFIG, Host
 
 pytestmark = pytest.mark.systemd
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
@@ -24,12 +24,16 @@ def shell(host: Host, line: str) -> str:
     return done.stdout + done.stderr
 
 
-def install_commands() -> list[str]:
-    """The README's, less the one that needs a package index: the fixture has done that, by pip."""
-    block = README.partition("### Install on a Debian host")[2].partition("```sh\n")[2].partition("```")[0]
-    first, *rest = block.splitlines()
-    assert first == f"python3 -m venv {venv.INSTALLED_AT} && {venv.INSTALLED_AT}/bin/pip install ."
-    return rest
+def written(heading: str) -> list[str]:
+    """The lines of the README's first shell block after a heading."""
+    assert README.count(heading) == 1
+    return README.partition(heading)[2].partition("```sh\n")[2].partition("```")[0].splitlines()
+
+
+def less_pip(lines: list[str]) -> list[str]:
+    """Without the line that needs a package index: the fixture has done that, by pip, from source."""
+    assert f"{venv.INSTALLED_AT}/bin/pip install " in lines[0]
+    return lines[1:]
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def bare(host: Host) -> Iterator[Host]:
 
 def test_the_readmes_install_commands_lead_to_a_click_on_disk(bare: Host) -> None:
     """Each as written; the last sends clicks through nginx."""
-    for line in install_commands():
+    for line in less_pip(written("### Install on a Debian host")):
         shell(bare, line)
     assert len(bare.events()) == 20
     for unit in ("ingestd.socket", "ingestd.service"):
@@ -70,3 +74,20 @@ def test_the_steps_the_command_ends_with_bring_up_two_instances_behind_nginx(bar
     assert len(bare.events()) == 20
     nodes = {str(event["node"]).rpartition("-")[2] for event in bare.events()}
     assert nodes == {"1", "2"}
+
+
+def test_the_runbooks_commands_do_what_they_say(bare: Host) -> None:
+    """A first source, an upgrade, a look at the disk: each line as written."""
+    for line in less_pip(written("### Install on a Debian host")):
+        shell(bare, line)
+    bare.configure(f'{CONFIG}[[source]]\nname = "ocean"\npath = "/c/ocean"\nprofile = "ocean"\n')
+    said = "".join(shell(bare, line) for line in written("**A first source.**"))
+    assert "/c/ocean/app42?advertiser_id=__ADVERTISER_ID__" in said
+    assert [event["source"] for event in bare.events()].count("ocean") == 20
+    old = bare.guest.main_pid("ingestd.service")
+    said = "".join(shell(bare, line) for line in less_pip(written("**Upgrade.**")))
+    assert said.endswith("ready\n")
+    assert bare.guest.main_pid("ingestd.service") != old
+    said = "".join(shell(bare, line) for line in written("**The disk is full.**"))
+    assert said.startswith("ready\n")
+    assert "/var/lib/ingestd/clicks" in said

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shlex
 import tomllib
 from collections import defaultdict
 from pathlib import Path
@@ -72,6 +74,34 @@ def test_the_readme_lists_every_command_and_no_other() -> None:
 @pytest.mark.parametrize("name", sorted(commands(main)))
 def test_every_command_has_help_with_an_example(name: str) -> None:
     assert "Example:\n" in (commands(main)[name].help or "")
+
+
+def written_commands() -> list[list[str]]:
+    """Every `ingestd ...` in the README's shell blocks, as words."""
+    found: list[list[str]] = []
+    for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;")
+            lexer.whitespace_split = True
+            for operator, group in itertools.groupby(lexer, lambda word: set(word) <= set("&|;")):
+                words = [word for word in group if not word.startswith("INGESTD_")]
+                if not operator and words and Path(words[0]).name == "ingestd":
+                    found.append(words[1:])
+    return found
+
+
+@pytest.mark.parametrize("words", written_commands(), ids=" ".join)
+def test_every_command_the_readme_tells_to_type_can_be_typed(words: list[str]) -> None:
+    """It exists, and has these options."""
+    command: click.Command = main
+    while isinstance(command, click.Group):
+        command = command.commands[words.pop(0)]
+    command.make_parser(click.Context(command)).parse_args(words)
+
+
+def test_the_readme_tells_to_type_commands() -> None:
+    """So that the test before this one has something to look at."""
+    assert len(written_commands()) > 20
 
 
 def test_the_readme_describes_every_field_of_the_event() -> None:

@@ -1,0 +1,65 @@
+"""Followers: what they are given, and how little of the loop's time they take for it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import orjson
+import pytest
+
+from ingestd.following import Following, needles
+from ingestd.report import followed
+from tests.unit.sinks_under_test import batch_of
+
+
+def line(**params: object) -> bytes:
+    """What of an event's line a filter looks at."""
+    return orjson.dumps({"params": params, "flags": ["macro:imei", "stale"]})
+
+
+@pytest.mark.parametrize(
+    ("flags", "params", "found"),
+    [
+        (["macro"], [], True),
+        (["macro:imei", "stale"], [], True),
+        (["future"], [], False),
+        ([], ["a"], True),
+        ([], ["a=1"], True),
+        ([], ["a=2"], False),
+        ([], ["b"], False),
+        ([], ["名=值"], True),  # not plain: it is not looked for here, and the reader decides
+        ([], ['a="'], True),
+    ],
+)
+def test_a_line_without_what_is_asked_for_is_passed_over(
+    flags: list[str], params: list[str], found: bool
+) -> None:
+    """Never one that has it, in whatever form the line has it."""
+    assert all(needle in line(a=["0", "1"]) for needle in needles(flags, params)) == found
+
+
+def test_a_follower_rests_a_hundred_times_as_long_as_it_works() -> None:
+    """Masking takes 10 ms by this clock; the reader gets the next events a second later."""
+    ticks = itertools.count()
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    async def follow() -> None:
+        following = Following()
+        events = followed(following, None, (), dict, lambda: next(ticks) * 0.01, rest)
+        first = asyncio.ensure_future(anext(events))
+        while not following.followers:
+            await asyncio.to_thread(lambda: None)
+        entries = batch_of(*range(120)).entries
+        for entry in entries:
+            entry.data = orjson.dumps({"source": "demo", "params": {}}) + b"\n"
+        following.offer(entries)
+        shown = [await first, await anext(events), await anext(events)]
+        assert [piece.count(b"\n") for piece in shown] == [50, 50, 20]
+        await events.aclose()
+
+    asyncio.run(follow())
+    assert rests == pytest.approx([0.99, 0.99])
