@@ -38,12 +38,18 @@ class Secret:
 
 
 def locate(name: Path, beside: Path, environ: Mapping[str, str] = os.environ) -> Path:
-    """Where a file of secrets is: among systemd's credentials if it is there, else under `beside`."""
+    """Where a file of secrets is: among systemd's credentials, under `beside`, or in its `secrets/`.
+
+    The last is where the unit takes the credentials from: a command that root types finds what the daemon is
+    given. Where there is none, it is said to be missing under `beside`.
+    """
     credentials = environ.get("CREDENTIALS_DIRECTORY")
+    places = [beside, beside / "secrets"]
     if credentials and not name.is_absolute():
-        path = Path(credentials) / name
-        if os.path.exists(path):  # noqa: PTH110 (Path.exists raises where the directory may not be entered)
-            return path
+        places.insert(0, Path(credentials))
+    for place in places:
+        if os.path.exists(place / name):  # noqa: PTH110 (Path.exists raises where it may not be entered)
+            return place / name
     return beside / name
 
 

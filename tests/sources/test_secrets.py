@@ -57,6 +57,19 @@ def test_a_file_may_hold_several_secrets_one_a_line(tmp_path: Path) -> None:
     assert [one.origin for one in secrets.read(file)] == ["keys, line 1", "keys, line 3", "keys, line 4"]
 
 
+def test_a_secret_is_found_where_the_daemon_is_given_it_from(tmp_path: Path) -> None:
+    """Credentials first, then beside the configuration, then in secrets/ there; else it is missing beside."""
+    given, name = tmp_path / "credentials", Path("key")
+    (tmp_path / "secrets").mkdir()
+    given.mkdir()
+    environ = {"CREDENTIALS_DIRECTORY": str(given)}
+    assert secrets.locate(name, tmp_path, environ) == tmp_path / "key"
+    for place in (tmp_path / "secrets", tmp_path, given):
+        (place / "key").write_text("k\n")
+        assert secrets.locate(name, tmp_path, environ) == place / "key"
+    assert secrets.locate(tmp_path / "secrets" / "key", given, environ) == tmp_path / "secrets" / "key"
+
+
 @pytest.mark.parametrize("content", [None, "", "\n\r\n"])
 def test_a_file_without_a_secret_is_named(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "keys"
