@@ -1,4 +1,4 @@
-"""OpenTelemetry spans of batches: one a commit, one a round to Kafka. An extra: `ingestd[otel]`.
+"""OpenTelemetry spans of batches: one a commit, one a round to Kafka. Needs the extra `otel`.
 
 A batch holds clicks of many callers, so its span is a trace of its own, with links to the `traceparent`s that
 came with them. Spans leave by OTLP over HTTP in a thread of the SDK's; where the collector is away they are
@@ -26,7 +26,10 @@ MAX_LINKS = 32
 # So long stopping waits for the last spans to leave, seconds.
 LAST_SPANS = 2.0
 MISSING = "needs OpenTelemetry, which is not installed"
-HINT = "pip install 'ingestd[otel]' into this environment, or write endpoint = \"\""
+HINT = (
+    "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http into this environment "
+    '(the extra "otel"), or write endpoint = ""'
+)
 # W3C Trace Context: version, trace id, span id, flags; a later version may have more.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _IN_PAYLOAD = re.compile(rb'^#\{[^\n]*"t":"([0-9a-f-]+)"', re.MULTILINE)

@@ -66,8 +66,12 @@ def surroundings(settings: config.Config) -> list[Problem]:
         )
     if settings.tracing.endpoint and not tracing.installed():
         problems.append(Problem("tracing.endpoint", tracing.MISSING, tracing.HINT))
-    if settings.file is not None and (trouble := unwritable(settings.file.directory)):
-        problems.append(Problem("file.directory", trouble, "make it, owned by the user that runs ingestd"))
+    directories = {"file.directory": settings.file.directory} if settings.file is not None else {}
+    if settings.kafka is not None and settings.spool.enabled:
+        directories["spool.directory"] = settings.spool.directory
+    for key, directory in directories.items():
+        if trouble := unwritable(directory):
+            problems.append(Problem(key, trouble, "make it, owned by the user that runs ingestd"))
     return problems
 
 
@@ -78,8 +82,8 @@ def unwritable(directory: Path) -> str:
         existing = existing.parent
     if not existing.is_dir():
         return f"{existing} is no directory"
+    if os.statvfs(existing).f_flag & os.ST_RDONLY:  # first: for os.access it is not writable either
+        return f"{existing} is read-only here (systemd's unit: ReadWritePaths={directory} in a drop-in)"
     if not os.access(existing, os.W_OK | os.X_OK):
         return f"{existing} is not writable for user {os.geteuid()}"
-    if os.statvfs(existing).f_flag & os.ST_RDONLY:
-        return f"{existing} is on a read-only file system"
     return ""

@@ -123,6 +123,15 @@ def test_check_sees_a_directory_that_cannot_be_had(tmp_path: Path) -> None:
     assert "file.directory" in done.stderr
 
 
+def test_check_sees_a_spool_that_cannot_be_had(tmp_path: Path) -> None:
+    """Only with Kafka is there one."""
+    (tmp_path / "spool").write_text("a file")
+    kafka = f'[kafka]\nbootstrap = "k:1"\n[spool]\ndirectory = "{tmp_path}/spool"\n'
+    config = tmp_path / "c.toml"
+    config.write_text(f'{kafka}[[source]]\nname = "demo"\npath = "/c/demo"\n')
+    assert f"spool.directory: {tmp_path}/spool is no directory" in run("check", "-c", str(config)).stderr
+
+
 def test_check_passes_what_is_shipped(tmp_path: Path) -> None:
     done = run("check", "-c", QUICKSTART, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

@@ -56,6 +56,24 @@ def test_state_is_writable_homes_are_hidden_and_tmp_is_private(host: Host) -> No
     assert (status != 0, "Permission denied" in error) == (True, True)
 
 
+def test_a_directory_elsewhere_is_refused_with_the_setting_that_lets_the_daemon_write_there(
+    host: Host,
+) -> None:
+    """The check that runs before the daemon sees what the daemon would; a drop-in mends it."""
+    elsewhere = "/srv/clicks"
+    host.guest.run("install", "-d", "-o", "ingestd", "-g", "ingestd", elsewhere)
+    host.configure(f'[file]\ndirectory = "{elsewhere}"\n{CONFIG}')
+    since = host.journal.position()
+    host.guest.systemctl("start", "--no-block", SERVICE)
+    host.journal.wait(
+        SERVICE, rf"file\.directory: {elsewhere} is read-only .*ReadWritePaths={elsewhere} ", since
+    )
+    host.drop_in(SERVICE, f"[Service]\nReadWritePaths={elsewhere}\n")
+    host.guest.systemctl("restart", SERVICE)
+    assert host.click("click_id=1") == (200, "ok")
+    assert len(host.events(elsewhere)) == 1
+
+
 def test_it_has_no_capability_no_new_privileges_and_a_filter_of_system_calls(host: Host) -> None:
     host.guest.systemctl("start", SERVICE)
     assert {int(status_field(host, name), 16) for name in ("CapEff", "CapPrm", "CapBnd")} == {0}
