@@ -25,7 +25,7 @@ def promtool(*arguments: str) -> None:
         pytest.skip(
             "promtool is not on PATH (Debian: apt-get install prometheus): the alert rules are NOT checked"
         )
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
