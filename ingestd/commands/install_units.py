@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import grp
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +67,7 @@ def _place(file: HostFile, path: Path, *, dry_run: bool, force: bool) -> bool:
         return False
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     if there is not None:
-        path.replace(path.with_name(path.name + OLD))
+        shutil.copy2(path, path.with_name(path.name + OLD))  # a copy: there is always one under its name
     _write(path, file.text)
     click.echo(f"{path}: written")
     return False
