@@ -56,8 +56,8 @@ class Source:
     __slots__ = (
         "_asked_for", "_body_limit", "_clock", "_dedup", "_frames", "_keep_lossy", "_keep_raw", "_key",
         "_maker", "_own_answer", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects",
-        "_sets_aside", "_tails", "_token", "_volatile", "_wanted", "account", "config", "methods", "name", "reply", "type",
-        "verifier", "window",
+        "_sets_aside", "_tails", "_token", "_volatile", "_wanted", "account", "config", "methods", "name",
+        "reply", "type", "verifier", "window",
     )  # fmt: skip
 
     def __init__(
