@@ -12,7 +12,10 @@
 #include <pthread.h>
 #include <sys/random.h>
 
-#define LINE_BYTES 8192 /* room for nearly every line on the stack; beyond it the heap */
+/* Room for nearly every line on the stack; beyond it the heap. The fuzzer sets it low, so that both are tried. */
+#ifndef LINE_BYTES
+#define LINE_BYTES 8192
+#endif
 /* As in times.py. */
 #define AUTO_MS 100000000000LL
 #define LAST_MS 10000000000000LL
@@ -326,6 +329,7 @@ static int make_dup_key(const maker *m, const request *r, finding *f)
     if (PyUnicode_Check(f->dup_key) && PyUnicode_IS_COMPACT_ASCII(f->dup_key) &&
         PyUnicode_GET_LENGTH(f->dup_key) == 32)
         return FINE;
+    Py_CLEAR(f->dup_key);
     PyErr_SetString(PyExc_TypeError, "digest must return 32 hexadecimal digits");
     return ERROR;
 }
@@ -340,12 +344,12 @@ typedef struct {
 } event_id;
 
 static _Thread_local struct {
-    uint64_t numbers[512];
+    uint64_t numbers[32]; /* 256 bytes: so many the kernel gives whole, whatever signal comes meanwhile */
     int left;
     event_id last;
 } pool;
 
-static void empty_pool(void) { pool.left = 0; }
+static void empty_pool(void) { memset(&pool, 0, sizeof pool); }
 
 static int make_id(event_id *id, long long received_ns)
 {

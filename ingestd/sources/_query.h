@@ -52,6 +52,7 @@ typedef struct {
 typedef struct {
     text name, value;
     int again;    /* the number of the next pair of the same name, 0: there is none */
+    int last;     /* of a name's first pair: the number of its last one */
     int repeated; /* its name stood before */
 } pair;
 
@@ -296,6 +297,7 @@ static inline int enter(table *t, uint8_t *scratch)
     uint64_t hash = hash_of(name, size);
     int at = find(t, hash);
     new->again = 0;
+    new->last = t->count;
     new->repeated = at >= 0;
     t->hashes[t->count] = hash;
     t->filter[hash >> 6 & 3] |= UINT64_C(1) << (hash & 63);
@@ -304,9 +306,8 @@ static inline int enter(table *t, uint8_t *scratch)
     const uint8_t *first = decoded(&t->pairs[at].name, scratch + size, &first_size);
     if (first_size != size || memcmp(first, name, (size_t)size) != 0)
         return 0;
-    while (t->pairs[at].again)
-        at = t->pairs[at].again;
-    t->pairs[at].again = t->count;
+    t->pairs[t->pairs[at].last].again = t->count; /* not by the way of all between: they may be many */
+    t->pairs[at].last = t->count;
     t->repeats++;
     return 1;
 }
