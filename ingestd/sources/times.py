@@ -19,8 +19,8 @@ class EventClock:
     def __init__(self, settings: EventTime) -> None:
         self.param = settings.param
         self.unit = settings.unit
-        self.stale_after = int(settings.stale_after * 1000) or _LAST_MS
-        self.future_after = int(settings.future_after * 1000) or _LAST_MS
+        self.stale_after = int(min(settings.stale_after * 1000, _LAST_MS)) or _LAST_MS
+        self.future_after = int(min(settings.future_after * 1000, _LAST_MS)) or _LAST_MS
 
     def read(self, value: Any) -> int | None:
         """A time in ms since the epoch, or None where it is missing or no time."""

@@ -10,35 +10,21 @@ stack buffer, on the heap. A failing query and its seed are printed; exit status
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
-import os
 import random
-import shlex
-import subprocess
 import sys
-import sysconfig
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
-
-import pytest
+from types import ModuleType
 
 from ingestd.sources import scan as scanning
 from ingestd.sources.scan import Scanned, scan_in_python
+from tests.support import compiled
 
 Scan = Callable[[bytes, tuple[bytes, ...]], Scanned | None]
 
 SOURCE = Path(scanning.__file__).with_name("_scan.c")
-SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-VARIANTS = {
-    "SSE2, stack": (),
-    "SSE2, heap": ("-DSTACK_BYTES=64",),
-    "bytewise, stack": ("-U__SSE2__",),
-    "bytewise, heap": ("-U__SSE2__", "-DSTACK_BYTES=64"),
-}
+VARIANTS = compiled.variants("-DSTACK_BYTES=64")
 WANTED = (b"a", b"ts", b'q"t', "你".encode(), b"", b"a", b"absent_name", b"\xff")
 
 # The first and the last characters of each length, those around the surrogates, and what is none.
@@ -77,35 +63,10 @@ _ODD = [
 _ALL = (*_CLEAN, *_ODD)
 
 
-def build(directory: Path, *flags: str) -> Path:
-    """Compile the extension. OSError: no compiler. CalledProcessError: it does not build."""
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-    library = directory / "_scan.so"
-    include = sysconfig.get_path("include")
-    subprocess.run(
-        [*compiler, "-shared", "-fPIC", "-O3", *flags, f"-I{include}", str(SOURCE), "-o", str(library)],
-        check=True,
-    )
-    return library
-
-
-def load(library: Path) -> Scan:
-    """The `scan` of a built extension, whatever extension is installed."""
-    loader = ExtensionFileLoader("_scan", str(library))
-    spec = importlib.util.spec_from_loader("_scan", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    scan: Scan = module.scan
-    return scan
-
-
 def built_or_skip(directory: Path) -> Scan:
     """The `scan` of the source as it is now: what is installed may be older."""
-    try:
-        return load(build(directory, "-Wall", "-Wextra"))
-    except OSError as error:
-        pytest.skip(f"no C compiler, so the compiled scan is NOT tested: {error}")
+    scan: Scan = compiled.built_or_skip(SOURCE, directory).scan
+    return scan
 
 
 def queries(rng: random.Random) -> Iterator[bytes]:
@@ -143,48 +104,11 @@ def compare(scan: Scan, rng: random.Random, seconds: float, at_most: int) -> tup
     raise AssertionError("queries() has no end")
 
 
-def sanitizer_environment() -> dict[str, str]:
-    """What a plain Python needs to load a sanitized library.
-
-    PYTHONMALLOC: each object from malloc, so that reading or writing past one is seen. Leaks are tested
-    elsewhere: the interpreter keeps much until its end.
-    """
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-    found = subprocess.run(
-        [*compiler, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
-    )
-    preload = {"LD_PRELOAD": str(Path(found.stdout.strip()).resolve()), "ASAN_OPTIONS": "detect_leaks=0"}
-    return {**os.environ, **preload, "PYTHONMALLOC": "malloc"}
-
-
-def main() -> int:
-    """Build each variant and run it in a Python of its own."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=60, help="for all variants together")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
-    parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)  # in the Python of its own
-    options = parser.parse_args()
-    if options.library:
-        count, clean = compare(
-            load(options.library), random.Random(options.seed), options.seconds, sys.maxsize
-        )
-        print(f"{count} queries, {clean} of them clean, all as in Python", flush=True)
-        return 0
-    worst = 0
-    for name, flags in VARIANTS.items():
-        print(f"{name}, seed {options.seed}: ", end="", flush=True)
-        with tempfile.TemporaryDirectory() as directory:
-            library = build(Path(directory), *SANITIZED, *flags)
-            arguments = ["--seconds", str(options.seconds / len(VARIANTS)), "--seed", str(options.seed)]
-            command = [sys.executable, "-m", __spec__.name, *arguments, "--library", str(library)]
-            worst = max(
-                worst, abs(subprocess.run(command, env=sanitizer_environment(), check=False).returncode)
-            )
-        options.seed += 1
-    return 1 if worst else 0
+def fuzz(module: ModuleType, rng: random.Random, seconds: float) -> str:
+    """Compare for so long, and say what was seen."""
+    count, clean = compare(module.scan, rng, seconds, sys.maxsize)
+    return f"{count} queries, {clean} of them clean, all as in Python"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(compiled.main(__spec__.name, __doc__, SOURCE, VARIANTS, fuzz))

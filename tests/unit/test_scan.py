@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestd.sources.scan import MAX_PAIRS, Scanned, scan_in_python
-from tests.support import fuzz_scan
+from tests.support import compiled, fuzz_scan
 from tests.support.fuzz_scan import Scan
 
 EXAMPLES = json.loads(importlib.resources.files("ingestd").joinpath("data/callbacks.json").read_text("utf-8"))
@@ -302,7 +302,7 @@ def test_clean_parameters_come_back_however_they_are_spelled(
 
 def test_made_up_queries_agree_in_every_variant(tmp_path: Path, native: Scan) -> None:
     for flags in fuzz_scan.VARIANTS.values():
-        scan = fuzz_scan.load(fuzz_scan.build(tmp_path, *flags))
+        scan = compiled.load(compiled.build(fuzz_scan.SOURCE, tmp_path, *flags)).scan
         count, clean = fuzz_scan.compare(scan, random.Random(7), seconds=60, at_most=5000)
         assert count == 5000
         assert clean > 1000
