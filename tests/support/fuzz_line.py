@@ -47,9 +47,9 @@ CONFIGURATIONS = {
 }
 _ID = re.compile(rb'(?<=,"id":")[0-9a-f-]{36}(?=","dup_key")')
 _TO_ASCII = bytes(range(128)) * 2
-_MACROS = ("_", "__", "{", "{{", "}", "}}", "$", "${", "[", "]", "%25", "A", "b", "A_B", "9", ".", ":", "%5F")
-_FILLERS = ("", "0", "000000", "null", "N/A", "-1", "e3f5536a141811db40efd6400f1d0a4e", "%30")
-_TIMES = (
+MACROS = ("_", "__", "{", "{{", "}", "}}", "$", "${", "[", "]", "%25", "A", "b", "A_B", "9", ".", ":", "%5F")
+FILLERS = ("", "0", "000000", "null", "N/A", "-1", "e3f5536a141811db40efd6400f1d0a4e", "%30")
+TIMES = (
     *(str(NOW_MS + away) for away in (0, 300_000, 300_001, -86_400_000, -86_400_001, -3_600_001)),
     *(str(NOW_MS // 1000 + away) for away in (0, 1, 301, -86_401)),
     *(
@@ -104,7 +104,7 @@ class Twins:
 
     def compare(self, asked: Asked) -> bool:
         """Whether a request's line was made the compiled way. AssertionError: it is not the careful one."""
-        line, careful = _made(self.compiled, asked), _made(self.careful, asked)
+        line, careful = line_of(self.compiled, asked), line_of(self.careful, asked)
         assert _ID.sub(b"", line, 1) == _ID.sub(b"", careful, 1), f"{asked}:\n{line!r}\n{careful!r}"
         one, other = self.compiled.account.summary(), self.careful.account.summary()
         assert one == other, f"{asked}:\n{one}\n{other}"
@@ -113,7 +113,7 @@ class Twins:
         return found is not None and _milliseconds(found[0]) == asked.received_ns // 1_000_000
 
 
-def _made(desk: Desk, asked: Asked) -> bytes:
+def line_of(desk: Desk, asked: Asked) -> bytes:
     """The line, or why there is none."""
     match = desk.match(asked.path)
     fields = Headers({b"X-Forwarded-For": asked.forwarded, b"User-Agent": asked.agent})
@@ -139,8 +139,8 @@ def requests(rng: random.Random) -> Iterator[Asked]:
         pairs = [query] if query and rng.random() < 0.4 else []  # few are clean
         for _ in range(rng.choice((0, 1, 1, 2, 4))):  # so names come again
             name = rng.choice(("a", "b", "ts", "ts", "q%22t", "%E4%BD%A0", "ip", "c+d", "%61"))
-            made = "".join(rng.choices(_MACROS, k=rng.randrange(7)))
-            value = rng.choice(_TIMES if name == "ts" else (made, made, rng.choice(_FILLERS), "%22", "x"))
+            made = "".join(rng.choices(MACROS, k=rng.randrange(7)))
+            value = rng.choice(TIMES if name == "ts" else (made, made, rng.choice(FILLERS), "%22", "x"))
             pairs.insert(rng.randrange(len(pairs) + 1), f"{name}={value}".encode())
         asked = Asked(b"&".join(pairs), received_ns=NOW_MS * 1_000_000 + rng.randrange(2_000_000))
         if rng.random() < 0.1:
