@@ -47,6 +47,7 @@ def line_of(maker: Any, query: bytes, count: Callable[[str], object] = str, now:
     return maker.line(b"GET", "/c/x", "x", query, "10.0.0.1", b"f", b"agent", now, "none", count)
 
 
+@pytest.mark.timeout(900)  # it compiles four times, on whatever is left of the machine
 def test_the_sanitizers_find_nothing_in_a_moment() -> None:
     """In every variant: with SSE2 and without, memory from the stack and from the heap."""
     fuzz = [sys.executable, "-m", fuzz_line.__name__, "--seconds", "4", "--seed", "11"]
