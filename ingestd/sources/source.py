@@ -137,15 +137,16 @@ class Source:
             )  # fmt: skip
             if line is not None:
                 return line, 1, None
-        request = Request(path, route, raw, body, "", client_ip, forwarded, agent)
-        return self._with_care(method, request, headers, received_ns, signature, flags)
+        return self._with_care(
+            method, path, route, raw, headers, body, client_ip, forwarded, agent, received_ns, signature,
+            flags,
+        )  # fmt: skip
 
     def _with_care(
-        self, method: bytes, request: Request, headers: Headers, received_ns: int, signature: str,
-        flags: list[str],
+        self, method: bytes, path: str, route: str, raw: bytes, headers: Headers, body: bytes,
+        client_ip: str, forwarded: bytes, agent: bytes, received_ns: int, signature: str, flags: list[str],
     ) -> tuple[bytes, int, answers.Answering | None]:  # fmt: skip
         """`events` of what the compiled maker leaves to us, whatever it is."""
-        path, route, raw, body, _, client_ip, forwarded, agent = request
         about_body, media_type, parts = b"", "", bodies.NO_PARTS
         if body:
             about_body, media_type, odd = lines.content_type(headers.find(b"Content-Type") or b"")
@@ -179,7 +180,11 @@ class Source:
             b',"forwarded_for":', lines.header_text(forwarded, flags),
             b',"user_agent":', lines.header_text(agent, flags),
         )), signature)  # fmt: skip
-        if parts:
+        if len(parts) == 1:
+            (part,) = parts
+            flags += part.flags
+            data = self._line(shared, part, flags)
+        elif parts:
             data = b"".join([self._line(shared, part, [*flags, *part.flags]) for part in parts])
         else:
             data = self._line(shared, bodies.NOTHING, flags)
@@ -208,7 +213,7 @@ class Source:
         flags += [flag for flag in form.flags if flag not in flags]
         part = bodies.Part(None, {}, body)
         if form.lossy and self._keep_lossy:
-            part = bodies.Part(body.decode("latin-1"), {}, body, ("raw_body",))
+            part = bodies.Part(dumps(body.decode("latin-1")), {}, body, ("raw_body",))
         both = query.merged(params, form.params)
         return both, dumps(both), [part]
 
@@ -240,11 +245,10 @@ class Source:
                 shared.remembered += (place, key)
         if self._key:
             shared.keys += (self._partition_key(params, keys),)
-        body = None if part.value is None else dumps(part.value)
         return b"".join((
             lines.head(dup_key, received_at, event_at),
             shared.middle,
-            self._tails.get(shared.signature, flags, body),
+            self._tails.get(shared.signature, flags, part.encoded),
         ))  # fmt: skip
 
     def _dup_key(self, shared: Shared, part: bodies.Part) -> str:
