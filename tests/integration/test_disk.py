@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from tests.integration.checks import assert_books_balance, assert_fresh_event_passes, until, verdict
 from tests.integration.conftest import need_nginx, need_root, need_strace
 from tests.support.daemon import Daemon
+from tests.support.disk import filled
 from tests.support.kafka.tmpfs import tmpfs
 from tests.support.load import Load
 from tests.support.nginx import Nginx
@@ -24,21 +24,6 @@ STALL = "400ms"
 # Bytes by which memory may grow while requests are refused: what one request after another leaves behind,
 # and nothing that gathers.
 GROWTH = 4 << 20
-
-
-@contextmanager
-def filled(directory: Path) -> Iterator[None]:
-    """A disk with room for some hundred kilobytes, until it is left."""
-    filler = directory / "filler"
-    with filler.open("wb") as file:
-        while not file.tell():
-            state = os.statvfs(directory)
-            size = state.f_bavail * state.f_frsize - (300 << 10)
-            with suppress(OSError):  # the daemon took some of the room meanwhile
-                os.posix_fallocate(file.fileno(), 0, size)
-                file.seek(size)
-    yield
-    filler.unlink()
 
 
 @contextmanager

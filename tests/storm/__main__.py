@@ -1,0 +1,74 @@
+"""Faults in combination, for hours: is anything lost that was answered, whatever fails at the same time?
+
+    python -m tests.storm --hours 8
+    python -m tests.storm --seed 4711 --trials 1
+
+Each trial is one seed: it chooses how ingestd is run (files, Kafka or both; stored or queued; one instance
+or two) and a sequence of faults, several at once: kill -9, TERM, SIGSTOP, kills in mid-start, a full, a
+read-only, a failing and a slow disk, steps of the wall clock, the broker killed or paused, acknowledgements
+lost, reloads good and bad, rotations. The oracle of the other tests judges it. A seed makes the same choices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import time
+import traceback
+from collections import Counter
+from contextlib import ExitStack, redirect_stdout
+
+from tests.integration.conftest import open_place
+from tests.storm.trial import STEPS, storm
+from tests.support.kafka.broker import KafkaBroker
+from tests.support.kafka.install import KafkaUnavailableError
+
+
+def main() -> int:
+    """The command. Returns 0 where nothing was lost."""
+    arguments = _arguments()
+    ends = time.monotonic() + arguments.hours * 3600
+    failed, kinds, kills, acks, done = [], Counter[str](), 0, 0, 0
+    with ExitStack() as stack:
+        kafka, sinks = None, arguments.sinks
+        if sinks != "file":
+            try:
+                kafka = stack.enter_context(KafkaBroker(stack.enter_context(open_place()) / "kafka"))
+            except KafkaUnavailableError as error:
+                print(f"NO KAFKA, only files are stormed: {error}", flush=True)
+                sinks = "file"
+        while done < arguments.trials if arguments.trials else time.monotonic() < ends:
+            seed = arguments.seed + done
+            done += 1
+            print(f"seed {seed}", end="\r", flush=True)
+            logs = io.StringIO()
+            try:
+                with redirect_stdout(logs):
+                    found = storm(seed, sinks=sinks, steps=arguments.steps, kafka=kafka)
+            except Exception:
+                print(logs.getvalue(), traceback.format_exc(), sep="\n", flush=True)
+                failed.append(seed)
+                continue
+            print(found.summary(), flush=True)
+            kinds, kills, acks = kinds + found.kinds, kills + found.kills, acks + found.verdict.acked
+    print(f"{done} trials, {acks} acks, {kills} kills; {dict(kinds.most_common())}")
+    if failed:
+        print(f"FAILED: seeds {failed}; keep them in tests/storm/seeds.py")
+    else:
+        print("nothing lost, altered or invented")
+    return 1 if failed else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--hours", type=float, default=1.0, help="how long (default 1)")
+    parser.add_argument("--trials", type=int, default=0, help="how many, in place of how long")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="of the first trial")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"faults a trial (default {STEPS})")
+    parser.add_argument("--sinks", choices=("file", "kafka", "both", "any"), default="any")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Faults in combination over the whole daemon, a few. For hours: `python -m tests.storm --hours 8`."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.checks import MIN_ACKS
+from tests.integration.conftest import need_nginx, need_root, need_strace, place
+from tests.kafka.conftest import kafka, kafka_session
+from tests.storm.seeds import KEPT
+from tests.storm.stage import Shape
+from tests.storm.trial import BrokenPromiseError, Found, Trial, storm
+from tests.support.clock import WallClock
+
+__all__ = ["kafka", "kafka_session", "place"]
+
+STEPS = 10
+
+
+@pytest.fixture(autouse=True)
+def needed() -> None:
+    """What a storm takes, or the loud skip."""
+    need_nginx()
+    need_root()
+    need_strace()
+    if reason := WallClock.why_not():
+        pytest.skip(f"NO CLOCK: {reason}")
+
+
+@pytest.mark.parametrize("sinks", ["file", "kafka", "both"])
+def test_faults_at_once_lose_nothing_that_was_answered(request: pytest.FixtureRequest, sinks: str) -> None:
+    """A seed of the clock, printed: `python -m tests.storm --seed ... --sinks ... --steps 10 --trials 1`."""
+    broker = None if sinks == "file" else request.getfixturevalue("kafka")
+    seed = time.time_ns() % 1_000_000
+    print(f"seed {seed}")
+    found = storm(seed, sinks=sinks, steps=STEPS, kafka=broker)
+    print(found.summary(), *found.steps, sep="\n")
+    assert sum(found.kinds.values()) == STEPS
+    assert found.verdict.acked > MIN_ACKS
+
+
+@pytest.mark.parametrize(("seed", "sinks", "steps"), KEPT)
+def test_a_sequence_that_once_broke_a_promise_keeps_it(
+    request: pytest.FixtureRequest, seed: int, sinks: str, steps: int
+) -> None:
+    """The scheduler has a part in each, so this is no proof; the cause has a test of its own."""
+    broker = None if sinks == "file" else request.getfixturevalue("kafka")
+    storm(seed, sinks=sinks, steps=steps, kafka=broker)
+
+
+class Forgetful(Trial):
+    """One that finds a line less in the files than there is."""
+
+    def files(self) -> list[bytes]:
+        return super().files()[1:]
+
+
+def test_one_click_less_is_noticed(place: Path) -> None:
+    """The judge can say guilty."""
+    shape = Shape("file", "stored", "at_least_once", 1, "none", "1MiB", "96MiB", clock=False)
+    trial = Forgetful(place, shape, None, random.Random(1), Found(1, shape))
+    with pytest.raises(BrokenPromiseError, match="1 missing"):
+        trial.run(0)
+
+
+def test_the_same_seed_makes_the_same_choices() -> None:
+    """A shape, as the first of them."""
+    assert Shape.chosen(random.Random(7), "any") == Shape.chosen(random.Random(7), "any")
