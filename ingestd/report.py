@@ -124,6 +124,7 @@ class Report:
             "unstored_events": self._buffer.events,
             "buffer_bytes": self._buffer.bytes,
             "connections": len(self._shared.connections),
+            "tasks": len(asyncio.all_tasks()),
             "sinks": self._sink.status(),
             "sources": {name: account.summary() for name, account in self._accounts.by_source.items()},
             "requests_refused": self._accounts.refused,
