@@ -16,7 +16,7 @@ import orjson
 from ingestd import fsutil
 from ingestd.sinks.kafka_records import Record
 
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class DeadLetterFile:
@@ -36,6 +36,8 @@ class DeadLetterFile:
         fd = os.open(path, _APPEND, 0o640)
         try:
             size = os.fstat(fd).st_size
+            if size and os.pread(fd, 1, size - 1) != b"\n":  # a crash tore a line; this one is not its end
+                lines = b"\n" + lines
             try:
                 fsutil.write_all(fd, lines)
                 os.fdatasync(fd)
