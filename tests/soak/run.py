@@ -133,7 +133,7 @@ class Soak:
     # what a day brings
 
     def _disturb(self, seconds: float) -> None:
-        """Every half minute a reload or a rotation, every five minutes Kafka; a short run has more of both."""
+        """Every half minute a reload or a rotation, every five minutes Kafka; a short run has more."""
         try:
             small, large = min(30.0, seconds / 20), min(300.0, max(40.0, seconds / 6))
             due_small, due_large, turn = small, large, 0

@@ -1,0 +1,115 @@
+"""Small bugs put into the durable part, one at a time: do the unit tests see each?
+
+    nice python -m tests.mutation                                   # all modules of the list below
+    python -m tests.mutation ingestd/sinks/spool.py --minutes 10    # one, as far as ten minutes go
+
+Only the tests that reach the changed line are run. What survives is printed, unless `explained.tsv` beside
+this file says why it cannot be seen; the exit status is 1 where a survivor is not explained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.running import Bench
+from tests.support.daemon import ROOT
+
+# A module to the unit tests that are about it: quick ones, for each is run many times.
+TARGETS: dict[str, tuple[str, ...]] = {
+    "ingestd/buffer.py": ("buffer", "intake", "flusher"),
+    "ingestd/flusher.py": ("flusher", "flusher_faults", "intake"),
+    "ingestd/fsutil.py": ("fsutil", "ndjson", "recovery", "file_sink"),
+    "ingestd/sinks/file.py": ("file_sink", "file_sink_faults", "sink_contract", "retention", "manifest"),
+    "ingestd/sinks/ndjson.py": ("ndjson", "file_sink", "file_sink_faults", "recovery"),
+    "ingestd/sinks/recovery.py": ("recovery", "crash_at_any_step"),
+    "ingestd/sinks/retention.py": ("retention", "manifest"),
+    "ingestd/sinks/manifests.py": ("manifest", "manifest_audit", "crash_at_any_step"),
+    **{
+        f"ingestd/sinks/{name}.py": (
+            "spool", "spool_damage", "spool_format", "spool_full", "spool_inspect", "spool_missing",
+            "spool_model", "spool_real", "spool_command",
+        )
+        for name in (
+            "spool", "spool_checkpoint", "spool_files", "spool_format", "spool_fs", "spool_inspect",
+            "spool_recovery", "spool_scan", "spool_segment",
+        )
+    },
+    "ingestd/sinks/progress.py": ("progress", "delivery"),
+    "ingestd/sinks/delivery.py": ("delivery", "progress"),
+    "ingestd/sinks/both.py": ("both", "sink_contract"),
+    "ingestd/sinks/dead_letters.py": ("dead_letters",),
+}  # fmt: skip
+EXPLAINED = Path(__file__).with_name("explained.tsv")
+
+
+def main() -> int:
+    """The command. Returns 0 where every survivor is explained."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("modules", nargs="*", help="default: all")
+    parser.add_argument("--minutes", type=float, default=600.0, help="stop after so long (default: no limit)")
+    parser.add_argument("--sample", type=float, default=1.0, help="the share of the mutants that is tried")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    arguments = parser.parse_args()
+    ends = time.monotonic() + 60 * arguments.minutes
+    explained = explanations()
+    unexplained = 0
+    for name in arguments.modules or TARGETS:
+        found = mutants(ROOT / name)
+        dice = random.Random(f"{arguments.seed}/{name}")
+        chosen = [one for one in found if dice.random() < arguments.sample]
+        if time.monotonic() > ends or not chosen:
+            print(f"{name}: not tried", flush=True)
+            continue
+        counts = _try(Path(name), chosen, ends, explained)
+        unexplained += counts["survived"] + counts["not reached"]
+        print(f"{name}: {len(found)} mutants, {sum(counts.values())} tried: {dict(counts)}", flush=True)
+    return 1 if unexplained else 0
+
+
+def _try(
+    module: Path, chosen: list[Mutant], ends: float, explained: dict[tuple[str, str, str], str]
+) -> Counter[str]:
+    """What became of them; survivors are printed as they are found."""
+    counts: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="mutation-") as place:
+        tests = [f"tests/unit/test_{name}.py" for name in TARGETS[str(module)]]
+        bench = Bench(Path(place), [module], tests)
+        bench.look()
+        for one in chosen:
+            if time.monotonic() > ends:
+                break
+            outcome = (
+                "explained" if (str(module), one.text, one.change) in explained else _one(bench, module, one)
+            )
+            counts[outcome] += 1
+            if outcome in ("survived", "not reached"):
+                print(f"  {outcome}: {module}:{one.line}: {one.text}\n      {one.change}", flush=True)
+    return counts
+
+
+def _one(bench: Bench, module: Path, mutant: Mutant) -> str:
+    tests = bench.tests_of(module, mutant)
+    if not tests:
+        return "not reached"
+    return "survived" if bench.survives(module, mutant, tests) else "killed"
+
+
+def explanations() -> dict[tuple[str, str, str], str]:
+    """Module, line and change to the reason why no test can see it."""
+    found = {}
+    for line in EXPLAINED.read_text("utf-8").splitlines() if EXPLAINED.exists() else []:
+        if line and not line.startswith("#"):
+            module, text, change, reason = line.split("\t")
+            found[module, text, change] = reason
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
