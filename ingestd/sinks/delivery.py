@@ -74,6 +74,7 @@ class Delivery:
         self._idle = asyncio.Event()
         self._free = asyncio.Event()  # not set while something of the spool is on its way by another way
         self._free.set()
+        self._changes = self._recorded = 0  # of the progress: made, and of these known to the disk
         self.progress = progress
         self.trouble = ""  # why nothing is delivered now, in words
         progress.skip_to(spool.end)
@@ -94,6 +95,7 @@ class Delivery:
         """It has arrived (or not: None)."""
         if delivered is not None:
             self.progress.deliver(*delivered)
+            self._changes += 1
         self._free.set()
         self._arrived.set()
 
@@ -119,11 +121,11 @@ class Delivery:
 
     @property
     def pending(self) -> bool:
-        """Something of the spool is not delivered yet."""
-        return bool(self._window or self.progress.gaps)
+        """Something of the spool is not delivered yet, or is and not released."""
+        return bool(self._window or self.progress.gaps) or self._recorded != self._changes
 
     async def drained(self) -> None:
-        """Return when everything is delivered."""
+        """Return when everything is delivered and released."""
         while self.pending:
             await self._idle.wait()
 
@@ -150,7 +152,10 @@ class Delivery:
             await self._publish()
 
     async def _round(self) -> None:
-        """Send a share of the oldest gap and what has just come. Until it is done both count as gaps."""
+        """Send a share of the oldest gap and what has just come. Until it is done both count as gaps.
+
+        With nothing to send it records what is delivered: where the disk refused that, it is tried again.
+        """
         done: list[tuple[Position, Position]] = []
         payloads: list[bytes] = []
         old: dict[str, int] = {}
@@ -177,7 +182,10 @@ class Delivery:
             count(sent, self._accounts)
         for start, stop in done:
             self.progress.deliver(start, stop)
+        self._changes += 1
+        changes = self._changes
         await self._in_thread(self._record, self.progress.copy())
+        self._recorded = changes
 
     def _take_live(self) -> tuple[list[bytes], Position]:
         payloads: list[bytes] = []

@@ -257,6 +257,47 @@ def test_what_is_on_its_way_by_another_way_is_held_back_until_it_is_known(arrive
     run(main())
 
 
+def test_what_arrived_by_another_way_is_released_though_nothing_comes_after_it() -> None:
+    """Else it stays in the spool, older every second, and goes to Kafka again after a restart."""
+
+    async def main() -> None:
+        rig = Rig()
+        await turns()
+        start = rig.spool.end
+        end, _ = rig.spool.append(2)
+        rig.delivery.hold(end)
+        rig.delivery.let_go((start, end))
+        await asyncio.wait_for(rig.delivery.drained(), 10)
+        assert (rig.spool.released, rig.sent) == (end, [])
+        rig.task.cancel()
+
+    run(main())
+
+
+def test_what_the_disk_would_not_release_is_released_once_it_does(monkeypatch: Any) -> None:
+    """Nothing has to come for it, and nothing is sent again."""
+    monkeypatch.setattr("ingestd.sinks.delivery.RETRY_PAUSE", 0.01)
+
+    async def main() -> None:
+        rig = Rig()
+        release = rig.spool.release
+        refused: list[Position] = []
+
+        def failing(position: Position) -> None:
+            if len(refused) < 3:
+                refused.append(position)
+                raise SinkError("release: Input/output error")
+            release(position)
+
+        rig.spool.release = failing  # type: ignore[method-assign]
+        rig.append(2)
+        await rig.finish()
+        assert refused == [rig.spool.end] * 3
+        assert rig.delivery.trouble == ""
+
+    run(main())
+
+
 def test_the_committed_position_counts_and_is_released_at_once() -> None:
     async def main() -> None:
         rig = Rig(before=10)
