@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -98,6 +99,7 @@ class Trial:
             except BaseException:
                 self._note(f"held: {list(self.faults.weather.held)}; answered {self.stage.ledger.statuses}")
                 self._let_go()
+                self._tell()
                 raise
 
     def _let_go(self) -> None:
@@ -107,6 +109,16 @@ class Trial:
                 self.faults.weather.end(name)
             except Exception as error:  # the first failure is the one to be told of
                 self._note(f"while ending {name}: {error!r}")
+
+    def _tell(self) -> None:
+        """How it stands with those that still answer."""
+        with suppress(Exception):  # the first failure is the one to be told of
+            for name, status in self.stage.statuses():
+                told = {
+                    key: status[key] for key in ("unstored_events", "not_ready_because", "sinks", "sources")
+                }
+                told["sources"] = told["sources"].get("demo")
+                self._note(f"instance {name}: {told}")
 
     def _note(self, text: str) -> None:
         self.found.steps.append(f"  {time.monotonic() - self._began:6.2f}  {text}")
