@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +56,7 @@ class Soak:
         write_for_loadgen(build(CALLBACKS), self._requests)
         self._generator = go_build("./loadgen")
         self._sources = [{"name": name, "path": path} for name, (path, *_) in SOURCES.items()]
-        self.topic = kafka.create_topic("soak", PARTITIONS, RETENTION)
+        self.topic = kafka.create_topic(f"soak-{uuid.uuid4().hex[:8]}", PARTITIONS, RETENTION)
         self.daemon = KafkaDaemon(
             place, kafka.bootstrap, sources=self._sources,
             kafka={"topic": self.topic, "request_timeout": "15s", "linger": "100ms"},
