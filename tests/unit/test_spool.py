@@ -6,7 +6,7 @@ import pytest
 
 from ingestd.sinks.spool import Position, Spool, SpoolError
 from tests.support.fakefs import FakeFs
-from tests.support.spool import DIRECTORY, NOW, opened, payloads, restarted, segments
+from tests.support.spool import DIRECTORY, FIRST, NOW, SIZE, opened, payloads, restarted, segments
 
 
 def test_payloads_come_back_in_the_order_of_their_append() -> None:
@@ -40,6 +40,14 @@ def test_reading_stops_at_the_bytes_asked_for_but_gives_at_least_one_payload() -
     assert len(entries) == 2
     assert position == entries[-1].end
     assert len(payloads(spool, position, max_bytes=1)) == 1
+
+
+def test_what_fits_the_bytes_asked_for_to_the_last_is_read() -> None:
+    spool = opened(FakeFs())
+    spool.append([b"x" * 100] * 5)
+    entries, position = spool.read(spool.checkpoint, 200)
+    assert len(entries) == 2
+    assert position == entries[-1].end
 
 
 def test_reading_goes_on_where_the_last_read_ended_across_segments() -> None:
@@ -85,6 +93,14 @@ def test_a_segment_is_deleted_once_all_of_it_is_released() -> None:
     assert (spool.backlog_bytes, spool.oldest_ms) == (0, None)
 
 
+def test_a_segment_ends_with_the_append_that_reaches_its_size() -> None:
+    fs = FakeFs()
+    spool = opened(fs, segment_bytes=FIRST + 2 * SIZE)
+    for number in (1, 1, 2, 2, 3):
+        spool.append([b"x" * 100])
+        assert len(segments(fs)) == number
+
+
 def test_releasing_an_older_position_changes_nothing() -> None:
     fs = FakeFs()
     spool = opened(fs)
@@ -92,8 +108,10 @@ def test_releasing_an_older_position_changes_nothing() -> None:
     second = spool.append([b"b"])
     spool.release(second)
     fs.calls.clear()
-    spool.release(first)
-    assert spool.checkpoint == second
+    for position in (first, second):
+        spool.release(position)
+        assert spool.checkpoint == second
+        assert not [call for call in fs.calls if "write" in call], "there is nothing to write down"
     assert payloads(spool, first) == []
 
 

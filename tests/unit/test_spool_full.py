@@ -8,7 +8,7 @@ import pytest
 
 from ingestd.sinks.spool import SpoolError, SpoolFullError
 from tests.support.fakefs import CrashError, FakeFs
-from tests.support.spool import fail, heal, opened, payloads, recovered, restarted, segments
+from tests.support.spool import FIRST, SIZE, fail, heal, opened, payloads, recovered, restarted, segments
 
 
 def test_a_full_spool_refuses_before_it_writes_and_takes_again_once_something_is_released() -> None:
@@ -25,6 +25,15 @@ def test_a_full_spool_refuses_before_it_writes_and_takes_again_once_something_is
     spool.append([b"after"])
     assert payloads(spool)[-1] == b"after"
     assert len(payloads(spool)) == len(ends) - len(ends) // 2
+
+
+def test_the_cap_is_reached_to_the_byte_and_not_passed() -> None:
+    spool = opened(FakeFs(), max_bytes=4 * (FIRST + SIZE))  # an eighth of it is a segment: one payload each
+    for _ in range(4):
+        spool.append([b"x" * 100])
+    assert spool.bytes_used == spool.max_bytes
+    with pytest.raises(SpoolFullError):
+        spool.append([b""])
 
 
 def test_a_full_spool_whose_only_segment_is_released_takes_again() -> None:
@@ -175,8 +184,11 @@ def test_a_checkpoint_known_to_be_durable_is_never_overwritten_by_one_that_is_no
 def test_a_probe_says_whether_an_append_could_succeed_and_leaves_nothing() -> None:
     fs = FakeFs()
     spool = opened(fs, max_bytes=4000)
-    spool.probe(2000)
     files = set(fs.names)
+    fs.calls.clear()
+    spool.probe(2000)
+    assert [call.split()[0] for call in fs.calls] == ["create", "pwritev", "fdatasync", "unlink"]
+    assert set(fs.names) == files
     with pytest.raises(SpoolFullError):
         spool.probe(5000)
     fs.space = 8192 + 1000
