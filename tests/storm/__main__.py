@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import signal
 import sys
 import time
 import traceback
@@ -28,6 +29,7 @@ from tests.support.kafka.install import KafkaUnavailableError
 def main() -> int:
     """The command. Returns 0 where nothing was lost."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # with all that leaving takes
     ends = time.monotonic() + arguments.hours * 3600
     failed, kinds, kills, acks, done = [], Counter[str](), 0, 0, 0
     with ExitStack() as stack:

@@ -1,0 +1,63 @@
+"""Line and branch coverage of ingestd/, the daemons and commands that tests start included.
+
+    python -m tests.covered                         # the whole suite
+    python -m tests.covered tests/unit tests/sources
+
+Arguments go to pytest. At its end each file is listed with what is not covered. The exit status is 1 where a
+test fails or a line of the code that keeps or reads events (DURABLE) is run by none.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import coverage
+
+from tests.support.daemon import ROOT
+
+# Code that loses or garbles events where it is wrong.
+DURABLE = (
+    "ingestd/buffer.py", "ingestd/flusher.py", "ingestd/event.py", "ingestd/fsutil.py", "ingestd/http1.py",
+    "ingestd/manifest.py", "ingestd/protocol.py", "ingestd/spill_log.py", "ingestd/worker.py",
+    "ingestd/sinks/*.py", "ingestd/sources/query.py", "ingestd/sources/scan.py", "ingestd/sources/bodies.py",
+    "ingestd/sources/lines.py", "ingestd/sources/source.py", "ingestd/sources/values.py",
+)  # fmt: skip
+
+
+def main() -> int:
+    """The command."""
+    with tempfile.TemporaryDirectory(prefix="coverage-") as folder:
+        data = Path(folder) / "data"
+        environment = {**os.environ, "COVERAGE_FILE": str(data)}
+        pytest = ["-m", "pytest", "-q", *sys.argv[1:]]
+        status = subprocess.call(
+            [sys.executable, "-m", "coverage", "run", *pytest], cwd=ROOT, env=environment
+        )
+        found = coverage.Coverage(data_file=str(data), config_file=str(ROOT / "pyproject.toml"))
+        found.combine([folder])
+        found.report(show_missing=True, skip_covered=True)
+        bare = list(missing(found))
+    for name, lines in bare:
+        print(f"NOT COVERED and durable: {name}: {lines}")
+    return 1 if status or bare else 0
+
+
+def missing(found: coverage.Coverage) -> list[tuple[str, str]]:
+    """Each durable file that has lines no test has run, and which."""
+    bare = []
+    for path in sorted((ROOT / "ingestd").rglob("*.py")):
+        name = str(path.relative_to(ROOT))
+        if any(fnmatch.fnmatch(name, pattern) for pattern in DURABLE):
+            _, _, _, _, lines = found.analysis2(str(path))
+            if lines:
+                bare.append((name, lines))
+    return bare
+
+
+if __name__ == "__main__":
+    sys.exit(main())
