@@ -182,6 +182,29 @@ def test_the_metrics_follow_what_is_stored() -> None:
     assert (spool.bytes_used, spool.backlog_bytes, spool.oldest_ms) == (56 + 2 * 136, 136, newest)
 
 
+def test_the_backlog_of_whole_segments_is_all_their_bytes() -> None:
+    fs = FakeFs()
+    spool = opened(fs, segment_bytes=100)
+    first = spool.append([b"x" * 100])
+    spool.append([b"y" * 100])
+    spool.release(first)
+    assert spool.backlog_bytes == FIRST + SIZE
+    assert restarted(fs, spool).backlog_bytes == FIRST + SIZE
+
+
+def test_where_the_oldest_cannot_be_read_its_age_is_the_one_known_or_its_segment_s() -> None:
+    fs = FakeFs()
+    spool = opened(fs, now=NOW + 5)
+    middle = spool.append([b"a" * 100])
+    spool.append([b"b" * 100])
+    spool.append([b"c" * 100])
+    fs.corrupt(DIRECTORY / segments(fs)[0], FIRST + SIZE, b"\xff" * SIZE)
+    spool.release(middle)
+    assert spool.oldest_ms == NOW + 5
+    spool = restarted(fs, spool)
+    assert spool.oldest_ms == NOW + 5, "that of the segment, which has the time it was begun at for a name"
+
+
 def test_two_owners_cannot_have_one_spool() -> None:
     fs = FakeFs()
     first = opened(fs)

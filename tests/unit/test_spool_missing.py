@@ -39,6 +39,24 @@ def test_a_damaged_segment_header_costs_no_frame() -> None:
     assert spool.damaged == 1
 
 
+def test_a_whole_spool_is_taken_up_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    fs = FakeFs()
+    made(fs, segment_bytes=300)
+    _, found = recovered(fs)
+    assert (found.frames, found.missing_bytes, found.torn_bytes) == (len(SENT), 0, 0)
+    assert caplog.records == []
+
+
+def test_what_was_taken_up_has_its_names_on_the_disk() -> None:
+    """A process that was killed may have left a segment whose name is only in the cache."""
+    fs = FakeFs()
+    made(fs)
+    fs.calls.clear()
+    recovered(fs)
+    done = [call.split()[0] for call in fs.calls]
+    assert "sync_directory" in done[done.index("fdatasync") :]
+
+
 def test_a_damaged_header_in_the_middle_leaves_the_segment_before_it_whole() -> None:
     fs = FakeFs()
     made(fs, segment_bytes=300)
