@@ -22,6 +22,8 @@ ONE_AT_FAULT = (
     kafka_errors.InvalidTimestampError,
     kafka_errors.UnknownError,
 )
+# What a record has for a timestamp when it has none: no broker refuses that.
+UNDATED = -1
 # Of a transactional producer: another one took over, or its transaction lasted too long.
 FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
 # Sent again it would be refused again.
@@ -102,7 +104,13 @@ class Attempt:
         reason = type(error).__name__
         if isinstance(error, FENCED):
             self.fenced = error
-        if isinstance(error, ONE_AT_FAULT) and len(chunk.records) > 1:
+        if isinstance(error, kafka_errors.InvalidTimestampError) and chunk.records[0].timestamp != UNDATED:
+            # Our clock is ahead. All that is sent now would be refused, one by one, and hold up everything.
+            logger.error("kafka refuses the timestamps, sent without", extra={"records": len(chunk.records)})
+            self.found_fault = True
+            undated = [record._replace(timestamp=UNDATED) for record in chunk.records]
+            self.again.append(replace(chunk, records=undated))
+        elif isinstance(error, ONE_AT_FAULT) and len(chunk.records) > 1:
             self.found_fault = True
             half = len(chunk.records) // 2
             self.again += [

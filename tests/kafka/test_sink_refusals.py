@@ -12,6 +12,7 @@ import pytest
 from tests.integration.checks import until
 from tests.integration.conftest import open_place
 from tests.kafka.rig import KafkaDaemon, assert_accounts_balance, header, make_topics
+from tests.support.clock import WallClock
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.mock import Api, MockCluster
 from tests.support.wire import ask, request
@@ -170,7 +171,6 @@ def test_a_topic_made_again_with_fewer_partitions_is_filled_again(
     ("code", "reason"),
     [
         (TOPIC_AUTHORIZATION_FAILED, "TopicAuthorizationFailedError"),
-        (INVALID_TIMESTAMP, "InvalidTimestampError"),
         (INVALID_RECORD, "UnknownError"),
     ],
 )
@@ -190,6 +190,50 @@ def test_a_refusal_by_code_is_a_dead_letter_with_its_reason(
         (letter,) = [orjson.loads(line) for line in daemon.dead_letters()]
     assert (letter["reason"], letter["event"]["params"]["n"]) == (reason, "1")
     assert arrived(kafka_mock, "clicks") == [0, 2]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_refused_timestamp_is_left_out_and_only_a_second_refusal_is_a_dead_letter(
+    kafka_mock: MockCluster, place: Path, times: int
+) -> None:
+    kafka_mock.create_topic("clicks")
+    with KafkaDaemon(place, kafka_mock.bootstrap) as daemon:
+        send(daemon, 0)
+        daemon.drained()
+        kafka_mock.push_errors(Api.PRODUCE, [INVALID_TIMESTAMP] * times)
+        send(daemon, 1)
+        daemon.drained()
+        assert_accounts_balance(daemon)
+        letters = [orjson.loads(line) for line in daemon.dead_letters()]
+    assert arrived(kafka_mock, "clicks") == ([0, 1] if times == 1 else [0])
+    assert [letter["reason"] for letter in letters] == ["InvalidTimestampError"] * (times - 1)
+
+
+@pytest.mark.kafka
+def test_a_clock_that_is_a_day_ahead_holds_nothing_up(
+    kafka: KafkaBroker, topic_name: str, place: Path
+) -> None:
+    """Kafka takes no timestamp more than an hour ahead: the events arrive without one."""
+    if reason := WallClock.why_not():
+        pytest.skip(f"NO CLOCK: {reason}")
+    make_topics(kafka, topic_name)
+    clock = WallClock(place)
+    with KafkaDaemon(place, kafka.bootstrap, kafka={"topic": topic_name}).start(clock.before) as daemon:
+        send(daemon, 0)
+        daemon.drained()
+        clock.step(86400)
+        for number in range(1, 200):
+            send(daemon, number)
+        daemon.drained()
+        clock.step(-86400)
+        send(daemon, 200)
+        daemon.drained()
+        assert daemon.dead_letters() == []
+        assert_accounts_balance(daemon)
+    records = kafka.consume_all(topic_name)
+    assert arrived(kafka, topic_name) == list(range(201))
+    dated = [orjson.loads(one.value or b"")["params"]["n"] for one in records if one.timestamp > 0]
+    assert sorted(dated) == ["0", "200"]
 
 
 def test_what_may_pass_is_tried_until_it_does(kafka_mock: MockCluster, place: Path) -> None:
