@@ -1,7 +1,7 @@
 """Faults in combination, for hours: is anything lost that was answered, whatever fails at the same time?
 
     python -m tests.storm --hours 8
-    python -m tests.storm --seed 4711 --trials 1
+    python -m tests.storm --seed 4711 --trials 1      # a seed again
 
 Each trial is one seed: it chooses how ingestd is run (files, Kafka or both; stored or queued; one instance
 or two) and a sequence of faults, several at once: kill -9, TERM, SIGSTOP, kills in mid-start, a full, a

@@ -40,6 +40,13 @@ def test_a_file_is_named_after_its_prefix_its_instance_and_its_start(tmp_path: P
     assert names(tmp_path) == ["clicks-one-20240610T061320.123Z.ndjson.open"]
 
 
+def test_files_of_one_moment_are_numbered(tmp_path: Path) -> None:
+    for _ in range(3):
+        create(tmp_path)
+    stem = "clicks-one-20240610T061320.123Z"
+    assert names(tmp_path) == [f"{stem}-1.ndjson.open", f"{stem}-2.ndjson.open", f"{stem}.ndjson.open"]
+
+
 def test_a_file_has_the_configured_mode_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:

@@ -39,6 +39,14 @@ def test_a_damaged_segment_header_costs_no_frame() -> None:
     assert spool.damaged == 1
 
 
+def test_a_damaged_header_of_the_newest_segment_is_counted_and_costs_no_frame() -> None:
+    fs = FakeFs()
+    fs.corrupt(made(fs), 20, b"XXXX")
+    spool, found = recovered(fs)
+    assert found.damaged_frames == 1
+    assert payloads(spool) == SENT
+
+
 def test_a_whole_spool_is_taken_up_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
     fs = FakeFs()
     made(fs, segment_bytes=300)
