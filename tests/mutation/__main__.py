@@ -85,9 +85,9 @@ def _try(
         for one in chosen:
             if time.monotonic() > ends:
                 break
-            outcome = (
-                "explained" if (str(module), one.text, one.change) in explained else _one(bench, module, one)
-            )
+            outcome = _one(bench, module, one)
+            if outcome != "killed" and (str(module), one.text, one.change) in explained:
+                outcome = "explained"
             counts[outcome] += 1
             if outcome in ("survived", "not reached"):
                 print(f"  {outcome}: {module}:{one.line}: {one.text}\n      {one.change}", flush=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tests.integration.checks import assert_books_balance, until
+from tests.integration.checks import MIN_ACKS, assert_books_balance, until
 from tests.integration.conftest import open_place
 from tests.kafka.rig import KafkaDaemon, assert_accounts_balance, committed_to_the_end, once_by_id
 from tests.storm.faults import Faults
@@ -90,7 +90,7 @@ class Trial:
         """So many faults, then calm, and the verdict. Raises BrokenPromiseError."""
         with self.stage:
             try:
-                self.stage.ledger.wait_for_acks(50)
+                self.stage.ledger.wait_for_acks(MIN_ACKS + 1)
                 for _ in range(steps):
                     self._step()
                 self._note("all of it ends")
