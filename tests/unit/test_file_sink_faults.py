@@ -10,6 +10,7 @@ import pytest
 
 from ingestd import fsutil
 from ingestd.errors import SinkError
+from ingestd.sinks.ndjson import NdjsonFile
 from tests.support.fakes import event_line, run
 from tests.unit.filing import Files, failing
 from tests.unit.sinks_under_test import batch_of, read_files
@@ -169,3 +170,63 @@ def test_a_directory_that_cannot_be_made_is_an_error_in_words(files: Files) -> N
     files.directory.write_bytes(b"a file of that name")
     with pytest.raises(SinkError, match="File exists"):
         run(files.opened())
+
+
+def test_a_file_with_no_room_for_a_batch_is_given_up_and_another_made(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the probe tries is a whole batch's room."""
+
+    async def main() -> None:
+        sink = await files.opened()
+        await sink.commit(batch_of(1))
+        with monkeypatch.context() as patch:
+            patch.setattr(NdjsonFile, "reserve", failing(errno.ENOSPC))
+            with pytest.raises(SinkError, match="No space left"):
+                await sink.probe()
+        await sink.probe()
+        await sink.commit(batch_of(2))
+        await sink.close()
+
+    run(main())
+    assert read_files(files.directory) == [event_line(1), event_line(2)]
+    assert files.names(".open") == []
+
+
+@pytest.mark.parametrize("part", ["manifests.settle", "retention.expire"])
+def test_what_the_keeper_cannot_do_is_counted_and_in_nobody_s_way(
+    files: Files, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """It is tried again at a later start, or a minute later."""
+    monkeypatch.setattr(f"ingestd.sinks.{part}", failing(errno.EIO))
+
+    async def main() -> None:
+        sink = await files.opened(keep_days=1)
+        await sink.tick()
+        await sink.commit(batch_of(1))
+        await sink.close()
+        assert sink.counters()["file_errors"] == 1
+
+    run(main())
+    assert read_files(files.directory) == [event_line(1)]
+
+
+def test_a_bug_in_the_keeper_is_told_with_its_traceback(
+    files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And harms no event."""
+
+    def wrong(*arguments: object, **named: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("ingestd.sinks.manifests.settle", wrong)
+
+    async def main() -> None:
+        sink = await files.opened()
+        await sink.commit(batch_of(1))
+        await sink.close()
+
+    run(main())
+    (told,) = [record for record in caplog.records if record.message == "bug in file keeping"]
+    assert told.exc_info
+    assert read_files(files.directory) == [event_line(1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import orjson
 import pytest
 from xxhash import xxh3_128_intdigest
 
-from ingestd import config
+from ingestd import config, fsutil
 from ingestd.manifest import HOUR_MS, Row, Rows, Tally, hour_text, parse_hour, parse_rows, rows_tree, scan
 from ingestd.sinks import manifests, retention
 from ingestd.sinks.file import FileSink
@@ -293,3 +294,59 @@ def test_a_manifest_that_cannot_be_written_is_written_later(
 
     run(main())
     assert len(sinks.found()) == len(list(tmp_path.glob("*.zst"))) == 2
+
+
+def test_a_chain_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
+    """It is never begun anew: a gap in it is what tells of a deleted file."""
+    for number, text in enumerate((b"{", b"{}", b'{"number":null,"file":null,"pruned":0}')):
+        path = tmp_path / f"clicks-{number}.chain"
+        path.write_bytes(text)
+        with pytest.raises(ValueError, match=rf"clicks-{number}\.chain: no chain"):
+            Chain.read(path)
+
+
+def test_what_is_no_finished_file_of_ours_gets_no_manifest(tmp_path: Path) -> None:
+    """A foreign name, a file that has gone, one that somebody holds."""
+    foreign = tmp_path / "notes.ndjson"
+    foreign.write_bytes(event(1))
+    assert manifests.write_manifest(foreign, "clicks") is None
+    gone = tmp_path / "clicks-one-20240610T061320.123Z.ndjson"
+    assert manifests.write_manifest(gone, "clicks") is None
+    gone.write_bytes(event(1))
+    with gone.open("rb") as held:
+        assert fsutil.try_lock(held.fileno())
+        assert manifests.write_manifest(gone, "clicks") is None
+    assert manifests.write_manifest(gone, "clicks") is not None
+    assert manifests.write_manifest(gone, "clicks") is None, "it has one"
+
+
+def test_a_file_that_goes_while_it_is_read_gets_no_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compression has put another in its place."""
+    path = tmp_path / "clicks-one-20240610T061320.123Z.ndjson"
+    path.write_bytes(event(1))
+
+    def vanish(*arguments: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(manifests, "scan", vanish)
+    assert manifests.write_manifest(path, "clicks") is None
+
+
+def test_a_lock_that_another_keeps_is_an_error_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the next call, once it is free, does the work."""
+    monkeypatch.setattr(manifests, "_LOCK_SECONDS", 0.02)
+    other = os.open(tmp_path, os.O_RDONLY)
+    assert fsutil.try_lock(other)
+    with pytest.raises(OSError, match="another instance holds"):
+        manifests.settle(tmp_path, "clicks")
+    os.close(other)
+    manifests.settle(tmp_path, "clicks")
+
+
+def test_rows_say_what_they_hold() -> None:
+    """In a failing test, and in a debugger."""
+    assert repr(Row(2, 30, 255)) == "Row(2, 30, 0xff)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -14,6 +15,7 @@ from ingestd import fsutil
 from ingestd.sinks import recovery
 from ingestd.sinks.ndjson import NdjsonFile, finished_name
 from tests.support.fakes import event_line
+from tests.unit.filing import failing
 
 WALL = 1_718_000_000.123
 
@@ -204,4 +206,18 @@ def test_a_closed_files_descriptor_is_never_used_again(tmp_path: Path) -> None:
 
 def test_a_discarded_file_is_gone(tmp_path: Path) -> None:
     create(tmp_path).discard()
+    assert names(tmp_path) == []
+
+
+def test_a_file_whose_name_cannot_be_made_durable_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is nobody's, and the next recovery removes it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(fsutil, "fsync_directory", failing(errno.EIO))
+        with pytest.raises(OSError, match="Input/output error"):
+            create(tmp_path)
+    (left,) = tmp_path.iterdir()
+    assert not locked(left)
+    recovery.recover(left)
     assert names(tmp_path) == []

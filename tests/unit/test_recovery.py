@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ingestd.sinks import recovery
 from ingestd.sinks.ndjson import NdjsonFile
 from ingestd.sinks.recovery import Recovered, recover
 from tests.support.fakes import event_line
+from tests.unit.filing import failing
 
 OPEN = "clicks-one-20240610T061320.123Z.ndjson.open"
 GOOD = b"".join(event_line(number) for number in range(5))
@@ -255,3 +257,29 @@ def test_only_open_files_of_the_prefix_are_found(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "clicks-directory.ndjson.open").mkdir()
     assert recovery.orphans(tmp_path, "clicks") == wanted
+
+
+def test_damage_that_cannot_be_cut_out_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy without it is made beside it; a full disk ends that, and a later start does it."""
+    path = tmp_path / "clicks-one-20240610T061320.123Z.ndjson.open"
+    content = event_line(1) + b"damage\n" + event_line(2)
+    path.write_bytes(content)
+    with monkeypatch.context() as patch:
+        patch.setattr(fsutil, "write_all", failing(errno.ENOSPC))
+        with pytest.raises(OSError, match="No space left"):
+            recovery.recover(path)
+    assert path.read_bytes() == content
+    result = recovery.recover(path)
+    assert result is not None
+    assert result.file is not None
+    assert result.file.read_bytes() == event_line(1) + event_line(2)
+
+
+def test_a_file_that_shrinks_while_it_is_copied_is_an_error_and_no_short_copy(tmp_path: Path) -> None:
+    """Somebody else is at it."""
+    path = tmp_path / "short"
+    path.write_bytes(b"1234")
+    with path.open("rb") as file, pytest.raises(OSError, match="shrank under recovery at byte 4"):
+        list(recovery._pieces(file.fileno(), 0, 10))

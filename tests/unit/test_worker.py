@@ -105,3 +105,28 @@ def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
         "asyncio.run(main())\n"
     )
     subprocess.run([sys.executable, "-c", text], timeout=20, check=True)
+
+
+def test_what_nobody_waits_for_any_more_goes_nowhere_and_is_in_nobody_s_way() -> None:
+    """A deadline gave up on it; the work itself is done all the same."""
+
+    async def main() -> None:
+        worker = Worker("test")
+        begun, release = threading.Event(), threading.Event()
+
+        def work() -> str:
+            begun.set()
+            release.wait(10)
+            return "late"
+
+        call = asyncio.ensure_future(worker.call(work))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        call.cancel()
+        await turns()
+        release.set()
+        assert await worker.call(int, "7") == 7
+        assert call.cancelled()
+        worker.close()
+
+    run(main())
