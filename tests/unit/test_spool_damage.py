@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
+from ingestd.sinks.spool import SpoolError
 from ingestd.sinks.spool_files import segment_path
 from ingestd.sinks.spool_format import FRAME_HEADER_SIZE, FRAME_MARKER, encode_frame_header
 from ingestd.sinks.spool_inspect import entries, verify
@@ -18,9 +21,11 @@ from tests.support.spool import (
     bad_files,
     cut,
     extend,
+    fail,
     frame_at,
     harmful,
     harmless,
+    heal,
     made,
     opened,
     payloads,
@@ -285,3 +290,22 @@ def test_a_sector_under_the_segment_header_that_cannot_be_read_does_not_stop_the
     assert found.damaged_frames == 1
     assert payloads(spool) == SENT[2:]
     assert f"{path.name}.bad" in bad_files(fs)
+
+
+@pytest.mark.parametrize("name", ["checkpoint", ".spool"])
+def test_a_read_that_fails_for_another_reason_than_the_disk_is_an_error_and_no_damage(name: str) -> None:
+    """Memory or descriptors may be short for a moment: nothing is set aside for it, and nothing skipped."""
+    fs = FakeFs()
+    made(fs, segment_bytes=300)
+    fail(fs, "pread", name=name, number=errno.ENOMEM)
+    with pytest.raises(SpoolError, match="Cannot allocate memory"):
+        opened(fs)
+    heal(fs)
+    assert bad_files(fs) == {}
+    spool = opened(fs)
+    fail(fs, "pread", name=".spool", number=errno.ENOMEM)
+    with pytest.raises(SpoolError, match="Cannot allocate memory"):
+        payloads(spool)
+    heal(fs)
+    assert payloads(spool) == SENT
+    assert (spool.damaged, bad_files(fs)) == (0, {})

@@ -283,3 +283,37 @@ def test_a_link_in_a_segments_place_is_not_followed(tmp_path: Path) -> None:
     spool.append([b"a"])
     spool.close()
     assert other.read_bytes() == b"somebody else's"
+
+
+def test_what_goes_while_a_directory_is_listed_is_not_in_the_list(tmp_path: Path) -> None:
+    """The daemon releases segments while a command looks on."""
+    for name in ("a", "b"):
+        (tmp_path / name).touch()
+
+    class Gone:
+        name = "gone"
+
+        def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+            raise FileNotFoundError
+
+    @contextmanager
+    def scandir(directory: Path) -> Iterator[Iterator[object]]:
+        with real(directory) as listing:
+            yield itertools.chain([Gone()], listing)
+
+    real = os.scandir
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        found = RealFs().entries(tmp_path)
+    assert sorted(info.name for info in found) == ["a", "b"]
+
+
+def test_a_name_is_changed_and_a_second_one_given_as_on_any_disk(tmp_path: Path) -> None:
+    """A checkpoint that is no file is moved aside by the one, a segment kept by the other."""
+    fs = RealFs()
+    (tmp_path / "a").write_bytes(b"1")
+    fs.link(tmp_path / "a", tmp_path / "b")
+    fs.rename(tmp_path / "a", tmp_path / "c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c"]
+    with pytest.raises(FileExistsError):
+        fs.link(tmp_path / "b", tmp_path / "c")
