@@ -350,3 +350,35 @@ def test_a_lock_that_another_keeps_is_an_error_in_the_end(
 def test_rows_say_what_they_hold() -> None:
     """In a failing test, and in a debugger."""
     assert repr(Row(2, 30, 255)) == "Row(2, 30, 0xff)"
+
+
+def test_of_two_that_make_a_manifest_at_once_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other finds it there once it has the lock, and the chain has one number for it."""
+    path = tmp_path / "clicks-one-20240610T061320.123Z.ndjson"
+    path.write_bytes(event(1))
+    real = manifests._settle
+
+    def other_first(chain_path: Path) -> None:
+        manifests.manifest_path(path).write_bytes(b"the other's")
+        real(chain_path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manifests, "_settle", other_first)
+        assert manifests.write_manifest(path, "clicks") is None
+    assert manifests.manifest_path(path).read_bytes() == b"the other's"
+
+
+def test_pruning_keeps_to_the_files_of_its_own_chain(tmp_path: Path) -> None:
+    """Of instance `one`, not of `one-more`, whose names begin the same."""
+    long_ago = 1_000_000.0
+    for stem in ("clicks-one", "clicks-one-more"):
+        path = tmp_path / f"{stem}-20240610T061320.123Z.ndjson"
+        path.write_bytes(event(1))
+        assert manifests.write_manifest(path, "clicks") is not None
+        manifests.mark_removed(path, long_ago)
+    (tmp_path / "clicks-one-more.chain").rename(tmp_path / "kept")
+    manifests.prune(tmp_path, "clicks", long_ago + manifests.KEEP_SECONDS + 1)
+    left = [path.name for path in tmp_path.glob("*.manifest")]
+    assert left == ["clicks-one-more-20240610T061320.123Z.ndjson.manifest"]

@@ -267,7 +267,7 @@ def test_damage_that_cannot_be_cut_out_leaves_the_file_as_it_was(
     content = event_line(1) + b"damage\n" + event_line(2)
     path.write_bytes(content)
     with monkeypatch.context() as patch:
-        patch.setattr(fsutil, "write_all", failing(errno.ENOSPC))
+        patch.setattr(Path, "replace", failing(errno.ENOSPC))
         with pytest.raises(OSError, match="No space left"):
             recovery.recover(path)
     assert path.read_bytes() == content
