@@ -283,3 +283,22 @@ def test_a_file_that_shrinks_while_it_is_copied_is_an_error_and_no_short_copy(tm
     path.write_bytes(b"1234")
     with path.open("rb") as file, pytest.raises(OSError, match="shrank under recovery at byte 4"):
         list(recovery._pieces(file.fileno(), 0, 10))
+
+
+def test_a_copy_without_the_damage_has_the_file_s_mode(tmp_path: Path) -> None:
+    """Who could read it still can, and nobody else."""
+    path = left_open(tmp_path, event_line(1) + b"damage\n" + event_line(2))
+    path.chmod(0o604)
+    result = recover(path)
+    assert result is not None
+    assert result.file is not None
+    assert result.file.stat().st_mode & 0o777 == 0o604
+
+
+def test_damage_before_a_torn_tail_goes_with_it(tmp_path: Path) -> None:
+    """From the first byte that is no event to the last."""
+    damage = b'damage\n{"v":1,"id":"torn'
+    result = recover(left_open(tmp_path, event_line(1) + damage))
+    assert result is not None
+    assert result.file is not None
+    assert (result.file.read_bytes(), result.bad_bytes) == (event_line(1), len(damage))
