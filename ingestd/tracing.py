@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import importlib.util
 import random
 import re
@@ -47,10 +46,11 @@ class Tracing:
     """Makes spans. `sample`: the share of batches that get one; the rest costs a random number."""
 
     def __init__(self, endpoint: str, sample: float, node: str, version: str) -> None:
-        trace = importlib.import_module("opentelemetry.sdk.trace")
-        export = importlib.import_module("opentelemetry.sdk.trace.export")
-        otlp = importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
-        resources = importlib.import_module("opentelemetry.sdk.resources")
+        from opentelemetry import trace as api
+        from opentelemetry.exporter.otlp.proto.http import trace_exporter as otlp
+        from opentelemetry.sdk import resources, trace
+        from opentelemetry.sdk.trace import export
+
         names = {"service.name": "ingestd", "service.instance.id": node, "service.version": version}
         # Not at exit: the end of the process does not wait for a collector.
         self._provider: Any = trace.TracerProvider(
@@ -59,7 +59,7 @@ class Tracing:
         exporter = otlp.OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
         self._provider.add_span_processor(export.BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("ingestd", version)
-        self._api: Any = importlib.import_module("opentelemetry.trace")
+        self._api: Any = api
         self._sample = sample
 
     @contextlib.contextmanager
