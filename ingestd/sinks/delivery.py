@@ -59,6 +59,7 @@ class Delivery:
         accounts: Accounts,
         pace: Pace,
         publish: Callable[[], Awaitable[None]],
+        snapshot: Callable[[Progress], Progress] = Progress.copy,
     ) -> None:
         self._spool = spool
         self._send = send
@@ -67,6 +68,7 @@ class Delivery:
         self._accounts = accounts
         self._pace = pace
         self._publish = publish
+        self._snapshot = snapshot
         self._window: deque[Spooled] = deque()
         self._window_bytes = 0
         self._old = spool.end  # what lies before it was spooled by an earlier run
@@ -83,7 +85,7 @@ class Delivery:
         """Before the first round: what Kafka holds counts, whatever the disk says. Raises SinkError."""
         committed.skip_to(self.progress.live)
         self.progress = committed
-        await self._in_thread(self._record, self.progress.copy())  # there may be no round to do it
+        await self._in_thread(self._record, self._snapshot(self.progress))  # there may be no round to do it
 
     def hold(self, end: Position) -> None:
         """What was just appended up to `end` is on its way already: deliver nothing until `let_go`."""
@@ -184,7 +186,7 @@ class Delivery:
             self.progress.deliver(start, stop)
         self._changes += 1
         changes = self._changes
-        await self._in_thread(self._record, self.progress.copy())
+        await self._in_thread(self._record, self._snapshot(self.progress))
         self._recorded = changes
 
     def _take_live(self) -> tuple[list[bytes], Position]:
@@ -201,7 +203,7 @@ class Delivery:
     def _record(self, progress: Progress) -> None:
         """In the thread: what is delivered need not be kept, and a restart need not send it again.
 
-        With a copy, for the loop goes on: half of a change seen would release what is not delivered.
+        With a snapshot, for the loop goes on: half of a change seen would release what is not delivered.
         """
         self._save(progress)
         self._spool.release(progress.oldest)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -25,14 +24,15 @@ from ingestd.event import Batch
 from ingestd.sinks.dead_letters import DeadLetterFile
 from ingestd.sinks.delivery import Delivery, Pace, count
 from ingestd.sinks.kafka_client import Client
+from ingestd.sinks.kafka_gauges import KafkaGauges
+from ingestd.sinks.kafka_keeping import Keeping
 from ingestd.sinks.kafka_manifest import KafkaManifest
 from ingestd.sinks.kafka_outcome import Sent
 from ingestd.sinks.kafka_records import Topics, payloads
 from ingestd.sinks.kafka_send import Sender
-from ingestd.sinks.progress import OwnerFile, Progress, ProgressFile
+from ingestd.sinks.progress import Progress
 from ingestd.sinks.spool import Position, Spool
 from ingestd.sinks.transactions import FencedError, Transactions
-from ingestd.sinks.trend import Trend
 from ingestd.tracing import Tracing
 from ingestd.worker import Worker
 
@@ -41,8 +41,6 @@ logger = logging.getLogger(__name__)
 # A commit may be this large; less room than that is "spool full".
 RESERVE = 4 << 20
 RETRY_PAUSE = 1.0
-# So long stopping waits for the manifest's last rows, seconds.
-LAST_ROWS = 2.0
 # What only a new process takes up.
 NEED_RESTART = (
     "delivery", "checkpoint_topic", "manifest_topic", "dead_letter_directory", "linger", "round_bytes",
@@ -68,8 +66,6 @@ class KafkaSink:
         self._tracing = tracing
         self._worker = Worker("spool")
         self._spool = Spool(spool.directory / instance, max_bytes=spool.max_bytes) if spool.enabled else None
-        self._progress_file = ProgressFile(spool.directory / f"{instance}.progress")
-        self._owner_file = OwnerFile(spool.directory / f"{instance}.owner")
         name = "ingestd-" + node.replace("/", "-")
         exactly_once = settings.delivery == "exactly_once"
         self._client = Client(settings, name, name if exactly_once else None)
@@ -83,10 +79,13 @@ class KafkaSink:
         self._transactions = (
             Transactions(self._client, self._sender, settings, name) if exactly_once else None
         )
+        self._keeping = Keeping(
+            self._client, self._sender, self._worker, spool.directory, instance, transactional=exactly_once
+        )
+        self._numbers = KafkaGauges(self._client, self._sender, self._spool)
         self._delivery: Delivery | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._late: asyncio.Task[Sent] | None = None  # a send that takes longer than we wait for
-        self._filling = Trend()
         self._fenced = ""
 
     # Sink
@@ -98,21 +97,10 @@ class KafkaSink:
             fields = {name: value for name, value in asdict(found).items() if value and name != "checkpoint"}
             logger.info("spool opened", extra={"undelivered_bytes": self._spool.backlog_bytes, **fields})
             pace = Pace(self._settings.linger, self._settings.round_bytes, self._settings.window_bytes)
-            progress = await self._worker.call(
-                self._progress_file.load, self._spool.checkpoint, self._spool.end
-            )
             self._delivery = Delivery(
-                self._spool,
-                progress,
-                self._send,
-                self._save,
-                self._worker.call,
-                self._accounts,
-                pace,
-                self._publish,
-            )
-            if self._sender.manifest is not None:
-                self._sender.manifest.load(progress.manifest)
+                self._spool, await self._keeping.load(self._spool), self._send, self._keeping.save,
+                self._worker.call, self._accounts, pace, self._publish, self._keeping.snapshot,
+            )  # fmt: skip
             self._begin(self._deliver(self._delivery))
         self._begin(self._connect())
 
@@ -146,10 +134,8 @@ class KafkaSink:
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.result()
-        if self._spool is not None:
-            self._filling.add(time.monotonic(), self._spool.bytes_used)
-        manifest = self._sender.manifest
-        if manifest is not None and manifest.due() and not self._client.error:
+        self._numbers.tick()
+        if self._keeping.due and not self._client.error:
             if self._delivery is not None:
                 self._delivery.look_up()
             elif self._publishing is None or self._publishing.done():
@@ -183,7 +169,7 @@ class KafkaSink:
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
             if drained and not self._client.error:
-                await self._publish_rest()
+                await self._keeping.publish_rest(self._progress)
             await self._client.discard("closed")
             if self._spool is not None:
                 await self._worker.call(self._spool.close)
@@ -203,28 +189,11 @@ class KafkaSink:
 
     def gauges(self) -> dict[str, float]:
         """Kafka and the spool, in numbers."""
-        since, spool = self._sender.waiting_since, self._spool
-        gauges = {
-            "kafka_connected": float(not self._client.error),
-            "kafka_waiting_seconds": time.monotonic() - since if since is not None else 0.0,
-        }
-        if spool is not None:
-            oldest = spool.oldest_ms
-            gauges |= {
-                "spool_bytes": spool.backlog_bytes,
-                "spool_disk_bytes": spool.bytes_used,
-                "spool_max_bytes": spool.max_bytes,
-                "spool_oldest_age_seconds": max(0.0, time.time() - oldest / 1000) if oldest else 0.0,
-                "spool_seconds_to_full": self._filling.seconds_to(spool.max_bytes),
-                "spool_damaged_ranges": spool.damaged,
-            }
-        return gauges
+        return self._numbers.gauges()
 
     def counters(self) -> dict[str, float]:
         """How often a connection was made, and what the manifest could not say."""
-        manifest = self._sender.manifest
-        failures = manifest.failures if manifest is not None else 0
-        return {"kafka_connects": self._client.connects, "manifest_failures": failures}
+        return self._numbers.counters()
 
     # the ways of a batch
 
@@ -240,7 +209,7 @@ class KafkaSink:
             sent = task.result()
             self._count_spooled(batch)
             count(sent, self._accounts)
-            self._note(sent)
+            self._keeping.note(sent)
             return
         if self._spool is None or self._delivery is None:
             task.cancel()
@@ -269,7 +238,7 @@ class KafkaSink:
             self._delivery.let_go(None)
         else:
             count(late.result(), self._accounts)
-            self._note(late.result())
+            self._keeping.note(late.result())
             self._delivery.let_go((start, end))
 
     async def _connect(self) -> None:
@@ -287,9 +256,9 @@ class KafkaSink:
     async def _take_up(self, transactions: Transactions, delivery: Delivery) -> None:
         while True:
             try:
-                last_owner = await self._worker.call(self._owner_file.read)
+                last_owner = await self._keeping.last_owner()
                 committed = await transactions.take_over(delivery.progress, last_owner)
-                await self._worker.call(self._owner_file.write, transactions.owner)
+                await self._keeping.own(transactions.owner)
                 await delivery.take_up(committed)
             except (SinkError, KafkaError, OSError, TimeoutError, ValueError) as error:
                 delivery.trouble = str(error) or type(error).__name__
@@ -301,7 +270,7 @@ class KafkaSink:
 
     async def _send(self, lines: Sequence[bytes], after: Progress) -> Sent:
         sent = await self._produce(lines, after)
-        self._note(sent)
+        self._keeping.note(sent)
         return sent
 
     async def _produce(self, lines: Sequence[bytes], after: Progress | None = None) -> Sent:
@@ -311,36 +280,15 @@ class KafkaSink:
                 return await self._transactions.send(lines, after)
             return await self._sender.send(lines)
 
-    # the manifest
+    @property
+    def _progress(self) -> Progress | None:
+        return self._delivery.progress if self._delivery is not None else None
 
-    def _note(self, sent: Sent) -> None:
-        """Count it; until it is saved with the progress it does not count."""
-        if self._sender.manifest is not None and sent.rows is not None:
-            self._sender.manifest.add(sent.rows)
+    async def _publish(self) -> None:
+        await self._keeping.publish(self._progress)
 
-    def _save(self, progress: Progress) -> None:
-        if self._sender.manifest is not None:
-            progress.manifest = self._sender.manifest.tree()
-        self._progress_file.save(progress)
-
-    async def _publish(self, *, all_of_it: bool = False) -> None:
-        """The manifest's rows that are due, once they are saved. Between two rounds."""
-        manifest = self._sender.manifest
-        if manifest is None or not (all_of_it or manifest.due()):
-            return
-        try:
-            if self._delivery is not None:
-                await self._worker.call(self._save, self._delivery.progress.copy())
-            await self._sender.publish(all_of_it=all_of_it, transactional=self._transactions is not None)
-        except (SinkError, KafkaError, AssertionError) as error:  # aiokafka asserts its state
-            manifest.failed(str(error) or type(error).__name__)
-            await self._client.discard(type(error).__name__)
-
-    async def _publish_rest(self) -> None:
-        try:
-            await asyncio.wait_for(self._publish(all_of_it=True), LAST_ROWS)
-        except TimeoutError:
-            logger.warning("the manifest's last rows go to their topic at the next start")
+    async def _publish(self) -> None:
+        await self._keeping.publish(self._progress)
 
     def _count_spooled(self, batch: Batch) -> None:
         for entry in batch.entries:
