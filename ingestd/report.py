@@ -74,8 +74,8 @@ class Report:
         reasons = []
         if self._draining():
             reasons.append("draining")
-        if self._flusher.trouble:
-            reasons.append(f"storage: {self._flusher.trouble}")
+        if trouble := self._flusher.trouble or self._sink.trouble():
+            reasons.append(f"storage: {trouble}")
         if self._buffer.refusing == "overload":
             reasons.append(f"buffer full: {self._buffer.bytes} of {self._buffer.max_bytes} bytes")
         return reasons

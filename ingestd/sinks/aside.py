@@ -67,6 +67,10 @@ class Aside:
         finally:
             await self._letters.close()
 
+    def trouble(self) -> str:
+        """The sink's, or the dead letters'."""
+        return self.sink.trouble() or self._letters.trouble()
+
     def status(self) -> dict[str, Any]:
         """The sink's, and the dead letters'."""
         return {**self.sink.status(), "dead_letters": self._letters.status()[self._letters.name]}

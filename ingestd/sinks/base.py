@@ -31,6 +31,9 @@ class Sink(Protocol):
     async def close(self) -> None:
         """Finish and release everything. Raises SinkError if something could not be finished."""
 
+    def trouble(self) -> str:
+        """Why no commit can succeed, where that is known before one is tried; else ""."""
+
     def status(self) -> dict[str, Any]:
         """For /status: under the sink's name."""
 

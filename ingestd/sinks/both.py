@@ -101,6 +101,11 @@ class Both:
             if isinstance(result, BaseException):
                 raise result
 
+    def trouble(self) -> str:
+        """Where every sink has one: with one that stores, events are taken."""
+        troubles = [leg.sink.trouble() for leg in self.legs]
+        return "; ".join(troubles) if all(troubles) else ""
+
     def status(self) -> dict[str, Any]:
         """By sink, with what it missed."""
         return {

@@ -108,6 +108,10 @@ class FileSink:
             self._owner.close()
             self._keeper.shutdown(wait=False, cancel_futures=True)
 
+    def trouble(self) -> str:
+        """Nothing is known before it is tried."""
+        return ""
+
     def status(self) -> dict[str, Any]:
         """The present file."""
         file = self._file

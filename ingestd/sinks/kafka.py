@@ -175,6 +175,10 @@ class KafkaSink:
                 await self._worker.call(self._spool.close)
             self._worker.close()
 
+    def trouble(self) -> str:
+        """Whether another process has taken this one's place. Kafka being away is none."""
+        return self._fenced
+
     def status(self) -> dict[str, Any]:
         """Kafka and the spool."""
         gauges = {name: value for name, value in self.gauges().items() if value != float("inf")}

@@ -149,6 +149,29 @@ def test_a_twin_takes_over_and_the_one_before_stops_taking_events_and_says_why(
     assert len(values) == oracle.verdict().events + 2
 
 
+def test_a_fence_is_told_by_readyz_before_an_event_is_refused_for_it(
+    kafka: KafkaBroker, topic: str, settings: dict[str, object], place: Path
+) -> None:
+    """It is seen in a delivery: the event of it is spooled and answered, and nothing has been refused yet."""
+    other = place / "other"
+    other.mkdir()
+    with KafkaDaemon(place, kafka.bootstrap, kafka=settings, ingest={"drain_timeout": "3s"}) as first:
+        assert send(first, 1) == 200
+        first.drained()
+        with KafkaDaemon(other, kafka.bootstrap, kafka=settings) as twin:
+            assert send(twin, 2) == 200
+            twin.drained()
+            assert send(first, 3) == 200
+            until(lambda: first.look("/readyz").status == 503, "not ready")
+            assert b"another process delivers" in first.look("/readyz").body
+            assert first.metrics()["ready"] == 0
+            assert first.status()["sources"]["demo"]["rejected"] == {}
+        first.stop()
+        first.start()
+        first.drained()
+    assert numbers(kafka, topic) == [1, 2, 3]
+
+
 def test_a_first_start_without_the_checkpoint_topic_says_so_and_loses_nothing(
     kafka: KafkaBroker, topic: str, place: Path
 ) -> None:

@@ -84,6 +84,9 @@ class Recording:
     async def nothing(self) -> None:
         pass
 
+    def trouble(self) -> str:
+        return ""
+
     def empty(self) -> dict[str, Any]:
         return {}
 

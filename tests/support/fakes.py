@@ -269,6 +269,7 @@ class MemorySink:
     def __init__(self) -> None:
         self.batches: list[bytes] = []
         self.failing = ""
+        self.known_trouble = ""  # what `trouble` says
         self.gate = asyncio.Event()
         self.gate.set()
         self.started = 0  # commits begun
@@ -304,6 +305,9 @@ class MemorySink:
 
     async def close(self) -> None:
         self.calls.append("close")
+
+    def trouble(self) -> str:
+        return self.known_trouble
 
     def status(self) -> dict[str, Any]:
         return {self.name: {"batches": len(self.batches)}}

@@ -49,6 +49,16 @@ class Rig:
         return self.both.counters()[f"{name}_missed_events"]
 
 
+def test_trouble_known_beforehand_is_one_only_where_every_sink_has_it() -> None:
+    """With one sink that stores, events are taken."""
+    rig = Rig()
+    assert rig.both.trouble() == ""
+    rig.kafka.known_trouble = "another process delivers"
+    assert rig.both.trouble() == ""
+    rig.file.known_trouble = "no disk"
+    assert rig.both.trouble() == "no disk; another process delivers"
+
+
 def test_a_batch_goes_to_both_and_only_the_final_one_counts_it_as_delivered() -> None:
     async def main() -> None:
         rig = Rig()
