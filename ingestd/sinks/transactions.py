@@ -10,9 +10,11 @@ also said of a transaction that lasted too long).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -31,6 +33,8 @@ from ingestd.sinks.progress import Progress
 logger = logging.getLogger(__name__)
 
 READ_TIMEOUT = 60.0
+# So long a reader stands before an open transaction without a word.
+STUCK = 3.0
 FIRST_STEP = 1000
 # So long a twin that has just started has to write its name, before we look for it.
 TWIN_PAUSE = 2.0
@@ -161,25 +165,33 @@ class Transactions:
     async def _newest(self, wanted: Callable[[Any], bool]) -> Any:
         """The newest committed record that is wanted, None where there is none.
 
-        Raises KafkaError, OSError, TimeoutError.
+        Raises SinkError, KafkaError, OSError, TimeoutError.
         """
+        async with asyncio.timeout(READ_TIMEOUT):
+            # Not the end a read_committed reader is told: where another instance's transaction is open that
+            # lies before it, and what was committed since would not be seen, and be sent again.
+            async with self._reader("read_uncommitted") as consumer:
+                end = (await consumer.end_offsets([self._place]))[self._place]
+            async with self._reader("read_committed") as consumer:
+                return await self._search(consumer, end, wanted)
+
+    @contextlib.asynccontextmanager
+    async def _reader(self, isolation: str) -> AsyncIterator[Any]:
         consumer = AIOKafkaConsumer(
-            isolation_level="read_committed", enable_auto_commit=False, **connection_options(self.settings)
+            isolation_level=isolation, enable_auto_commit=False, **connection_options(self.settings)
         )
         try:
-            async with asyncio.timeout(READ_TIMEOUT):
-                await consumer.start()
-                return await self._search(consumer, wanted)
+            await consumer.start()
+            yield consumer
         finally:
             await stop(consumer)
 
-    async def _search(self, consumer: Any, wanted: Callable[[Any], bool]) -> Any:
+    async def _search(self, consumer: Any, end: int, wanted: Callable[[Any], bool]) -> Any:
         """From the end back in growing steps: not yet compacted the topic may hold millions of records."""
         place = self._place
         consumer.assign([place])
         first = (await consumer.beginning_offsets([place]))[place]
-        start = end = (await consumer.end_offsets([place]))[place]
-        step, found = FIRST_STEP, None
+        start, step, found = end, FIRST_STEP, None
         while found is None and start > first:
             start, stop, step = max(first, end - step), start, step * 8
             found = await self._newest_between(consumer, start, stop, wanted)
@@ -191,8 +203,18 @@ class Transactions:
         place, found = self._place, None
         # Not `seek_to_beginning`: it loses against the reset to "latest" that `assign` has begun.
         consumer.seek(place, start)
-        while await consumer.position(place) < stop:
-            for batch in (await consumer.getmany(place, timeout_ms=100)).values():
+        position, moved = start, time.monotonic()
+        while position < stop:
+            batches = await consumer.getmany(place, timeout_ms=100)
+            before, position = position, await consumer.position(place)
+            if position > before:
+                moved = time.monotonic()
+            elif time.monotonic() - moved > STUCK and consumer.last_stable_offset(place) == position:
+                raise SinkError(
+                    f"kafka.checkpoint_topic {place.topic}: a transaction of another instance is open, and "
+                    "until it ends, in a minute at the most, what was committed behind it cannot be read"
+                )
+            for batch in batches.values():
                 for message in batch:
                     if message.offset < stop and message.key is not None and wanted(message):
                         found = message

@@ -212,6 +212,40 @@ def test_the_position_is_found_behind_thousands_of_records_of_others(
     assert numbers(kafka, topic) == [1, 2]
 
 
+@pytest.mark.parametrize("unknown", ["at a start", "after a commit"])
+def test_a_neighbours_open_transaction_does_not_hide_what_was_committed_behind_it(
+    kafka: KafkaBroker, kafka_proxy: KafkaProxy, topic: str, settings: dict[str, object], place: Path,
+    unknown: str,
+) -> None:  # fmt: skip
+    """Instances share the checkpoint topic, and a reader of it sees nothing behind an open transaction."""
+    neighbour = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": "ingestd-neighbour"})
+    neighbour.init_transactions(20)
+    with KafkaDaemon(place, kafka_proxy.bootstrap, kafka=settings) as daemon:
+        assert send(daemon, 1) == 200
+        daemon.drained()
+        neighbour.begin_transaction()
+        neighbour.produce(str(settings["checkpoint_topic"]), b"{}", "ingestd-neighbour/0", 0)
+        neighbour.flush(20)
+        kafka_proxy.set(Fault.SWALLOW, apis=frozenset({Api.END_TXN}))
+        assert send(daemon, 2) == 200
+        kafka_proxy.wait_hits()  # committed, and not known to be
+        if unknown == "at a start":
+            daemon.kill()
+            kafka_proxy.set(Fault.PASS)
+            daemon.start()
+        else:
+            kafka_proxy.set(Fault.STALL)
+            daemon.signal_reload()
+            until(lambda: "transaction failed" in daemon.log(), "the transaction given up")
+            kafka_proxy.set(Fault.PASS)
+        assert send(daemon, 3) == 200
+        until(lambda: "transaction of another instance is open" in daemon.log(), "a word of it")
+        neighbour.abort_transaction(20)
+        daemon.drained()
+        assert_accounts_balance(daemon)
+    assert numbers(kafka, topic) == [1, 2, 3]
+
+
 def test_a_wiped_spool_does_not_hide_new_events_behind_the_committed_position(
     kafka: KafkaBroker, topic: str, settings: dict[str, object], place: Path
 ) -> None:
