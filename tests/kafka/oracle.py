@@ -154,15 +154,28 @@ class Trial:
         self._proxy.set(Fault.PASS)
 
     def _verdict(self, topic: str, ledger: Ledger) -> Verdict:
-        committed_to_the_end(self._kafka, topic)
-        values, repeats = once_by_id(self._kafka.consume_all(topic, "read_committed"))
-        oracle = Oracle(ledger)
-        oracle.read(values)
-        result = oracle.verdict()
+        result, repeats = read_and_judge(self._kafka, topic, ledger)
         result.same_id = repeats if self._mode == "exactly_once" else 0
         self.repeats += repeats
         self.acks += result.acked
         return result
+
+
+def read_and_judge(kafka: KafkaBroker, topic: str, ledger: Ledger) -> tuple[Verdict, int]:
+    """What a read_committed reader finds in the topic, held against the ledger, and how many repeats.
+
+    Where something is missing it says what a reader of everything finds: was it never sent, or not committed?
+    """
+    committed_to_the_end(kafka, topic)
+    values, repeats = once_by_id(kafka.consume_all(topic, "read_committed"))
+    oracle = Oracle(ledger)
+    oracle.read(values)
+    result = oracle.verdict()
+    if result.missing:
+        everything = Oracle(ledger)
+        everything.read(record.value or b"" for record in kafka.consume_all(topic, "read_uncommitted"))
+        print(f"of the missing there are, uncommitted, all but {everything.verdict().missing[:5]}")
+    return result, repeats
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -131,12 +132,16 @@ def committed_to_the_end(kafka: KafkaBroker, topic: str) -> None:
     """Wait until a read_committed reader may see all there is.
 
     A commit is answered before its markers are written to the partitions; without one kept open nothing else
-    is in the way of such a reader.
+    is in the way of such a reader. It has come past what is there now once it has seen the markers.
     """
-    ends = [_ends(kafka, topic, isolation) for isolation in ("read_committed", "read_uncommitted")]
-    if ends[0] != ends[1]:
-        print(f"markers of a commit are still to come: {ends}")
-    until(lambda: _ends(kafka, topic, "read_committed") == ends[1], "the markers of a commit")
+    written = _ends(kafka, topic, "read_uncommitted")
+
+    def seen() -> bool:
+        return all(map(operator.ge, _ends(kafka, topic, "read_committed"), written))
+
+    if not seen():
+        print(f"{topic}: markers of a commit are still to come")
+    until(seen, "the markers of a commit")
 
 
 def _ends(kafka: KafkaBroker, topic: str, isolation: str) -> list[int]:

@@ -35,6 +35,8 @@ class Fault(Enum):
     """All connections closed, new ones refused, whatever the request type."""
     STALL = "stall"
     """Connections stay open and nothing moves, whatever the request type; PASS lets it all through."""
+    HOLD = "hold"
+    """The request waits, and with it those behind it on the connection, until another fault is set."""
     RESET = "reset"
     """The connection is reset instead of forwarding the request: the broker never saw it."""
     SWALLOW = "swallow"
@@ -47,7 +49,7 @@ class Fault(Enum):
     """The response comes late by `delay` seconds."""
 
 
-BEFORE_BROKER = frozenset({Fault.RESET})
+BEFORE_BROKER = frozenset({Fault.RESET, Fault.HOLD})
 AFTER_BROKER = frozenset({Fault.SWALLOW, Fault.LOSE_ACK, Fault.HALVE, Fault.DELAY})
 
 
@@ -92,9 +94,12 @@ class _Connection:
             api, _, correlation = REQUEST_START.unpack_from(frame, 4)
             self._proxy.requests[api] += 1
             await self._proxy.pass_gate()
-            if self._proxy.take(api, BEFORE_BROKER) is Fault.RESET:
+            fault = self._proxy.take(api, BEFORE_BROKER)
+            if fault is Fault.RESET:
                 self.close(reset=True)
                 return
+            if fault is Fault.HOLD:
+                await self._proxy.changed.wait()
             self._waiting[correlation] = api
             upstream.write(frame)
             await upstream.drain()
@@ -142,6 +147,8 @@ class KafkaProxy:
         self._connections: dict[asyncio.Task[None], _Connection] = {}
         self._loop = asyncio.new_event_loop()
         self._gate = asyncio.Event()
+        self.changed = asyncio.Event()
+        """Set once another fault is in force than now."""
         self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="kafka-proxy", daemon=True)
 
@@ -213,6 +220,8 @@ class KafkaProxy:
 
     async def _set(self, rule: _Rule, delay: float) -> None:
         self._rule, self.delay, self._hits = rule, delay, 0
+        self.changed.set()
+        self.changed = asyncio.Event()
         if rule.fault is Fault.STALL:
             self._gate.clear()
         else:
