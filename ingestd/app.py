@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -40,6 +41,8 @@ LAG_PERIOD = 0.1
 # More objects than a batch has entries, so that the collector does not see the same ones three times each.
 GC_THRESHOLDS = (50_000, 20, 20)
 TICK_PERIOD = 1.0
+# So long a start that has failed waits for its sink to close, seconds.
+GIVE_UP = 2.0
 
 
 class App:
@@ -55,6 +58,7 @@ class App:
         self._metrics = BatchMetrics()
         self._reloads = {"config_reloads": 0, "config_reload_failures": 0}
         self._stopping = asyncio.Event()
+        self._opened = False
         self.failed = False  # something went wrong that the exit status should tell
         self._tasks: list[asyncio.Task[None]] = []
         self._admin_connections: set[AdminConnection] = set()
@@ -87,15 +91,28 @@ class App:
         # Until there is something to reload or rotate they must not end the process.
         for number in (signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
-        await self._start()
+        try:
+            await self._start()
+        except BaseException:
+            await self._give_up()
+            raise
         systemd.notify("READY=1", f"STATUS=taking events for {len(self._config.source)} sources")
         await self._stopping.wait()
         systemd.notify("STOPPING=1", "STATUS=draining")
         await self._stop()
 
+    async def _give_up(self) -> None:
+        """The start has failed: leave nothing that the next one would have to tidy up."""
+        for task in self._tasks:
+            task.cancel()
+        if self._opened:
+            with contextlib.suppress(SinkError, TimeoutError):
+                await asyncio.wait_for(self._sink.close(), GIVE_UP)
+
     async def _start(self) -> None:
         ingest = self._config.ingest
         await self._sink.open()
+        self._opened = True
         self._background("flusher", self._flusher.run())
         sockets, owned = open_sockets(
             ingest.listen, systemd.listen_fds(), ingest.socket_mode, ingest.socket_group
