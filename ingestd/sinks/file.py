@@ -21,7 +21,7 @@ from ingestd import config, fsutil
 from ingestd.errors import SinkError
 from ingestd.event import Batch
 from ingestd.sinks import manifests, recovery, retention
-from ingestd.sinks.ndjson import NdjsonFile
+from ingestd.sinks.ndjson import NdjsonFile, claim
 from ingestd.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -202,6 +202,7 @@ class FileSink:
             self._file = None
             file.discard()
             return
+        claim(self._directory, self._settings.prefix)
         final = file.finish()
         self._file = None  # it has its final name: from here on nothing may be added to it
         self._counts.files_finished += 1
@@ -216,9 +217,13 @@ class FileSink:
             self._keep(self._complete, path, counted)
 
     def _hand_over_finished(self) -> None:
+        self._keep(self._sweep)
         if self._settings.manifest:
             self._keep(self._settle)
-        for path in retention.finished(self._directory, self._settings.prefix):
+        files = retention.finished(self._directory, self._settings.prefix)
+        if files:
+            claim(self._directory, self._settings.prefix)
+        for path in files:
             bare = self._settings.manifest and not manifests.manifest_path(path).exists()
             if bare or path.suffix == ".ndjson":
                 self._hand_over(path)
@@ -231,6 +236,15 @@ class FileSink:
             manifests.settle(self._directory, self._settings.prefix)
         except (OSError, ValueError) as error:
             self._cannot("finish manifests", self._directory, error)
+
+    def _sweep(self) -> None:
+        try:
+            removed = retention.sweep(self._directory, self._settings.prefix)
+        except OSError as error:
+            self._cannot("remove half copies", self._directory, error)
+            return
+        for path in removed:
+            logger.warning("removed a half copy a crash had left", extra={"file": path.name})
 
     def _complete(self, path: Path, counted: tuple[int, int] | None = None) -> None:
         """The manifest, then compression: each is tried again until it is done."""

@@ -23,6 +23,7 @@ import orjson
 
 from ingestd import fsutil
 from ingestd.manifest import SUFFIXES, Rows, parse_rows, rows_tree, scan
+from ingestd.sinks.ndjson import ours
 
 MANIFEST = ".manifest"
 CHAIN = ".chain"
@@ -152,7 +153,7 @@ def _link(target: Path, chain_path: Path, draft: Manifest) -> Manifest | None:
 def settle(directory: Path, prefix: str) -> None:
     """Finish what a crash left between the steps. Raises OSError, ValueError."""
     with _locked(directory):
-        for chain_path in directory.glob(f"{prefix}-*{CHAIN}"):
+        for chain_path in filter(ours(directory, prefix), directory.glob(f"{prefix}-*{CHAIN}")):
             _settle(chain_path)
 
 
@@ -180,7 +181,7 @@ def prune(directory: Path, prefix: str, now: float) -> None:
     """Remove the manifests of files removed long ago, the oldest first. Raises OSError, ValueError."""
     limit = (now - KEEP_SECONDS) * 1000
     with _locked(directory):
-        for chain_path in directory.glob(f"{prefix}-*{CHAIN}"):
+        for chain_path in filter(ours(directory, prefix), directory.glob(f"{prefix}-*{CHAIN}")):
             stem = chain_path.name.removesuffix(CHAIN)
             for path in sorted(directory.glob(f"{stem}-*{MANIFEST}")):
                 if stem_of(path.name.removesuffix(MANIFEST)) != stem:

@@ -6,9 +6,11 @@ process that writes it: an `.open` file nobody holds was left by a crash. Finish
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ingestd import fsutil
@@ -16,6 +18,7 @@ from ingestd import fsutil
 logger = logging.getLogger(__name__)
 
 OPEN = ".open"
+MARK = ".prefix"
 
 
 class NdjsonFile:
@@ -99,6 +102,25 @@ class NdjsonFile:
         # Forgotten first: by the time anybody used the number again it might be a client's socket.
         fd, self._fd = self._fd, -1
         os.close(fd)
+
+
+def claim(directory: Path, prefix: str) -> None:
+    """Note that there are files of this prefix here: see `ours`. Where that fails, the next one notes it."""
+    mark = directory / f".{prefix}{MARK}"
+    with contextlib.suppress(OSError):
+        if not mark.exists():
+            mark.touch(0o640)
+
+
+def ours(directory: Path, prefix: str) -> Callable[[Path], bool]:
+    """Whether a path of `<prefix>-*` is of this prefix, and not of a longer one used in the same directory.
+
+    Of `clicks-ios-1-...` the name alone does not tell whether `ios-1` is an instance or `clicks-ios` the
+    prefix.
+    """
+    marks = (path.name[1 : -len(MARK)] for path in directory.glob(f".{prefix}-*{MARK}"))
+    longer = tuple(f"{other}-" for other in marks)
+    return lambda path: not path.name.startswith(longer)
 
 
 def finished_name(path: Path) -> Path:

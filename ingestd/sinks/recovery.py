@@ -11,7 +11,7 @@ import orjson
 
 from ingestd import fsutil
 from ingestd.event import LINE_START
-from ingestd.sinks.ndjson import OPEN, finished_name
+from ingestd.sinks.ndjson import OPEN, finished_name, ours
 
 _CHUNK = 1 << 20
 
@@ -25,8 +25,9 @@ class Recovered(NamedTuple):
 
 def orphans(directory: Path, prefix: str) -> list[Path]:
     """`.open` files of any instance; some may be held by a living process. A link is nobody's file."""
+    mine = ours(directory, prefix)
     found = directory.glob(f"{prefix}-*.ndjson{OPEN}")
-    return sorted(path for path in found if path.is_file() and not path.is_symlink())
+    return sorted(path for path in found if mine(path) and path.is_file() and not path.is_symlink())
 
 
 def recover(path: Path) -> Recovered | None:

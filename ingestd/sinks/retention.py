@@ -15,6 +15,7 @@ from typing import IO, cast
 import zstandard
 
 from ingestd import fsutil
+from ingestd.sinks.ndjson import ours
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ def finished(directory: Path, prefix: str) -> list[Path]:
 def _finished(directory: Path, prefix: str) -> list[tuple[Path, os.stat_result]]:
     names = [f"{prefix}-*.ndjson", *(f"{prefix}-*.ndjson{suffix}" for suffix in SUFFIXES.values())]
     found = []
-    for path in [path for name in names for path in directory.glob(name)]:
+    mine = ours(directory, prefix)
+    for path in [path for name in names for path in directory.glob(name) if mine(path)]:
         with contextlib.suppress(FileNotFoundError):  # another instance compresses and removes, too
             state = path.stat()
             if stat.S_ISREG(state.st_mode):
@@ -63,6 +65,28 @@ def compress(path: Path, method: str) -> Path | None:
             fsutil.fsync_directory(path.parent)
         fsutil.unlink_quietly(path)
     return target
+
+
+def sweep(directory: Path, prefix: str) -> list[Path]:
+    """Remove half copies that a kill left, whatever files are compressed with now. Raises OSError.
+
+    Whoever compresses a file holds its lock, and has renamed the copy before the file goes.
+    """
+    removed = []
+    mine = ours(directory, prefix)
+    for suffix in SUFFIXES.values():
+        for copy in filter(mine, directory.glob(f"{prefix}-*.ndjson{suffix}.tmp")):
+            try:
+                source = copy.with_name(copy.name.removesuffix(f"{suffix}.tmp")).open("rb")
+            except FileNotFoundError:
+                fsutil.unlink_quietly(copy)
+                removed.append(copy)
+                continue
+            with source:
+                if fsutil.try_lock(source.fileno()):
+                    fsutil.unlink_quietly(copy)
+                    removed.append(copy)
+    return removed
 
 
 def _write_copy(source: IO[bytes], target: Path, method: str) -> None:

@@ -32,7 +32,11 @@ class Files:
         return sink
 
     def names(self, ending: str = "") -> list[str]:
-        names = [path.name for path in self.directory.iterdir() if path.name.endswith(ending)]
+        names = [
+            path.name
+            for path in self.directory.iterdir()
+            if path.name.endswith(ending) and path.name[0] != "."
+        ]
         return sorted(name for name in names if ".manifest" not in name and ".chain" not in name)
 
     def finished(self) -> int:

@@ -267,7 +267,7 @@ def test_without_manifests_none_is_written(tmp_path: Path) -> None:
         await sink.close()
 
     run(main())
-    assert [path.suffix for path in tmp_path.iterdir()] == [".ndjson"]
+    assert [path.suffix for path in tmp_path.glob("[!.]*")] == [".ndjson"]
 
 
 def test_a_manifest_that_cannot_be_written_is_written_later(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.sinks import retention
+from ingestd.sinks import ndjson, recovery, retention
 from tests.support.fakes import event_line
 from tests.unit.sinks_under_test import read_files
 
@@ -179,3 +179,40 @@ def test_nothing_but_finished_files_of_the_prefix_is_ever_removed(tmp_path: Path
     removed = retention.expire(tmp_path, "clicks", older_than=1_000_000, keep_bytes=1)
     assert [path.name for path in removed] == ["clicks-a-2.ndjson"]
     assert names(tmp_path) == sorted([*NOT_OURS, "clicks-directory.ndjson"])
+
+
+def test_a_longer_prefix_in_the_same_directory_is_left_to_its_own_rules(tmp_path: Path) -> None:
+    """`clicks-ios-1` could as well be an instance `ios-1` of `clicks`: the longer prefix left a mark."""
+    for name in (
+        "clicks-ios-1.ndjson",
+        "clicks-a-1.ndjson",
+        "clicks-iosx-1.ndjson",
+        "clicks-ios-2.ndjson.open",
+    ):
+        finished(tmp_path, name, age=100)
+    ndjson.claim(tmp_path, "clicks-ios")
+    ndjson.claim(tmp_path, "clicks")
+    assert [path.name for path in retention.finished(tmp_path, "clicks-ios")] == ["clicks-ios-1.ndjson"]
+    assert recovery.orphans(tmp_path, "clicks") == []
+    removed = retention.expire(tmp_path, "clicks", older_than=2_000_000, keep_bytes=0)
+    assert sorted(path.name for path in removed) == ["clicks-a-1.ndjson", "clicks-iosx-1.ndjson"]
+    assert (tmp_path / "clicks-ios-1.ndjson").exists()
+    [removed_last] = retention.expire(tmp_path, "clicks-ios", older_than=2_000_000, keep_bytes=0)
+    assert removed_last.name == "clicks-ios-1.ndjson"
+
+
+def test_half_copies_a_kill_left_are_removed_whatever_the_method_is_now(tmp_path: Path) -> None:
+    """Not that of a file somebody is at."""
+    finished(tmp_path, "clicks-a-1.ndjson")
+    busy = finished(tmp_path, "clicks-a-2.ndjson")
+    names_of_copies = ["clicks-a-1.ndjson.zst.tmp", "clicks-a-2.ndjson.gz.tmp", "clicks-a-3.ndjson.gz.tmp"]
+    for name in [*names_of_copies, "other-a-1.ndjson.zst.tmp", "clicks-a-1.ndjson.manifest.tmp"]:
+        finished(tmp_path, name, b"half")
+    with busy.open("rb") as theirs:
+        fcntl.flock(theirs.fileno(), fcntl.LOCK_EX)
+        removed = retention.sweep(tmp_path, "clicks")
+    assert sorted(path.name for path in removed) == [names_of_copies[0], names_of_copies[2]]
+    assert names(tmp_path) == [
+        "clicks-a-1.ndjson", "clicks-a-1.ndjson.manifest.tmp", "clicks-a-2.ndjson", names_of_copies[1],
+        "other-a-1.ndjson.zst.tmp",
+    ]  # fmt: skip
