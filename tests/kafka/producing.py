@@ -54,3 +54,18 @@ async def deliver(producer: AIOKafkaProducer, topic: str, numbers: Sequence[int]
 def numbers(records: Sequence[Record]) -> list[int]:
     """The numbers in the records' values, in the records' order."""
     return [int(record.value or b"") for record in records]
+
+
+def produce(bootstrap: str, topic: str, records: Sequence[Record]) -> None:
+    """Records as they are, whoever made them, into a topic."""
+
+    async def send_all() -> None:
+        async with producing(bootstrap) as producer:
+            for one in records:
+                await within(
+                    producer.send_and_wait(
+                        topic, one.value, key=one.key, timestamp_ms=one.timestamp, headers=list(one.headers)
+                    )
+                )
+
+    asyncio.run(send_all())

@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.integration.conftest import open_place
-from tests.kafka.producing import producing, within
+from tests.kafka.producing import produce, within
 from tests.kafka.rig import KafkaDaemon, make_topics, once_by_id
 from tests.support.daemon import environment, ingestd
 from tests.support.kafka.broker import KafkaBroker
@@ -46,19 +46,6 @@ def audit(daemon: KafkaDaemon, *more: str) -> tuple[int, dict[str, Any]]:
     )  # fmt: skip
     assert done.stdout, done.stderr.decode()
     return done.returncode, orjson.loads(done.stdout)
-
-
-def produce(kafka: KafkaBroker, topic: str, records: list[Record]) -> None:
-    async def send() -> None:
-        async with producing(kafka.bootstrap) as producer:
-            for one in records:
-                await within(
-                    producer.send_and_wait(
-                        topic, one.value, key=one.key, timestamp_ms=one.timestamp, headers=list(one.headers)
-                    )
-                )
-
-    asyncio.run(send())
 
 
 @pytest.mark.kafka
@@ -92,7 +79,7 @@ def test_a_run_with_kills_is_all_there_and_damage_to_it_is_named(delivery: str, 
 def damage(daemon: KafkaDaemon, kafka: KafkaBroker, records: list[Record], repeats: int) -> None:
     """A repeated record, then records that vanish."""
     topic = name_of(daemon, "topic")
-    produce(kafka, topic, records[:3])
+    produce(kafka.bootstrap, topic, records[:3])
     status, tree = audit(daemon)
     assert {one["kind"] for one in tree["findings"]} == {"repeated"}
     assert (status, sum(one["events"] for one in tree["findings"])) == (3, repeats + 3)
@@ -100,7 +87,7 @@ def damage(daemon: KafkaDaemon, kafka: KafkaBroker, records: list[Record], repea
     assert (status, tree["events"]) == (0, 0)
     lossy = topic + "-lossy"
     make_topics(kafka, lossy)
-    produce(kafka, lossy, records[: len(records) // 2][:200])
+    produce(kafka.bootstrap, lossy, records[: len(records) // 2][:200])
     daemon.change(topic=lossy)
     status, tree = audit(daemon)
     kinds = {one["kind"] for one in tree["findings"]}
