@@ -16,6 +16,7 @@ import orjson
 from xxhash import xxh3_128_intdigest
 
 from ingestd.manifest import HOUR_MS, Key, Row, Rows, add_row, hour_text, parse_hour
+from ingestd.sinks.kafka_chunks import Group
 from ingestd.sinks.kafka_records import Record
 
 logger = logging.getLogger(__name__)
@@ -136,16 +137,7 @@ class KafkaManifest:
         logger.error("cannot write the manifest", extra={"topic": self.topic, "error": reason})
 
 
-def count_rows(rows: Rows, records: Sequence[Record]) -> None:
-    """Add confirmed records to rows. 0.4 us a record, most of it the hash."""
-    groups: dict[Key, list[Record]] = {}
-    last, group = None, []
-    for record in records:
-        this = (record[0], record[4] // HOUR_MS)
-        if this != last:
-            last, group = this, groups.setdefault(this, [])
-        group.append(record)
-    for key, members in groups.items():
-        size = sum([len(record[3]) for record in members]) + len(members)
-        total = sum([xxh3_128_intdigest(record[5][0][1]) for record in members])
-        add_row(rows, key, len(members), size, total)
+def count_rows(rows: Rows, groups: Sequence[Group]) -> None:
+    """Add what a confirmed chunk holds to rows. 0.2 us a record, the hash."""
+    for source, hour, events, size, ids in groups:
+        add_row(rows, (source, hour), events, size, sum(map(xxh3_128_intdigest, ids or ())))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from aiokafka import errors as kafka_errors
 
 from ingestd.manifest import Rows
+from ingestd.sinks.kafka_chunks import Chunk
 from ingestd.sinks.kafka_manifest import count_rows
 from ingestd.sinks.kafka_records import Record
 
@@ -37,16 +38,6 @@ REFUSED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Records of one partition that travel as one batch. `dead`: why they are dead letters, else ""."""
-
-    topic: str
-    number: int
-    records: list[Record]
-    dead: str = ""
-
-
 @dataclass
 class Sent:
     """What became of payloads: per source, records delivered [count, bytes], and dead letters by reason.
@@ -61,16 +52,14 @@ class Sent:
     def add(self, chunk: Chunk) -> None:
         """Count what Kafka has confirmed."""
         if chunk.dead:
-            self.bury(chunk.records, chunk.dead)
+            self.bury(chunk.records(), chunk.dead)
             return
         if self.rows is not None:
-            count_rows(self.rows, chunk.records)
-        for record in chunk.records:
-            counts = self.delivered.get(record.source)
-            if counts is None:
-                counts = self.delivered[record.source] = [0, 0]
-            counts[0] += 1
-            counts[1] += len(record.value) + 1
+            count_rows(self.rows, chunk.groups)
+        for group in chunk.groups:
+            counts = self.delivered.setdefault(group.source, [0, 0])
+            counts[0] += group.events
+            counts[1] += group.size
 
     def bury(self, letters: Sequence[Record], reason: str) -> None:
         """Count dead letters."""
@@ -104,21 +93,23 @@ class Attempt:
         reason = type(error).__name__
         if isinstance(error, FENCED):
             self.fenced = error
-        if isinstance(error, kafka_errors.InvalidTimestampError) and chunk.records[0].timestamp != UNDATED:
+        records = chunk.records() if isinstance(error, ONE_AT_FAULT) else []
+        if isinstance(error, kafka_errors.InvalidTimestampError) and records[0].timestamp != UNDATED:
             # Our clock is ahead. All that is sent now would be refused, one by one, and hold up everything.
-            logger.error("kafka refuses the timestamps, sent without", extra={"records": len(chunk.records)})
+            logger.error("kafka refuses the timestamps, sent without", extra={"records": chunk.count})
             self.found_fault = True
-            undated = [record._replace(timestamp=UNDATED) for record in chunk.records]
-            self.again.append(replace(chunk, records=undated))
-        elif isinstance(error, ONE_AT_FAULT) and len(chunk.records) > 1:
+            undated = [record._replace(timestamp=UNDATED) for record in records]
+            self.again.append(Chunk.of(chunk.topic, chunk.number, undated, chunk.dead))
+        elif isinstance(error, ONE_AT_FAULT) and chunk.count > 1:
             self.found_fault = True
-            half = len(chunk.records) // 2
+            half = chunk.count // 2
             self.again += [
-                replace(chunk, records=part) for part in (chunk.records[:half], chunk.records[half:])
+                Chunk.of(chunk.topic, chunk.number, part, chunk.dead)
+                for part in (records[:half], records[half:])
             ]
         elif isinstance(error, REFUSED):
             self.found_fault = True
-            self.refused.append((chunk.records, chunk.dead or reason))
+            self.refused.append((chunk.records(), chunk.dead or reason))
         else:
-            logger.warning("batch failed, sent again", extra={"error": reason, "records": len(chunk.records)})
+            logger.warning("batch failed, sent again", extra={"error": reason, "records": chunk.count})
             self.again.append(chunk)

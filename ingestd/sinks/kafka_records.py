@@ -87,26 +87,37 @@ def source_of(line: bytes) -> bytes:
     return line[start : line.index(b'"', start)]
 
 
+def key_and_trace(line: bytes, extra: Mapping[str, str | None] | None) -> tuple[bytes | None, bytes | None]:
+    """A record's key and traceparent (None: none), of the event line and what stood before it."""
+    key: bytes | None = line[DUP_KEY_SLICE]
+    if extra is None:
+        return key, None
+    if "k" in extra:
+        chosen = extra["k"]
+        key = chosen.encode() if chosen is not None else None
+    trace = extra.get("t")
+    return key, trace.encode() if trace else None
+
+
+def record_of(line: bytes, extra: Mapping[str, str | None] | None, topics: Topics) -> Record:
+    """The record of one event line."""
+    source, topic, header = topics.of(line)
+    key, trace = key_and_trace(line, extra)
+    headers = [("id", line[ID_SLICE]), header, _VERSION]
+    if trace is not None:
+        headers.append(("traceparent", trace))
+    return Record(source, topic, key, line, int(line[RECEIVED_AT_SLICE]), headers)
+
+
 def records(payload: bytes, topics: Topics) -> Iterator[Record]:
     """The records of a payload, in order."""
     extra: dict[str, str | None] | None = None
     for line in payload.split(b"\n"):
-        if not line:
-            continue
-        if line[0] == 35:  # "#"
+        if line.startswith(b"#"):
             extra = orjson.loads(line[1:])
-            continue
-        source, topic, header = topics.of(line)
-        headers = [("id", line[ID_SLICE]), header, _VERSION]
-        key: bytes | None = line[DUP_KEY_SLICE]
-        if extra is not None:
-            if "k" in extra:
-                chosen = extra["k"]
-                key = chosen.encode() if chosen is not None else None
-            if trace := extra.get("t"):
-                headers.append(("traceparent", trace.encode()))
+        elif line:
+            yield record_of(line, extra, topics)
             extra = None
-        yield Record(source, topic, key, line, int(line[RECEIVED_AT_SLICE]), headers)
 
 
 def partition(key: bytes | None, count: int, spread: Callable[[], int]) -> int:

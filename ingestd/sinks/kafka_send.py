@@ -12,22 +12,24 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Iterator, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from aiokafka import errors as kafka_errors
 
 from ingestd.errors import SinkError
 from ingestd.sinks.dead_letters import DeadLetterFile
+from ingestd.sinks.kafka_chunks import Chunk, Chunker, Finished, compress
 from ingestd.sinks.kafka_client import Client
 from ingestd.sinks.kafka_manifest import KafkaManifest
-from ingestd.sinks.kafka_outcome import Attempt, Chunk, Sent
-from ingestd.sinks.kafka_records import Record, Topics, partition, records
+from ingestd.sinks.kafka_outcome import Attempt, Sent
+from ingestd.sinks.kafka_records import Record, Topics, partition
 
 logger = logging.getLogger(__name__)
 
-# The loop must turn: at most this many records are handled without a break.
-SLICE = 250
+# The loop must turn: at most this many payloads are packed without a break, and so many bytes compressed.
+SLICE = 4
+IN_LOOP = 32 * 1024
 RETRY_PAUSE = 0.5
 ASK_TIMEOUT = 5.0
 
@@ -98,11 +100,10 @@ class Sender:
         if not count:
             manifest.failed(f"{problem}; create it with cleanup.policy=compact")
             return []
-        chunks: dict[int, Chunk] = {}
+        by_number: dict[int, list[Record]] = {}
         for record in due:
-            number = partition(record.key, count, self._round_robin)
-            chunks.setdefault(number, Chunk(manifest.topic, number, [])).records.append(record)
-        return list(chunks.values())
+            by_number.setdefault(partition(record.key, count, self._round_robin), []).append(record)
+        return [Chunk.of(manifest.topic, number, records) for number, records in by_number.items()]
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -116,33 +117,16 @@ class Sender:
     async def chunks(self, payloads: Sequence[bytes], outcome: Sent) -> list[Chunk]:
         """Payloads as chunks by topic and partition, each small enough for one batch."""
         producer = await self._client.fresh()
-        counts: dict[str, tuple[int, str]] = {}
-        groups: dict[tuple[str, int], list[Chunk]] = {}
-        sizes: dict[tuple[str, int], int] = {}
-        homeless: dict[str, list[Record]] = {}
-        every = (record for payload in payloads for record in records(payload, self.topics))
-        for position, record in enumerate(every):
-            if position % SLICE == SLICE - 1:
+        chunker = Chunker(
+            self.topics, self._max_batch, partial(self.partitions, producer), self._round_robin,
+            with_ids=self.manifest is not None,
+        )  # fmt: skip
+        for number, payload in enumerate(payloads):
+            await chunker.add(payload)
+            if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
-            topic = record.topic
-            if topic not in counts:
-                counts[topic] = await self.partitions(producer, topic)
-            count, problem = counts[topic]
-            if not count:
-                homeless.setdefault(problem, []).append(record)
-                continue
-            place = (topic, partition(record.key, count, self._round_robin))
-            size = len(record.value) + 160  # key, headers and framing
-            used = sizes.get(place)
-            if used is None or used + size > self._max_batch:
-                groups.setdefault(place, []).append(Chunk(*place, []))
-                used = 0
-            sizes[place] = used + size
-            groups[place][-1].records.append(record)
-        # A partition's second batch is queued once its first has left: the others' first ones go with that.
-        rows = itertools.zip_longest(*groups.values())
-        chunks = [chunk for row in rows for chunk in row if chunk is not None]
-        for problem, lost in homeless.items():
+        chunks = chunker.take()
+        for problem, lost in chunker.homeless.items():
             chunks += await self.bury(lost, problem, outcome)
         return chunks
 
@@ -167,7 +151,7 @@ class Sender:
         if not result.complete:
             reasons = ",".join({reason for _, reason in result.refused}) or "batch failed"
             await self._client.discard(reasons)
-        await self._client.count(sum(len(chunk.records) for chunk in chunks))
+        await self._client.count(sum(chunk.count for chunk in chunks))
         return result
 
     async def _take_off(
@@ -179,12 +163,12 @@ class Sender:
         for chunk in chunks:
             count, problem = found[chunk.topic]
             if problem:
-                result.refused.append((chunk.records, chunk.dead or problem))
+                result.refused.append((chunk.records(), chunk.dead or problem))
                 continue
             if chunk.number >= count:  # the topic was made anew, with fewer
                 result.again += [
-                    replace(chunk, number=partition(one.key, count, self._round_robin), records=[one])
-                    for one in chunk.records
+                    Chunk.of(chunk.topic, partition(one.key, count, self._round_robin), [one], chunk.dead)
+                    for one in chunk.records()
                 ]
                 continue
             try:
@@ -197,16 +181,11 @@ class Sender:
 
     async def _submit(self, producer: Any, chunk: Chunk) -> asyncio.Future[Any]:
         """Queue a chunk as one batch; waits for room in the partition's queue, not for delivery."""
-        builder = producer.create_batch()
-        for position, record in enumerate(chunk.records):
-            if position % SLICE == SLICE - 1:
-                await asyncio.sleep(0)
-            added = builder.append(
-                timestamp=record.timestamp, key=record.key, value=record.value, headers=record.headers
-            )
-            if added is None:
-                raise kafka_errors.MessageSizeTooLargeError
-        builder.close()
+        if len(chunk.body) > IN_LOOP:
+            body, method = await asyncio.to_thread(compress, chunk.body, self._client.compression)
+        else:
+            body, method = compress(chunk.body, self._client.compression)
+        builder = Finished(chunk, body, method, transactional=self._client.transactional)
         while True:
             try:
                 queued: asyncio.Future[Any] = await producer.send_batch(
@@ -244,7 +223,7 @@ class Sender:
             if count:
                 marked = [_marked(record, topic, reason) for record in letters]
                 return [
-                    Chunk(topic, partition(one.key, count, self._round_robin), [one], reason)
+                    Chunk.of(topic, partition(one.key, count, self._round_robin), [one], reason)
                     for one in marked
                 ]
         try:

@@ -23,9 +23,10 @@ from aiokafka.errors import KafkaError
 from ingestd.config_kafka import Kafka
 from ingestd.errors import IngestdError, SinkError
 from ingestd.manifest import Rows
+from ingestd.sinks.kafka_chunks import Chunk
 from ingestd.sinks.kafka_client import Client, connection_options, stop
 from ingestd.sinks.kafka_manifest import count_rows
-from ingestd.sinks.kafka_outcome import Attempt, Chunk, Sent
+from ingestd.sinks.kafka_outcome import Attempt, Sent
 from ingestd.sinks.kafka_records import partition
 from ingestd.sinks.kafka_send import RETRY_PAUSE, Sender
 from ingestd.sinks.progress import Progress
@@ -120,7 +121,7 @@ class Transactions:
                 self._rows = {}
                 for chunk in chunks:
                     if not chunk.dead:
-                        count_rows(self._rows, chunk.records)
+                        count_rows(self._rows, chunk.groups)
                         await asyncio.sleep(0)
                 after.manifest = manifest.tree(self._rows)
             await self._commit(producer, after)

@@ -33,7 +33,7 @@ RANKS: list[tuple[int, str, str]] = [
     (2, "sources", r"sources\.\w+"),
     (2, "files", r"sinks\.(file|ndjson|recovery|retention|manifests)"),
     (2, "spool", r"sinks\.spool(_\w+)?"),
-    (3, "kafka", r"sinks\.(kafka(_\w+)?|dead_letters|delivery|progress|transactions|trend)"),
+    (3, "kafka", r"sinks\.(_?kafka(_\w+)?|dead_letters|delivery|progress|transactions|trend)"),
     (3, "wrappers", r"sinks\.(both|aside|traced)"),
     (4, "pumps", r"router"),
     (4, "pumps", r"listener"),

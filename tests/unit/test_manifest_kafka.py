@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from ingestd.manifest import HOUR_MS, Row, Rows, Tally
+from ingestd.sinks.kafka_chunks import Chunk
 from ingestd.sinks.kafka_manifest import KEEP_HOURS, MAX_PARTS, PAUSE, PERIOD, KafkaManifest, count_rows
 from ingestd.sinks.kafka_records import Record, Topics, records
 from ingestd.sinks.progress import Progress, ProgressFile
@@ -26,7 +27,7 @@ class Wall:
 
 def rows_of(*lines: bytes) -> Rows:
     found: Rows = {}
-    count_rows(found, list(records(b"".join(lines), Topics("clicks"))))
+    count_rows(found, Chunk.of("clicks", 0, list(records(b"".join(lines), Topics("clicks")))).groups)
     return found
 
 
@@ -182,5 +183,5 @@ def test_a_record_without_events_is_never_published() -> None:
 def test_two_sources_in_one_batch_are_told_apart() -> None:
     mixed: list[Record] = list(records(event(1) + event(2, "ocean") + event(3), Topics("clicks")))
     found: Rows = {}
-    count_rows(found, mixed)
+    count_rows(found, Chunk.of("clicks", 0, mixed).groups)
     assert {key: row.events for key, row in found.items()} == {("demo", HOUR): 2, ("ocean", HOUR): 1}
