@@ -16,6 +16,7 @@ from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.sources.build import secret_problems
 
 EX_CONFIG = 78
+MAKE_IT = "make it, owned by the user that runs ingestd"
 
 
 def run(path: Path, *, as_json: bool) -> int:
@@ -30,6 +31,10 @@ def run(path: Path, *, as_json: bool) -> int:
     if settings is not None:
         problems += surroundings(settings)
         warnings += advice(settings)
+        if settings.kafka is not None and not problems:
+            from ingestd.commands.check_kafka import look
+
+            warnings += look(settings, settings.kafka)
     if as_json:
         found = {
             "ok": not problems,
@@ -67,11 +72,13 @@ def surroundings(settings: config.Config) -> list[Problem]:
     if settings.tracing.endpoint and not tracing.installed():
         problems.append(Problem("tracing.endpoint", tracing.MISSING, tracing.HINT))
     directories = {"file.directory": settings.file.directory} if settings.file is not None else {}
-    if settings.kafka is not None and settings.spool.enabled:
-        directories["spool.directory"] = settings.spool.directory
+    if settings.kafka is not None:
+        directories["kafka.dead_letter_directory"] = settings.kafka.dead_letter_directory
+        if settings.spool.enabled:
+            directories["spool.directory"] = settings.spool.directory
     for key, directory in directories.items():
         if trouble := unwritable(directory):
-            problems.append(Problem(key, trouble, "make it, owned by the user that runs ingestd"))
+            problems.append(Problem(key, trouble, MAKE_IT))
     return problems
 
 

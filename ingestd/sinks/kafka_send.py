@@ -32,6 +32,9 @@ SLICE = 4
 IN_LOOP = 32 * 1024
 RETRY_PAUSE = 0.5
 ASK_TIMEOUT = 5.0
+# So long a topic is looked for before the cluster is asked for all it has, seconds.
+LOOK_AGAIN = 2.0
+UNKNOWN = kafka_errors.UnknownTopicOrPartitionError.__name__
 
 
 class Sender:
@@ -47,6 +50,7 @@ class Sender:
         self._max_batch = max_batch_bytes
         self._round_robin = itertools.count().__next__
         self.topics = topics
+        self._lost: set[str] = set()  # topics the cluster had not when it was asked last
         self.manifest: KafkaManifest | None = None
         self.waiting_since: float | None = None  # monotonic seconds at which the present send began
 
@@ -214,7 +218,8 @@ class Sender:
 
         Raises SinkError.
         """
-        logger.error("dead letters", extra={"reason": reason, "records": len(letters)})
+        topics = ",".join(sorted({record.topic for record in letters}))
+        logger.error("dead letters", extra={"reason": reason, "records": len(letters), "topic": topics})
         topic = self.dead_topic
         if topic is not None and letters[0].topic == topic:
             letters = [_unmarked(record) for record in letters]
@@ -236,20 +241,35 @@ class Sender:
     async def partitions(self, producer: Any, topic: str) -> tuple[int, str]:
         """How many partitions a topic has; 0 and the reason where Kafka says that we cannot have it.
 
-        aiokafka says "unknown" as well when nobody answers: then it is asked again, for as long as it takes.
-        Raises SinkError where new settings came meanwhile.
+        aiokafka looks for a topic for a whole request_timeout, and every round would wait for it: after a
+        moment the cluster is asked, the next time at once. It says "unknown" as well when nobody answers:
+        then it is asked again, for as long as it takes. Raises SinkError where new settings came meanwhile.
         """
         while True:
+            if topic in self._lost and await self._is_lost(producer, topic):
+                return 0, UNKNOWN
+            asking = asyncio.ensure_future(producer.partitions_for(topic))
             try:
-                return len(await producer.partitions_for(topic)), ""
+                await asyncio.wait([asking], timeout=LOOK_AGAIN)
+                if not asking.done() and await self._is_lost(producer, topic):
+                    return 0, UNKNOWN
+                return len(await asking), ""
             except kafka_errors.TopicAuthorizationFailedError as error:
                 return 0, type(error).__name__
-            except kafka_errors.UnknownTopicOrPartitionError as error:
-                present = await _topics(producer)
-                if present is not None and topic not in present:
-                    return 0, type(error).__name__
+            except kafka_errors.UnknownTopicOrPartitionError:
+                if await self._is_lost(producer, topic):
+                    return 0, UNKNOWN
+            finally:
+                asking.cancel()
             if self._client.stale:
                 raise SinkError(f"topic {topic}: no answer, asked again with new settings")
+
+    async def _is_lost(self, producer: Any, topic: str) -> bool:
+        """Whether the cluster answers, and has no such topic."""
+        present = await _topics(producer)
+        lost = present is not None and topic not in present
+        (self._lost.add if lost else self._lost.discard)(topic)
+        return lost
 
 
 def _unmarked(record: Record) -> Record:

@@ -128,6 +128,23 @@ def test_one_sources_unknown_topic_does_not_keep_the_others_back(
 
 
 @pytest.mark.kafka
+def test_one_sources_unknown_topic_costs_the_others_a_moment_once_and_not_every_round(
+    kafka: KafkaBroker, topic_name: str, place: Path
+) -> None:
+    """aiokafka looks for an unknown topic as long as a request may take."""
+    make_topics(kafka, topic_name)
+    sources = [{"name": "demo", "path": "/c/demo"}, {"name": "lost", "path": "/c/lost", "topic": "not-there"}]
+    patient = {"topic": topic_name, "request_timeout": "60s"}
+    with KafkaDaemon(place, kafka.bootstrap, sources=sources, kafka=patient) as daemon:
+        for number in range(6):
+            send(daemon, number, path=("/c/demo", "/c/lost")[number % 2])
+            daemon.drained(20)
+        letters = daemon.dead_letters()
+    assert (arrived(kafka, topic_name), len(letters)) == ([0, 2, 4], 3)
+    assert "topic=not-there" in daemon.log()
+
+
+@pytest.mark.kafka
 def test_a_topic_deleted_under_way_gives_dead_letters_and_not_a_standstill(
     kafka: KafkaBroker, topic_name: str, place: Path
 ) -> None:
