@@ -95,7 +95,7 @@ class Load:
             else:
                 await self._loop.create_unix_connection(lambda: client, str(self._address))
         except OSError:
-            self._loop.call_later(BREATH, client.go)
+            client.go_later(BREATH)
 
     def check_idle(self) -> None:
         """Once stopping and no reply is due, end."""
@@ -112,6 +112,7 @@ class Client(asyncio.Protocol):
         self._ledger = load.ledger
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._buffer = b""
         self.number = -1
 
@@ -119,15 +120,24 @@ class Client(asyncio.Protocol):
     def waits(self) -> bool:
         return self.number >= 0
 
+    def go_later(self, delay: float) -> None:
+        """Go on in `delay` seconds, once: a connection may break while the next request is due already, and
+        with two on their way the reply to one would be taken for the other's.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(delay, self.go)
+
     def go(self) -> None:
         """Send the next request, or connect first."""
         if self._load.stopping:
             self._load.check_idle()
         elif self._load.resting:
-            self._loop.call_later(BREATH, self.go)
+            self.go_later(BREATH)
         elif self._transport is None:
-            self._connecting = self._loop.create_task(self._load.connect(self))
-        else:
+            if self._connecting is None or self._connecting.done():
+                self._connecting = self._loop.create_task(self._load.connect(self))
+        elif not self.waits:
             self.number = self._ledger.next()
             self._transport.write(build(self.number))
 
@@ -156,11 +166,11 @@ class Client(asyncio.Protocol):
         if success and not self._load.pace:
             self.go()
         else:
-            self._loop.call_later(self._load.pace if success else BREATH, self.go)
+            self.go_later(self._load.pace if success else BREATH)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if self.waits:
             number, self.number = self.number, -1
             self._ledger.lost(number)
-        self._loop.call_later(BREATH, self.go)
+        self.go_later(BREATH)
