@@ -175,7 +175,7 @@ class TestBothSinks:
         ledger = Ledger()
         with tmpfs(place / "clicks", "12m") as disk, self._daemon(place, kafka, topic) as daemon:
             with Load(daemon.socket, ledger, connections=4):
-                until(lambda: bool(daemon.status()["sinks"]["file"]["trouble"]), "a full disk")
+                until(lambda: bool(daemon.status()["sinks"]["file"]["trouble"]), "a full disk", 90)
                 ledger.wait_for_acks(300, timeout=15)
                 remount = ["mount", "-o", "remount,size=256m", str(disk)]
                 subprocess.run(remount, check=True, capture_output=True, timeout=30)
