@@ -291,9 +291,6 @@ class KafkaSink:
     async def _publish(self) -> None:
         await self._keeping.publish(self._progress)
 
-    async def _publish(self) -> None:
-        await self._keeping.publish(self._progress)
-
     def _count_spooled(self, batch: Batch) -> None:
         for entry in batch.entries:
             entry.account.spooled += entry.count

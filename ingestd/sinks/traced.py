@@ -46,6 +46,10 @@ class Traced:
         finally:
             await self._tracing.close()
 
+    def trouble(self) -> str:
+        """The sink's."""
+        return self.sink.trouble()
+
     def status(self) -> dict[str, Any]:
         """The sink's."""
         return self.sink.status()

@@ -19,6 +19,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 DEPENDENCIES = [Requirement(text) for text in PROJECT["dependencies"]]
 # What aiokafka loads by itself where it is there.
 BY_OTHERS = {"cramjam"}
+# A name many packages share: which of them the extra `otel` wants cannot be told from an import.
+SHARED = {"opentelemetry"}
 TESTING = [Requirement(text) for text in PROJECT["optional-dependencies"]["test"]]
 
 
@@ -31,7 +33,7 @@ def imported() -> set[str]:
                 names |= {name.name.split(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module.split(".")[0])
-    return names - set(sys.stdlib_module_names) - {"ingestd", "__future__"}
+    return names - set(sys.stdlib_module_names) - {"ingestd", "__future__"} - SHARED
 
 
 def normal(name: str) -> str:
