@@ -49,11 +49,10 @@ class Headers(dict[bytes, bytes]):
         """The value of a header whatever its spelling; `name` in its usual spelling."""
         value = self.get(name)
         if value is None:
-            wanted = name.lower()
-            for key, value in self.items():
-                if key.lower() == wanted:
-                    return value
-            return None
+            size, wanted = len(name), name.lower()
+            for key in self:
+                if len(key) == size and key.lower() == wanted:
+                    return self[key]
         return value
 
 
