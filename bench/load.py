@@ -118,6 +118,8 @@ def held(schedule: Schedule) -> Iterator[Callable[[], Load]]:
 
 def _offered(text: str, cpu: float) -> Load:
     said = json.loads(text)
+    if said["closed"]:
+        raise BenchError(f"the server closed {said['closed']} keep-alive connections")
     return Load(
         requests=said["sent"] + said["unsent"],
         ok=said["ok"],

@@ -1,32 +1,22 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
-	"strings"
+	"math"
+	"regexp"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// conn is one keep-alive connection with at most one request on its way.
-type conn struct {
-	fd     int
-	busy   bool
-	since  time.Time // when its request was due
-	unsent []byte
-	reply  []byte
-}
-
 // loop drives all connections from one thread with epoll: Go's own timers may be a millisecond late, which
 // is more than what is measured here.
 type loop struct {
+	address  string
+	to       unix.Sockaddr
 	epoll    int
-	all      []*conn
 	byFD     map[int]*conn
 	free     []*conn
 	requests [][]byte
@@ -37,23 +27,35 @@ type loop struct {
 	start    time.Time
 	finished time.Time
 	freed    time.Time // when there last began to be a free connection
-	interval time.Duration
+	phases   []phase
 	total    int
 	next     int // the first request of the schedule that has not been sent
 	done     int
-	ok       int
-	not2xx   int
 	received int
-	latency  []time.Duration
-	lag      []time.Duration
+	closed   int
+	status   []int           // of each request's reply; 0: none came
+	since    []time.Duration // from when each is counted, after the start: when it was due
+	latency  []time.Duration // of each from then to its reply
+	lag      []time.Duration // of each that was sent
+	refusals map[string]int  // replies other than 2xx, without their date
 }
+
+// phase is a part of the schedule with a rate of its own: requests first to last-1, from begin after the start.
+type phase struct {
+	rate          float64
+	first, last   int
+	begin, length time.Duration
+	interval      time.Duration
+}
+
+const differentRefusals = 20 // of so many different ones each is counted
 
 func newLoop(address string, requests []string, connections int) (*loop, error) {
 	to, err := resolve(address)
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{byFD: make(map[int]*conn, connections)}
+	l := &loop{address: address, to: to, byFD: make(map[int]*conn, connections), refusals: make(map[string]int)}
 	for _, request := range requests {
 		l.requests = append(l.requests, []byte(request))
 	}
@@ -61,77 +63,63 @@ func newLoop(address string, requests []string, connections int) (*loop, error) 
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	for range connections {
-		fd, err := dial(to)
-		if err != nil {
-			return nil, fmt.Errorf("connect to %s: %w", address, err)
-		}
-		c := &conn{fd: fd}
-		l.all, l.free = append(l.all, c), append(l.free, c)
-		l.byFD[fd] = c
-		if err := l.watch(fd); err != nil {
+		c := &conn{}
+		if err := l.connect(c); err != nil {
 			return nil, err
 		}
+		l.free = append(l.free, c)
 	}
 	return l, nil
 }
 
-func resolve(address string) (unix.Sockaddr, error) {
-	if path, found := strings.CutPrefix(address, "unix:"); found {
-		return &unix.SockaddrUnix{Name: path}, nil
+// connect opens a connection, again where the server has closed it.
+func (l *loop) connect(c *conn) (err error) {
+	if c.fd, err = dial(l.to); err != nil {
+		return fmt.Errorf("connect to %s: %w", l.address, err)
 	}
-	to, err := net.ResolveTCPAddr("tcp4", address)
-	if err != nil {
-		return nil, err
-	}
-	return &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}, nil
+	l.byFD[c.fd] = c
+	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(c.fd)})
 }
 
-func dial(to unix.Sockaddr) (int, error) {
-	family := unix.AF_UNIX
-	if _, tcp := to.(*unix.SockaddrInet4); tcp {
-		family = unix.AF_INET
+// add puts a phase at the end of the schedule.
+func (l *loop) add(rate, seconds float64) {
+	p := phase{rate: rate, first: l.total, last: l.total + int(math.Round(rate*seconds))}
+	p.interval = time.Duration(float64(time.Second) / rate)
+	p.length = time.Duration(p.last-p.first) * p.interval
+	if n := len(l.phases); n > 0 {
+		p.begin = l.phases[n-1].begin + l.phases[n-1].length
 	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, err
-	}
-	if err := unix.Connect(fd, to); err != nil {
-		return 0, err
-	}
-	if family == unix.AF_INET {
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
-			return 0, err
-		}
-	}
-	return fd, unix.SetNonblock(fd, true)
+	l.phases, l.total = append(l.phases, p), p.last
+	l.status = make([]int, l.total)
+	l.since = make([]time.Duration, l.total)
+	l.latency = make([]time.Duration, l.total)
+	l.lag = make([]time.Duration, l.total)
 }
 
-func (l *loop) watch(fd int) error {
-	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+// due returns when a request is to be sent, after the start.
+func (l *loop) due(ticket int) time.Duration {
+	at := 0
+	for at < len(l.phases)-1 && ticket >= l.phases[at].last {
+		at++
+	}
+	p := l.phases[at]
+	return p.begin + time.Duration(ticket-p.first)*p.interval
 }
-
-func (l *loop) plan(total int, interval time.Duration) {
-	l.total, l.interval = total, interval
-	l.latency = make([]time.Duration, 0, total)
-	l.lag = make([]time.Duration, 0, total)
-}
-
-func (l *loop) due(ticket int) time.Time { return l.start.Add(time.Duration(ticket) * l.interval) }
 
 // drive runs the schedule, then waits up to grace for the last replies.
 func (l *loop) drive(grace time.Duration) error {
 	l.start = time.Now()
 	l.freed = l.start
 	stop := l.due(l.total)
-	end := stop.Add(grace)
+	end := stop + grace
 	events := make([]unix.EpollEvent, 256)
 	for l.done < l.total {
 		now := time.Now()
-		if now.After(end) {
-			break
+		if l.saturate && now.Sub(l.start) > stop {
+			l.total, l.phases[0].last = l.next, l.next
 		}
-		if l.saturate && now.After(stop) {
-			l.total = l.next
+		if now.Sub(l.start) > end {
+			break
 		}
 		if err := l.sendDue(now); err != nil {
 			return err
@@ -140,7 +128,7 @@ func (l *loop) drive(grace time.Duration) error {
 		if l.next < l.total && len(l.free) > 0 {
 			wait = l.due(l.next)
 		}
-		n, err := l.wait(events, time.Until(wait))
+		n, err := l.wait(events, wait-time.Since(l.start))
 		if err != nil {
 			return fmt.Errorf("epoll_pwait2: %w", err)
 		}
@@ -171,26 +159,24 @@ func (l *loop) wait(events []unix.EpollEvent, most time.Duration) (int, error) {
 	return int(n), nil
 }
 
-func rawIO(call uintptr, fd int, data []byte) (int, error) {
-	n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)))
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), nil
-}
-
 func (l *loop) sendDue(now time.Time) error {
-	for l.next < l.total && len(l.free) > 0 && (l.saturate || !now.Before(l.due(l.next))) {
+	after := now.Sub(l.start)
+	for l.next < l.total && len(l.free) > 0 && (l.saturate || after >= l.due(l.next)) {
 		c := l.take()
-		c.since, c.busy = l.due(l.next), true
-		if l.saturate {
-			c.since = now
-		}
+		c.ticket, c.busy = l.next, true
 		c.unsent, c.reply = l.requests[l.next%len(l.requests)], c.reply[:0]
+		l.since[c.ticket] = l.due(c.ticket)
+		if l.saturate {
+			l.since[c.ticket] = after
+		}
 		// Late is this program only from when there was a connection to send on.
-		l.lag = append(l.lag, min(now.Sub(c.since), now.Sub(l.freed)))
+		l.lag[c.ticket] = min(after-l.since[c.ticket], now.Sub(l.freed))
 		l.next++
-		if err := c.write(); err != nil {
+		err := c.write()
+		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+			err = l.ended(c)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -198,28 +184,24 @@ func (l *loop) sendDue(now time.Time) error {
 }
 
 // take returns a free connection: the one used last, as a pool would, or the one that has been idle longest.
-func (l *loop) take() *conn {
+func (l *loop) take() (c *conn) {
 	if l.inTurn {
-		c := l.free[0]
-		l.free = l.free[1:]
+		c, l.free = l.free[0], l.free[1:]
 		return c
 	}
-	at := len(l.free) - 1
-	c := l.free[at]
-	l.free = l.free[:at]
+	last := len(l.free) - 1
+	c, l.free = l.free[last], l.free[:last]
 	return c
 }
 
-// write sends what it can; a request is smaller than a socket's buffer, so a second round is never needed.
-func (c *conn) write() error {
-	n, err := rawIO(unix.SYS_WRITE, c.fd, c.unsent)
-	if err != nil {
-		return fmt.Errorf("send: %w", err)
+// release makes a connection free again.
+func (l *loop) release(c *conn) {
+	c.busy = false
+	l.done++
+	if len(l.free) == 0 {
+		l.freed = time.Now()
 	}
-	if n < len(c.unsent) {
-		return fmt.Errorf("send: only %d of %d bytes fitted the socket's buffer", n, len(c.unsent))
-	}
-	return nil
+	l.free = append(l.free, c)
 }
 
 func (l *loop) ready(c *conn) error {
@@ -227,10 +209,8 @@ func (l *loop) ready(c *conn) error {
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 		return nil
-	case err != nil:
-		return fmt.Errorf("receive: %w", err)
-	case n == 0:
-		return errors.New("the server closed a keep-alive connection")
+	case err != nil, n == 0:
+		return l.ended(c)
 	}
 	c.reply = append(c.reply, l.chunk[:n]...)
 	l.received += n
@@ -238,42 +218,34 @@ func (l *loop) ready(c *conn) error {
 	if err != nil || !whole {
 		return err
 	}
-	l.latency = append(l.latency, time.Since(c.since))
-	l.done++
-	if status/100 == 2 {
-		l.ok++
-	} else {
-		l.not2xx++
+	l.latency[c.ticket], l.status[c.ticket] = time.Since(l.start)-l.since[c.ticket], status
+	if status/100 != 2 {
+		l.refused(string(date.ReplaceAll(c.reply, nil)))
 	}
-	c.busy = false
-	if len(l.free) == 0 {
-		l.freed = time.Now()
-	}
-	l.free = append(l.free, c)
+	l.release(c)
 	return nil
 }
 
-// parse reads the status of a reply and whether it is complete: by Content-Length or by its last chunk.
-func parse(reply []byte) (status int, whole bool, err error) {
-	head, body, found := bytes.Cut(reply, []byte("\r\n\r\n"))
-	if !found {
-		return 0, false, nil
+// ended opens a connection anew that the server closed; the request it carried stays without a reply.
+func (l *loop) ended(c *conn) error {
+	l.closed++
+	delete(l.byFD, c.fd)
+	if err := unix.Close(c.fd); err != nil {
+		return fmt.Errorf("close: %w", err)
 	}
-	if len(head) < 12 {
-		return 0, false, fmt.Errorf("not HTTP: %q", head)
+	if err := l.connect(c); err != nil {
+		return err
 	}
-	if status, err = strconv.Atoi(string(head[9:12])); err != nil {
-		return 0, false, fmt.Errorf("not HTTP: %q", head)
+	if c.busy {
+		l.release(c)
 	}
-	if status == 204 || status == 304 {
-		return status, true, nil
-	}
-	for line := range bytes.SplitSeq(head, []byte("\r\n")) {
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		if bytes.EqualFold(name, []byte("content-length")) {
-			length, err := strconv.Atoi(string(bytes.TrimSpace(value)))
-			return status, len(body) >= length, err
-		}
-	}
-	return status, bytes.HasSuffix(body, []byte("0\r\n\r\n")), nil
+	return nil
 }
+
+func (l *loop) refused(reply string) {
+	if _, known := l.refusals[reply]; known || len(l.refusals) < differentRefusals {
+		l.refusals[reply]++
+	}
+}
+
+var date = regexp.MustCompile(`(?m)^Date: .*\r\n`)

@@ -65,8 +65,8 @@ def install_units(
     help="Requests a second nginx lets through to one source; a second's worth may come at once.",
 )  # fmt: skip
 @click.option(
-    "--requests", type=click.IntRange(1), default=4096, show_default=True,
-    help="Requests of one source that may be under way at the same time.",
+    "--requests", type=click.IntRange(1), default=256, show_default=True,
+    help="Requests of one source that may be under way: at most a fortieth of what is taken in a second.",
 )  # fmt: skip
 def nginx(config_path: Path, directory: Path | None, spill: str, rate: int, requests: int) -> None:
     """Make what nginx needs to know of the sources: replies where no instance answers, limits, spill log.

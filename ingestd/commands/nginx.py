@@ -20,7 +20,9 @@ from ingestd.errors import IngestdError
 SPILL = "/var/log/nginx/ingestd.spill"
 SWITCH = "/run/ingestd/no-spill"
 RATE = 20_000
-REQUESTS = 4096
+REQUESTS = 256
+# Of all sources together: fewer than can wait for one instance (its backlog, net.core.somaxconn, is 4096).
+ALL_REQUESTS = 3000
 FILES = ("http.conf", "server.conf")
 # Without a configuration: the headers that signatures and tokens come in most often.
 USUAL_HEADERS = ("Authorization", "X-Signature", "X-Token")
@@ -92,9 +94,10 @@ map $request_method $ingestd_counts {{
 
 {log_format}
 
-# For each source: requests a second, and requests at the same time.
+# For each source requests a second, and requests at the same time; these for all together, too.
 limit_req_zone $ingestd_source zone=ingestd_rate:1m rate={rate}r/s;
 limit_conn_zone $ingestd_source zone=ingestd_requests:1m;
+limit_conn_zone $hostname zone=ingestd_all:32k;
 """
 
 
@@ -124,11 +127,17 @@ def server_part(
     return f"""\
 # Made by `ingestd nginx`. Goes inside server {{ }}; nginx/ingestd.conf includes it.
 
-# Past these a source gets its own overload reply.
+# Past these a source gets its own overload reply. Requests under way are those that wait: divided by what the
+# instances take in a second, their number is how long. Of all sources together they are fewer than the
+# backlog of one instance: a full backlog is 502, and the surge would go into the spill.
 limit_req zone=ingestd_rate burst={rate} nodelay;
 limit_req_status 429;
 limit_conn ingestd_requests {requests};
+limit_conn ingestd_all {ALL_REQUESTS};
 limit_conn_status 429;
+# A line of the error log for each refusal would cost more than the refusal, and hold device ids.
+limit_req_log_level info;
+limit_conn_log_level info;
 
 # Replies of ingestd itself are passed on as they are, 503 among them: these are nginx' own.
 # 502, 504: no instance answered, so the request is spilled.

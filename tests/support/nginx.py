@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -17,7 +18,7 @@ from tests.support.daemon import ROOT
 
 SHIPPED = ROOT / "nginx" / "ingestd.conf"
 SHIPPED_SOCKET = "unix:/run/ingestd/ingestd.sock"
-SHIPPED_LISTEN = "listen 80 default_server;"
+SHIPPED_LISTEN = "listen 80 default_server backlog=4096;"
 SHIPPED_ERRORS = "error_log /var/log/nginx/error.log alert;"
 SHIPPED_UNANSWERED = "access_log /var/log/nginx/ingestd-unanswered.log "
 START_SECONDS = 15.0
@@ -76,6 +77,24 @@ class Nginx:
             "--- nginx' error log, its end", *(line[:300] for line in self.log().splitlines()[-8:]), sep="\n"
         )
 
+    @property
+    def pid(self) -> int:
+        """The master process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def reload(self) -> None:
+        """HUP, and wait until none of the old workers takes connections. Raises TimeoutError."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        deadline = time.monotonic() + START_SECONDS
+        while not (old := set(children.read_text().split())):  # until it has workers HUP would end it
+            time.sleep(0.01)
+        os.kill(self.pid, signal.SIGHUP)
+        while old & set(children.read_text().split()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nginx' old worker is still there:\n{self.log()}")
+            time.sleep(0.01)
+
     def _wait(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
@@ -110,7 +129,7 @@ def _around(place: Path) -> str:
 daemon off;
 pid {place}/nginx.pid;
 error_log {place}/nginx-error.log warn;
-events {{ worker_connections 4096; }}
+events {{ worker_connections 16384; }}
 http {{
 {paths}  include {place}/site.conf;
 }}

@@ -16,12 +16,15 @@ from tests.support.wire import Answer, ask
 
 PATIENCE = 20.0
 DEMO: list[dict[str, object]] = [{"name": "demo", "path": "/c/demo"}]
-# Seconds nginx waits for an instance, in place of the shipped ones: a test waits for it.
-READ_TIMEOUT = ("proxy_read_timeout 10s", "proxy_read_timeout 1s")
+SHIPPED_TIMEOUT = "proxy_read_timeout 10s"
 
 
 class Net:
-    """Instances (not started) behind nginx with the spill, all in `place`."""
+    """Instances (not started) behind nginx with the spill, all in `place`.
+
+    `rate`, `requests`: nginx' limits for a source. `timeout`: seconds nginx waits for an instance, in place
+    of the shipped ones, since a test waits for it; None leaves them.
+    """
 
     def __init__(
         self,
@@ -30,17 +33,32 @@ class Net:
         instances: int = 1,
         sources: Sequence[dict[str, object]] = DEMO,
         rate: int = 20000,
+        requests: int = 256,
+        timeout: int | None = 1,
     ) -> None:
         self.place = place
+        self._rate = rate
+        self._files = place / "nginx.d"
         self.daemons = [Daemon(place, name=str(n), sources=sources) for n in range(instances)]
         self.spill = place / "ingestd.spill"
         self.switch = place / "no-spill"
         self.nginx = Nginx(place, [daemon.socket for daemon in self.daemons])
-        files = place / "nginx.d"
-        files.mkdir()
-        self.run("nginx", "-o", str(files), "--spill", str(self.spill), "--rate", str(rate))
-        self._edit(files / "server.conf", ("/run/ingestd/no-spill", str(self.switch)))
-        self._edit(place / "site.conf", ("/etc/nginx/ingestd/", f"{files}/"), READ_TIMEOUT)
+        self._files.mkdir()
+        self._write(requests)
+        edits = [("/etc/nginx/ingestd/", f"{self._files}/")]
+        if timeout is not None:
+            edits.append((SHIPPED_TIMEOUT, f"proxy_read_timeout {timeout}s"))
+        self._edit(place / "site.conf", *edits)
+
+    def _write(self, requests: int) -> None:
+        limits = ("--rate", str(self._rate), "--requests", str(requests))
+        self.run("nginx", "-o", str(self._files), "--spill", str(self.spill), *limits)
+        self._edit(self._files / "server.conf", ("/run/ingestd/no-spill", str(self.switch)))
+
+    def limit(self, requests: int) -> None:
+        """Another limit for the requests of a source, while nginx runs."""
+        self._write(requests)
+        self.nginx.reload()
 
     @staticmethod
     def _edit(path: Path, *pairs: tuple[str, str]) -> None:
