@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import grp
 import os
-import shutil
 import socket
 import stat
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.integration.checks import verdict
 from tests.integration.conftest import need_nginx
+from tests.support.activated import Activated
 from tests.support.daemon import Daemon, DaemonEndedError
 from tests.support.load import Load
 from tests.support.nginx import Nginx
@@ -21,14 +20,6 @@ from tests.support.oracle import Ledger
 from tests.support.wire import ask, request
 
 GET = request("/c/demo?a=1")
-
-# Executes a command with descriptor argv[1] as its third and as the one systemd hands over.
-HAND_OVER = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="ingestd.socket")
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
 
 
 def refused(daemon: Daemon) -> str:
@@ -116,21 +107,13 @@ def test_a_socket_that_was_handed_over_outlives_restarts_and_nobody_is_refused(p
     """As under a systemd socket unit: while no instance runs, requests wait in the backlog."""
     need_nginx()
     ledger = Ledger()
-    daemon = Daemon(place)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.bind(str(daemon.socket))
-        if os.geteuid() == 0:
-            shutil.chown(daemon.socket, group="www-data")
-        daemon.socket.chmod(0o660)
-        sock.listen(128)
-        hand_over = [sys.executable, "-c", HAND_OVER, str(sock.fileno())]
-        daemon.start(hand_over, [sock.fileno()])
+    with Activated(place) as daemon:
         with Nginx(place, [daemon.socket]) as nginx, Load(nginx.address, ledger):
             for _ in range(4):
                 ledger.wait_for_acks(300)
                 assert daemon.stop() == 0
                 assert daemon.socket.exists()
-                daemon.start(hand_over, [sock.fileno()])
+                daemon.start()
             ledger.wait_for_acks(300)
         assert set(ledger.statuses) == {200}
         assert daemon.stop() == 0

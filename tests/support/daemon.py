@@ -57,6 +57,7 @@ class Daemon:
         self._sections = sections
         self._sources = sources
         self._process: subprocess.Popen[bytes] | None = None
+        self.code = ROOT  # the directory the package is taken from
         self._notify: socket.socket | None = None
         self._said: list[str] = []
         self.configure(sources=sources)
@@ -104,7 +105,7 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 cwd=self.place,
-                env=environment(NOTIFY_SOCKET=str(path)),
+                env=environment(NOTIFY_SOCKET=str(path), PYTHONPATH=str(self.code)),
                 pass_fds=pass_fds,
             )
         return self

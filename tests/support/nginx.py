@@ -111,13 +111,20 @@ class Nginx:
 
 
 def site(shipped: str, sockets: Sequence[Path], port: int) -> str:
-    """The shipped file with the tests' sockets and port. Raises ValueError where it is not as expected."""
+    """The shipped file with the tests' sockets and port. Raises ValueError where it is not as expected.
+
+    Of several sockets each gets a line as the file shows it, commented out, for several.
+    """
     line = re.compile(rf"^(\s*)server {re.escape(SHIPPED_SOCKET)}([^;]*);$", re.MULTILINE)
-    if not line.search(shipped) or shipped.count(SHIPPED_LISTEN) != 1:
+    several = re.search(r"^\s*# server unix:/run/ingestd/ingestd-1\.sock([^;]*);$", shipped, re.MULTILINE)
+    if not line.search(shipped) or several is None or shipped.count(SHIPPED_LISTEN) != 1:
         raise ValueError(f"{SHIPPED} has other socket or listen lines than the tests know")
-    named = line.sub(
-        lambda found: "\n".join(f"{found[1]}server unix:{path}{found[2]};" for path in sockets), shipped
-    )
+
+    def lines(found: re.Match[str]) -> str:
+        parameters = found[2] if len(sockets) == 1 else several[1]
+        return "\n".join(f"{found[1]}server unix:{path}{parameters};" for path in sockets)
+
+    named = line.sub(lines, shipped)
     return named.replace(SHIPPED_LISTEN, f"listen 127.0.0.1:{port} default_server backlog=4096;")
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,12 @@ class Net:
         rate: int = 20000,
         requests: int = 256,
         timeout: int | None = 1,
+        make: Callable[..., Daemon] = Daemon,
     ) -> None:
         self.place = place
         self._rate = rate
         self._files = place / "nginx.d"
-        self.daemons = [Daemon(place, name=str(n), sources=sources) for n in range(instances)]
+        self.daemons = [make(place, name=str(n), sources=sources) for n in range(instances)]
         self.spill = place / "ingestd.spill"
         self.switch = place / "no-spill"
         self.nginx = Nginx(place, [daemon.socket for daemon in self.daemons])
