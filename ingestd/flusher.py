@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # The loop must turn: at most this many entries are settled without a break.
 SLICE = 500
+# A watch that is this late, seconds, tells of ourselves: the process was stopped, or the machine.
+LATE = 0.5
 # How often a sink that failed is tried again, seconds.
 PROBE_PERIOD = 0.5
 
@@ -138,11 +140,11 @@ class Flusher:
         clock, metrics = self._clock, self._metrics
         began = clock.now()
         self._in_flight = batch.entries
-        watch = clock.later(self._policy.stall, self._stalled)
+        self._set_watch()
         try:
             await self._sink.commit(batch)
         finally:
-            watch.cancel()
+            self._watch.cancel()
             self._in_flight = ()
             if self.trouble:
                 self.trouble = ""
@@ -151,6 +153,17 @@ class Flusher:
         metrics.batch_events.observe(batch.events)
         if self._policy.acks:
             metrics.ack_seconds.observe_batch(batch.entries, clock.wall_ns())
+
+    def _set_watch(self) -> None:
+        self._watch_due = self._clock.now() + self._policy.stall
+        self._watch = self._clock.later(self._policy.stall, self._watched)
+
+    def _watched(self) -> None:
+        """The commit has taken too long; or it has ended, and we, who stood still, have yet to hear of it."""
+        if self._clock.now() - self._watch_due > LATE:
+            self._set_watch()
+        else:
+            self._stalled()
 
     def _stalled(self) -> None:
         """The commit hangs. Nobody waits for ever: refuse those who wait, and everything new, until it ends.

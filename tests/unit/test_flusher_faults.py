@@ -205,6 +205,21 @@ def test_stored_a_commit_that_hangs_and_then_fails_is_accounted_as_refused() -> 
     run(main())
 
 
+def test_stored_a_process_that_was_stopped_for_long_does_not_take_that_for_a_stall() -> None:
+    async def main() -> None:
+        async with Pump(acks=True, stall=2.5) as pump:
+            pump.sink.gate.clear()
+            entry = await pump.put()
+            pump.clock.seconds += 30  # nothing runs, so no call comes when it is due
+            await pump.clock.advance(0)
+            assert (entry.fates, pump.metrics.stalls, pump.buffer.refusing) == ([], 0, None)
+            await pump.clock.advance(2.5)  # and the commit has not ended all the same
+            assert (entry.fates, pump.metrics.stalls) == (["stalled"], 1)
+            pump.sink.gate.set()
+
+    run(main())
+
+
 def test_stored_a_commit_in_time_is_no_stall() -> None:
     async def main() -> None:
         async with Pump(acks=True, stall=2.5) as pump:
