@@ -1,4 +1,4 @@
-"""A smaller machine for one process: so many cores, so much memory, by the kernel's control groups."""
+"""A smaller machine for one process: a part of a core, so much memory, by the kernel's control groups."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Limits:
 
 
 @contextlib.contextmanager
-def limits(name: str, *, cores: float = 0, memory: int = 0, on_core: int | None = None) -> Iterator[Limits]:
-    """Groups with these limits; 0 or None is no limit. Raises BenchError where there can be none.
+def limits(name: str, *, cores: float = 0, memory: int = 0) -> Iterator[Limits]:
+    """Groups with these limits; 0 is none. Raises BenchError where there can be none.
 
     `cores`: of the time of one core, in each PERIOD_US, which others can hardly take away; `memory`: bytes,
-    of files' cache too; `on_core`: the one core that may be used.
+    of files' cache too.
     """
     made: list[Path] = []
     try:
-        for directory, settings in _settings(f"{name}-{os.getpid()}", cores, memory, on_core):
+        for directory, settings in _settings(f"{name}-{os.getpid()}", cores, memory):
             directory.mkdir()
             made.append(directory)
             for file, value in settings.items():
@@ -59,25 +59,20 @@ def limits(name: str, *, cores: float = 0, memory: int = 0, on_core: int | None 
             _remove(directory)
 
 
-def _settings(
-    name: str, cores: float, memory: int, on_core: int | None
-) -> Iterator[tuple[Path, Mapping[str, str]]]:
+def _settings(name: str, cores: float, memory: int) -> Iterator[tuple[Path, Mapping[str, str]]]:
     """Each directory and what to write there: one for all (version 2), or one a controller (version 1)."""
     quota = f"{int(cores * PERIOD_US)}"
     if (ROOT / "cgroup.subtree_control").exists():
-        (ROOT / "cgroup.subtree_control").write_text("+cpu +memory +cpuset")
+        (ROOT / "cgroup.subtree_control").write_text("+cpu +memory")
         found = {"cpu.max": f"{quota} {PERIOD_US}" if cores else "max", "memory.max": f"{memory or 'max'}"}
         found["cpu.weight"] = "1000" if cores else "100"
-        yield ROOT / name, found | ({} if on_core is None else {"cpuset.cpus": f"{on_core}"})
+        yield ROOT / name, found
         return
     if cores:
         found = {"cpu.cfs_period_us": f"{PERIOD_US}", "cpu.cfs_quota_us": quota, "cpu.shares": "10240"}
         yield ROOT / "cpu" / name, found
     if memory:
         yield ROOT / "memory" / name, {"memory.limit_in_bytes": f"{memory}"}
-    if on_core is not None:
-        nodes = (ROOT / "cpuset" / "cpuset.mems").read_text()
-        yield ROOT / "cpuset" / name, {"cpuset.mems": nodes, "cpuset.cpus": f"{on_core}"}
 
 
 def _remove(directory: Path) -> None:

@@ -20,6 +20,7 @@ BINARY, CONFIG, USER, SOCKET_GROUP = (
     "ingestd",
     "www-data",
 )
+SPILL_TIMER = "ingestd-spill.timer"
 # Hidden from the service by ProtectHome= and PrivateTmp=.
 HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108 - named, not used
 # What systemd and nginx read as one word without quotes.
@@ -84,6 +85,8 @@ def files(host: Host) -> list[HostFile]:
         for name in ("ingestd", "ingestd@"):
             text = fill(host, shipped(f"systemd/{name}.{kind}"))
             found.append(HostFile(Path(f"/etc/systemd/system/{name}.{kind}"), text))
+    for name in ("ingestd-spill.service", SPILL_TIMER):
+        found.append(HostFile(Path("/etc/systemd/system") / name, shipped(f"systemd/{name}")))
     # The template's port is 940%i.
     for number in range(10, host.instances + 1):
         text = f"INGESTD_ADMIN_LISTEN=tcp:127.0.0.1:{9400 + number}\n"

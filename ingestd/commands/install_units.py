@@ -13,7 +13,7 @@ import click
 
 from ingestd import fsutil
 from ingestd.commands import host_files
-from ingestd.commands.host_files import Host, HostFile
+from ingestd.commands.host_files import SPILL_TIMER, Host, HostFile
 from ingestd.errors import IngestdError
 
 # Debian's own site claims port 80 as the default server too, and nginx takes only one.
@@ -102,7 +102,7 @@ def next_steps(host: Host, root: Path) -> Sequence[str]:
         f"# your sources: {host.config}; your name and certificate: /etc/nginx/conf.d/ingestd.conf",
         f"{host.binary} check -c {host.config}",
         f"{host.binary} nginx -c {host.config} -o /etc/nginx/ingestd",
-        f"systemctl daemon-reload && systemctl enable --now {sockets} {services}",
+        f"systemctl daemon-reload && systemctl enable --now {sockets} {services} {SPILL_TIMER}",
         "nginx -t && systemctl reload nginx",
         f"{host.binary} send -c {host.config} --to http://127.0.0.1:80 -n 20",
     ]

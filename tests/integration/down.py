@@ -103,7 +103,8 @@ class Outage:
                 numbered.append(line)
             else:
                 kind = self._odd if "spilled" in event["flags"] else self._direct
-                kind[orjson.dumps(bare(event), option=orjson.OPT_SORT_KEYS)] += 1
+                bared = {**bare(event), "node": ""}  # whichever instance had it
+                kind[orjson.dumps(bared, option=orjson.OPT_SORT_KEYS)] += 1
         return numbered
 
     def problems(self) -> list[str]:

@@ -38,6 +38,7 @@ def test_it_writes_every_file_to_its_place_and_ends_with_what_to_run(tmp_path: P
         "etc/tmpfiles.d/ingestd.conf",
         "etc/ingestd/ingestd.toml",
         *(f"etc/systemd/system/ingestd{kind}" for kind in (".service", "@.service", ".socket", "@.socket")),
+        *(f"etc/systemd/system/ingestd-spill{kind}" for kind in (".service", ".timer")),
         SITE,
         "etc/nginx/ingestd/http.conf",
         "etc/nginx/ingestd/server.conf",
@@ -48,7 +49,7 @@ def test_it_writes_every_file_to_its_place_and_ends_with_what_to_run(tmp_path: P
     steps = done.output.partition("\nNext:\n")[2]
     assert "systemd-sysusers" in steps
     assert f"{BINARY} check -c /etc/ingestd/ingestd.toml" in steps
-    assert "systemctl enable --now ingestd.socket ingestd\n" in steps
+    assert "systemctl enable --now ingestd.socket ingestd ingestd-spill.timer\n" in steps
 
 
 @pytest.mark.parametrize("name", ["systemd/ingestd@.service", "nginx/ingestd/http.conf", "ingestd.toml"])

@@ -49,6 +49,7 @@ def bare(host: Host) -> Iterator[Host]:
     yield host
     for unit in ("ingestd", "ingestd@1", "ingestd@2"):
         host.guest.systemctl("disable", "--now", f"{unit}.socket", f"{unit}.service", check=False)
+    host.guest.systemctl("disable", "--now", "ingestd-spill.timer", check=False)
     host.guest.systemctl("stop", "nginx")
     shell(host, "rm -rf /etc/systemd/system/ingestd* /etc/nginx/conf.d/ingestd.conf")
     host.install()

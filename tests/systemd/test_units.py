@@ -14,6 +14,7 @@ from ingestd.config import Ingest
 from tests.systemd.conftest import SERVICES, SOCKETS, UNITS, Host
 
 HIGHEST_EXPOSURE = 1.2
+SPILL = ("ingestd-spill.service", "ingestd-spill.timer")
 
 
 def settings(unit: str) -> dict[str, str]:
@@ -24,7 +25,7 @@ def settings(unit: str) -> dict[str, str]:
     return dict(parser["Service"])
 
 
-@pytest.mark.parametrize("unit", ["ingestd.service", "ingestd@.service"])
+@pytest.mark.parametrize("unit", ["ingestd.service", "ingestd@.service", "ingestd-spill.service"])
 def test_exposure_is_low(unit: str, tmp_path: Path) -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")
@@ -38,7 +39,7 @@ def test_exposure_is_low(unit: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.systemd
-@pytest.mark.parametrize("unit", [*SERVICES[:2], *SOCKETS[:2]])
+@pytest.mark.parametrize("unit", [*SERVICES[:2], *SOCKETS[:2], *SPILL])
 def test_verify_has_nothing_to_say(host: Host, unit: str) -> None:
     verdict = host.guest.run("systemd-analyze", "verify", unit)
     assert (verdict.stdout, verdict.stderr) == ("", "")
