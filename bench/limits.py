@@ -1,78 +1,57 @@
-"""A smaller machine for one process: a part of a core, so much memory, by the kernel's control groups."""
+"""Less memory for one process, by a control group of the kernel's."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.procs import BenchError
 
 ROOT = Path("/sys/fs/cgroup")
-# A short period: throttled for the rest of a long one, a process would be late by that much.
-PERIOD_US = 5_000
 REMOVE_SECONDS = 10.0
 
 
-class Limits:
-    """Directories of control groups that hold a process and what it starts."""
+class Limit:
+    """The group's directory."""
 
-    def __init__(self, directories: list[Path]) -> None:
-        self._directories = directories
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
 
     def entering(self) -> list[str]:
-        """A command's beginning, which enters the groups and becomes the rest of the command."""
-        files = " ".join(str(directory / "cgroup.procs") for directory in self._directories)
-        return ["sh", "-c", f'for file in {files}; do echo $$ >"$file"; done; exec "$@"', "sh"]
+        """A command's beginning, which enters the group and becomes the rest of the command."""
+        file = self._directory / "cgroup.procs"
+        return ["sh", "-c", f'echo $$ >"{file}"; exec "$@"', "sh"]
 
     def killed(self) -> int:
         """How many processes the kernel has killed here for want of memory."""
-        for directory in self._directories:
-            for name in ("memory.events", "memory.oom_control"):
-                if (directory / name).exists():
-                    words = (directory / name).read_text().split()
-                    return int(words[words.index("oom_kill") + 1])
-        return 0
+        for name in ("memory.events", "memory.oom_control"):
+            if (self._directory / name).exists():
+                words = (self._directory / name).read_text().split()
+                return int(words[words.index("oom_kill") + 1])
+        raise BenchError(f"{self._directory} does not tell of processes killed")
 
 
 @contextlib.contextmanager
-def limits(name: str, *, cores: float = 0, memory: int = 0) -> Iterator[Limits]:
-    """Groups with these limits; 0 is none. Raises BenchError where there can be none.
-
-    `cores`: of the time of one core, in each PERIOD_US, which others can hardly take away; `memory`: bytes,
-    of files' cache too.
-    """
-    made: list[Path] = []
+def memory_limit(name: str, size: int) -> Iterator[Limit]:
+    """A group whose processes have so many bytes, cache of their files included. Raises BenchError."""
+    if (ROOT / "cgroup.subtree_control").exists():  # version 2
+        directory, file = ROOT / f"{name}-{os.getpid()}", "memory.max"
+    else:
+        directory, file = ROOT / "memory" / f"{name}-{os.getpid()}", "memory.limit_in_bytes"
     try:
-        for directory, settings in _settings(f"{name}-{os.getpid()}", cores, memory):
-            directory.mkdir()
-            made.append(directory)
-            for file, value in settings.items():
-                (directory / file).write_text(value)
-        yield Limits(made)
+        if file == "memory.max":
+            (ROOT / "cgroup.subtree_control").write_text("+memory")
+        directory.mkdir()
     except OSError as error:
-        raise BenchError(f"no control groups here, which need root: {error}") from error
+        raise BenchError(f"no control group for memory, which needs root: {error}") from error
+    try:
+        (directory / file).write_text(str(size))
+        yield Limit(directory)
     finally:
-        for directory in made:
-            _remove(directory)
-
-
-def _settings(name: str, cores: float, memory: int) -> Iterator[tuple[Path, Mapping[str, str]]]:
-    """Each directory and what to write there: one for all (version 2), or one a controller (version 1)."""
-    quota = f"{int(cores * PERIOD_US)}"
-    if (ROOT / "cgroup.subtree_control").exists():
-        (ROOT / "cgroup.subtree_control").write_text("+cpu +memory")
-        found = {"cpu.max": f"{quota} {PERIOD_US}" if cores else "max", "memory.max": f"{memory or 'max'}"}
-        found["cpu.weight"] = "1000" if cores else "100"
-        yield ROOT / name, found
-        return
-    if cores:
-        found = {"cpu.cfs_period_us": f"{PERIOD_US}", "cpu.cfs_quota_us": quota, "cpu.shares": "10240"}
-        yield ROOT / "cpu" / name, found
-    if memory:
-        yield ROOT / "memory" / name, {"memory.limit_in_bytes": f"{memory}"}
+        _remove(directory)
 
 
 def _remove(directory: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from bench import measure
 from bench.contenders import Place
 from bench.ingestd_rows import Ingestd
-from bench.limits import Limits, limits
+from bench.limits import Limit, memory_limit
 from bench.measure import Result
 from bench.paths import CALLBACKS
 from bench.procs import BenchError
@@ -32,7 +32,7 @@ GIB = 1 << 30
 class Pod(Ingestd):
     """ingestd in stored mode on one core, within limits."""
 
-    def __init__(self, core: int, within: Limits) -> None:
+    def __init__(self, core: int, within: Limit) -> None:
         super().__init__("stored", "answering after fdatasync, on one core")
         self._before = [*within.entering(), "taskset", "--cpu-list", str(core)]
 
@@ -91,7 +91,7 @@ def main() -> int:
     os.sched_setaffinity(0, {cores[1]})
     try:
         plan = make_plan(args)
-        with limits("ingestd-pod", memory=int(args.memory * GIB)) as within:
+        with memory_limit("ingestd-pod", int(args.memory * GIB)) as within:
             result = measure.run(Pod(cores[0], within), 1, plan)
             if within.killed():
                 result.invalid.append("the kernel killed it: out of memory")

@@ -66,7 +66,7 @@ def install_units(
 )  # fmt: skip
 @click.option(
     "--requests", type=click.IntRange(1), default=256, show_default=True,
-    help="Requests of one source that may be under way: at most a fortieth of what is taken in a second.",
+    help="Requests of one source that may be under way: a fiftieth of what is taken in a second.",
 )  # fmt: skip
 def nginx(config_path: Path, directory: Path | None, spill: str, rate: int, requests: int) -> None:
     """Make what nginx needs to know of the sources: replies where no instance answers, limits, spill log.

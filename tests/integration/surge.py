@@ -2,10 +2,11 @@
 
     python -m tests.integration.surge --times 5 --seconds 10
 
-An instance behind the shipped nginx is given a part of one core, so that nginx and the load generator, which
-share the machine, are not what is measured. What it can take is found by wrk; then requests come at half of
-that, at `times` that, and at half of it again, whatever the replies (open loop: latency counts from when a
-request was due). Exit status 0: all was as it should be; 1: not; 2: the machine was too busy to tell.
+Each request is a JSON array of 50 small events: the instance has much to do, nginx and the load generator,
+which share the machine, little, even at five times as many. What the instance can take is found by wrk; then
+requests come at half of that, at `--times` that, and at half of it again, whatever the replies (open loop:
+latency counts from when a request was due). Exit status 0: all was as it should be; 1: it was not; 2: the
+machine was too busy to tell.
 """
 
 from __future__ import annotations
@@ -22,22 +23,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from bench.contenders import go_build
-from bench.limits import limits
 from bench.load import saturate
 from bench.mix import Request, write_for_loadgen, write_for_wrk
 from bench.procs import machine_busy, usage
 from tests.integration.conftest import open_place
 from tests.support.daemon import Daemon
-from tests.support.oracle import PATH, TAIL, filler
+from tests.support.oracle import PATH
 from tests.support.spilling import Net
 from tests.support.wire import request
 
 SOURCE: dict[str, object] = {
     "name": "demo", "path": PATH, "on_overload": {"status": 503, "body": "come back later", "retry_after": 7},
 }  # fmt: skip
-# How long those who wait at nginx' limit do so: README's rule for `ingestd nginx --requests`.
-WAIT = 1 / 40
+# Seconds that a request waits where nginx' limit is reached: README's rule for `ingestd nginx --requests`.
+WAIT = 1 / 50
 LEAST_GOODPUT = 0.9
 MOST_P99_MS = 50.0
 MOST_GROWTH = 32 << 20
@@ -45,6 +47,7 @@ MOST_RECOVERY = 2.0
 MOST_LAG_MS = 15.0
 MOST_OTHERS = 0.3
 SLOT = 0.1  # seconds; the generator's
+AT_ONCE = 128  # connections of wrk: what is taken then, whatever the latency, is the peak
 WARM_SECONDS, PEAK_SECONDS, AFTER_SECONDS = 2, 5, 5
 
 
@@ -62,9 +65,10 @@ class Surge:
     growth: int  # bytes of memory
     resident: int
     spilled: int
-    stored: int  # events, of the `answered` requests
-    answered: int
-    others: float  # cores that other programs used meanwhile
+    stored: int  # events
+    answered: int  # ... of requests that were answered with success
+    front: float  # cores that nginx used in all that time
+    others: float  # ... and other programs
 
     @property
     def goodput(self) -> float:
@@ -92,7 +96,8 @@ class Surge:
             f"{unanswered} requests without a reply": unanswered > 0,
             f"not normal within {MOST_RECOVERY:g} s": self.recovery > MOST_RECOVERY,
             f"{self.spilled} requests spilled": self.spilled > 0,
-            f"{self.answered} answered with success, {self.stored} stored": self.stored != self.answered,
+            f"{self.answered} events answered with success, {self.stored} stored": self.stored
+            != self.answered,
         }
         return [text for text, wrong in found.items() if wrong]
 
@@ -110,8 +115,9 @@ surge   offered       {offered:8.0f} requests/s for {self.seconds:g} s
         memory        {self.resident >> 20:8d} MiB at most, {self.growth / 2**20:+.1f} MiB in the surge
         spilled       {self.spilled:8d} requests
 after   normal within {self.recovery:8.1f} s; p99 of all that time {after["accepted_p99_ms"]:.1f} ms
-books   answered      {self.answered:8d} with success, {self.stored} events stored
-        generator     {self.lag:8.1f} ms late at most (p99); others used {self.others:.2f} cores"""
+books   answered      {self.answered:8d} events with success, {self.stored} stored
+        generator     {self.lag:8.1f} ms late at most (p99)
+        cores         {self.front:8.2f} used by nginx, {self.others:.2f} by other programs"""
 
 
 class Watch:
@@ -137,29 +143,32 @@ class Watch:
             self.most = max(self.most, self._daemon.resident())
 
 
-def mix() -> list[Request]:
-    """A thousand different clicks."""
-    texts = [request(f"{PATH}/app42?n={n}&p={filler(n)}&{TAIL}").decode() for n in range(1000)]
-    return [Request(text, "", "") for text in texts]
+def mix(events: int) -> list[Request]:
+    """A few hundred different requests of so many events each."""
+    texts = []
+    for number in range(200):
+        body = orjson.dumps([{"n": number, "part": n} for n in range(events)])
+        data = request(f"{PATH}/app42", "POST", {"Content-Type": "application/json"}, body)
+        texts.append(Request(data.decode(), "", ""))
+    return texts
 
 
-def run(place: Path, *, cores: float, times: float, seconds: float, connections: int) -> Surge:
+def run(place: Path, *, events: int, times: float, seconds: float, connections: int) -> Surge:
     """One surge in `place`."""
     loadgen = go_build("./loadgen")
     script, requests = place / "mix.lua", place / "mix.json"
-    write_for_wrk(mix(), script)
-    write_for_loadgen(mix(), requests)
-    with limits("ingestd-surge", cores=cores) as small, Net(place, sources=[SOURCE], timeout=None) as net:
+    write_for_wrk(mix(events), script)
+    write_for_loadgen(mix(events), requests)
+    with Net(place, sources=[SOURCE], timeout=None) as net:
         [daemon] = net.daemons
-        daemon.start(small.entering())
-        saturate(net.nginx.port, script, WARM_SECONDS, 64)
-        found = saturate(net.nginx.port, script, PEAK_SECONDS, 64)
+        daemon.start()
+        saturate(net.nginx.port, script, WARM_SECONDS, AT_ONCE)
+        found = saturate(net.nginx.port, script, PEAK_SECONDS, AT_ONCE)
         peak = found.ok / found.seconds
         most = max(8, round(peak * WAIT))
         net.limit(most)
         stored, watch = _stored(daemon), Watch(daemon)
-        ours = (os.getpid(), daemon.pid, net.nginx.pid)
-        busy = machine_busy() - _used(*ours)
+        busy, front = machine_busy() - _used(os.getpid()), _used(net.nginx.pid)
         rates = ((peak / 2, WARM_SECONDS), (peak * times, seconds), (peak / 2, AFTER_SECONDS))
         phases = ",".join(f"{rate:.0f}x{length:g}" for rate, length in rates)
         command = [str(loadgen), f"-address=127.0.0.1:{net.nginx.port}", f"-requests={requests}", "-in-turn"]
@@ -172,8 +181,9 @@ def run(place: Path, *, cores: float, times: float, seconds: float, connections:
             peak=peak, requests=most, before=before, surge=surge, after=after, seconds=seconds,
             foreign=[text for text in said["refusals"] if not _own(text)],
             growth=watch.most - watch.first, resident=watch.most,
-            spilled=net.spilled(), stored=_stored(daemon) - stored, answered=said["ok"],
-            others=(machine_busy() - _used(*ours) - busy) / said["seconds"],
+            spilled=net.spilled(), stored=_stored(daemon) - stored, answered=said["ok"] * events,
+            front=(_used(net.nginx.pid) - front) / said["seconds"],
+            others=(machine_busy() - _used(os.getpid()) - busy) / said["seconds"],
         )  # fmt: skip
 
 
@@ -181,9 +191,9 @@ def _own(reply: str) -> bool:
     return reply.startswith("HTTP/1.1 503 ") and "Retry-After: 7\r\n" in reply and "come back" in reply
 
 
-def _used(*pids: int) -> float:
-    """Seconds of CPU that processes, and those they have waited for, have used."""
-    cost = usage(pids)
+def _used(pid: int) -> float:
+    """Seconds of CPU that a process and what it started have used."""
+    cost = usage([pid])
     return cost.user + cost.system
 
 
@@ -201,7 +211,7 @@ def main() -> int:
         "--times", type=float, default=5, help="how much more comes than is taken (default 5)"
     )
     parser.add_argument("--seconds", type=float, default=10, help="how long (default 10)")
-    parser.add_argument("--cores", type=float, default=0.25, help="of one core (default 0.25)")
+    parser.add_argument("--events", type=int, default=50, help="events of a request (default 50)")
     parser.add_argument("--connections", type=int, default=1000, help="keep-alive connections (default 1000)")
     arguments = parser.parse_args()
     with open_place() as place:
