@@ -34,7 +34,7 @@ class Outage:
 
     def __init__(self, place: Path) -> None:
         write_keys(place)
-        self.net = Net(place, instances=2, sources=SOURCES)
+        self.net = Net(place, instances=2, sources=SOURCES, timeout=None)
         self.ledger = Ledger()
         self.verdict = Verdict()
         self.spilled = 0  # lines of the spill log
