@@ -78,7 +78,7 @@ class Ingestd(Contender):
         self._checkout = checkout
 
     def absent(self) -> str | None:
-        found = (self._checkout / "ingestd" / "cli.py").exists()
+        found = (self._checkout / "ingestd" / "__init__.py").exists()
         return None if found else f"{self._checkout} is no checkout of ingestd"
 
     def sink(self, place: Place) -> str:
