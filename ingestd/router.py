@@ -16,7 +16,7 @@ from ingestd.sources.source import Source
 
 # Paths come from outside: the cache of looked-up ones starts anew when it holds this many, and holds none
 # that is longer than this.
-MAX_CACHED_PATHS = 32_768
+MAX_CACHED_PATHS = 16_384
 MAX_CACHED_LENGTH = 256
 
 # W3C's traceparent has 55 bytes; a later version of it may have some more.

@@ -18,6 +18,7 @@ import pytest
 
 from ingestd.descriptors import RESERVED
 from ingestd.log import REPEATS_PER_MINUTE
+from ingestd.router import MAX_CACHED_PATHS
 from tests.integration.checks import until
 from tests.integration.conftest import open_place
 from tests.support.daemon import Daemon
@@ -116,10 +117,10 @@ def test_paths_from_outside_take_bounded_memory(flooded: Daemon) -> None:
                 for _ in some:
                     assert wire.receive().status == 200
 
-    send(range(6000))
+    send(range(MAX_CACHED_PATHS))
     before = flooded.resident()
-    send(range(6000, 16000))
-    assert flooded.resident() < before + 8 * 1024 * 1024, "10,000 more paths are 2 MB, each kept twice 4"
+    send(range(MAX_CACHED_PATHS, MAX_CACHED_PATHS + 12000))
+    assert flooded.resident() < before + 4 * 1024 * 1024, "12,000 more paths, each kept, are 10 MB"
 
 
 def test_a_thousand_sources_are_served(place: Path) -> None:
