@@ -96,7 +96,7 @@ class Outage:
         self.daemon = KafkaDaemon(
             place, kafka.bootstrap,
             kafka={"topic": topic, "window_bytes": window, "round_bytes": "1MiB"},
-            spool={"max_bytes": "1GiB"},
+            spool={"max_bytes": "4GiB"},
         )  # fmt: skip
 
     def run(self, seconds: float) -> Found:
