@@ -75,10 +75,11 @@ class KafkaDaemon(Daemon):
 
     def wait_delivering(self) -> None:
         """Wait until more events have arrived than now."""
-        now = self._delivered()
-        until(lambda: self._delivered() > now, "a delivery")
+        now = self.delivered()
+        until(lambda: self.delivered() > now, "a delivery")
 
-    def _delivered(self) -> float:
+    def delivered(self) -> float:
+        """Events Kafka has confirmed in this run."""
         return sum(
             value
             for name, value in self.metrics().items()
