@@ -79,16 +79,6 @@ class Exchange(Entry):
         if self.out is None:
             self.answer(self.answering.reply if refused is None else self.answering.refusal(refused))
 
-    @property
-    def client_address(self) -> str:
-        """The peer's address where the peer is the client; "" behind a Unix socket."""
-        return self.connection.client_address
-
-    @property
-    def behind_proxy(self) -> bool:
-        """The peer is nginx (a Unix socket), so what it says of the client is believed."""
-        return self.connection.behind_proxy
-
 
 Intake = Callable[[Exchange, bytes, bytes, Headers, bytes], None]
 
