@@ -176,7 +176,7 @@ def _read_to_end(consumer: Consumer, ends: dict[int, int]) -> list[Record]:
             elif cast(int, message.offset()) >= ends.get(number, 0):
                 ends.pop(number, None)
         if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing more for {TIMEOUT:g} s, and partitions not read to their ends {ends}")
+            raise TimeoutError(f"nothing more for {TIMEOUT:g} s; not read to their ends: {ends}")
     return sorted(records, key=lambda record: (record.partition, record.offset))
 
 
