@@ -101,12 +101,22 @@ def _from_base64(text: bytes) -> bytes | None:
 _READ: dict[str, Callable[[bytes], bytes | None]] = {"hex": _from_hex, "base64": _from_base64}
 
 
-def _md5(key: bytes, content: bytes) -> bytes:
-    return hashlib.md5(content + key, usedforsecurity=False).digest()
+def _md5(key: bytes) -> Callable[[bytes], bytes]:
+    def digest(content: bytes) -> bytes:
+        return hashlib.md5(content + key, usedforsecurity=False).digest()
+
+    return digest
 
 
-def _hmac(key: bytes, content: bytes) -> bytes:
-    return hmac.digest(key, content, "sha256")
+def _hmac(key: bytes) -> Callable[[bytes], bytes]:
+    keyed = hmac.new(key, digestmod="sha256")  # the key's own blocks are hashed once, not once an event
+
+    def digest(content: bytes) -> bytes:
+        made = keyed.copy()
+        made.update(content)
+        return made.digest()
+
+    return digest
 
 
 def _left_in(given: bytes | None) -> bool:
@@ -118,11 +128,10 @@ def _left_in(given: bytes | None) -> bool:
 class _Keyed:
     """What all schemes share that compare a digest of something with what came."""
 
-    __slots__ = ("_digest", "_expires", "_keys", "_max_age_ns", "_read", "_time")
+    __slots__ = ("_digests", "_expires", "_max_age_ns", "_read", "_time")
 
     def __init__(self, settings: SignatureConfig, keys: tuple[bytes, ...]) -> None:
-        self._keys = keys
-        self._digest = _md5 if settings.kind.startswith("md5") else _hmac
+        self._digests = [(_md5 if settings.kind.startswith("md5") else _hmac)(key) for key in keys]
         self._read = _READ[settings.encoding]
         self._expires = _parameter(settings.expires_param)
         self._time = _parameter(settings.time_param)
@@ -147,9 +156,9 @@ class _Keyed:
         """Which key made it, from 0; -1: none."""
         given = self._read(signed.given) if signed.given is not None else None
         if given is not None:
-            digest, content, compare = self._digest, signed.content, compare_digest
-            for number, key in enumerate(self._keys):
-                if compare(digest(key, content), given):
+            content, compare = signed.content, compare_digest
+            for number, digest in enumerate(self._digests):
+                if compare(digest(content), given):
                     return number
         return -1
 
@@ -186,13 +195,9 @@ class UrlSignature(_Keyed):
         given = self._read(raw[start + len(self._param) :]) if start >= 0 else None
         if not given:
             return super().check(path, raw, headers, body, now_ns)
-        content, digest, compare = (
-            b"%b%b?%b" % (self._prefix, path, raw[:start]),
-            self._digest,
-            compare_digest,
-        )
-        for key in self._keys:
-            if compare(digest(key, content), given):
+        content, compare = b"%b%b?%b" % (self._prefix, path, raw[:start]), compare_digest
+        for digest in self._digests:
+            if compare(digest(content), given):
                 break
         else:
             return "bad"
