@@ -50,7 +50,8 @@ class Installed:
 @functools.cache
 def installed(checkout: Path) -> Installed:
     """Install a checkout as it is now, unless that was done before. Raises BenchError."""
-    place = hashlib.sha256(f"{sys.executable} {sys.version} {checkout}".encode()).hexdigest()[:12]
+    how = f"{sys.executable} {sys.version} {checkout} {os.environ.get('INGESTD_MYPYC', '')}"
+    place = hashlib.sha256(how.encode()).hexdigest()[:12]
     found = Installed(cache_dir() / f"venv-{place}")
     stamp = found.home / "content"
     content = _digest(checkout)
@@ -87,11 +88,19 @@ def _install(python: str, checkout: Path) -> None:
             copy = Path(folder) / file.relative_to(checkout)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copy)
-        for flags in ([], ["--no-deps", "--force-reinstall"]):  # the version may be the same, the code not
-            command = [python, "-m", "pip", "install", "-q", *flags, folder]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise BenchError(f"pip could not install {checkout}: {done.stderr.strip()}")
+        wheels = Path(folder) / "wheels"
+        _pip(python, "wheel", "--no-deps", "--wheel-dir", str(wheels), folder)
+        wheel = str(next(wheels.iterdir()))
+        _pip(python, "install", wheel)
+        _pip(python, "install", "--no-deps", "--force-reinstall", wheel)  # the same version, other code
+
+
+def _pip(python: str, command: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [python, "-m", "pip", command, "-q", *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BenchError(f"pip {command} {arguments[-1]}: {done.stderr.strip()}")
 
 
 def measured() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import json
 import statistics
@@ -16,7 +17,8 @@ from pathlib import Path
 
 from bench import mix
 from bench.paths import CALLBACKS, cache_dir
-from bench.stages import Stage, Workbench, file_commit
+from bench.stages import KINDS, Stage, Workbench, file_commit
+from ingestd import protocol
 from ingestd.sources.scan import NATIVE
 
 LEAST_SECONDS = 0.05  # a repeat is at least this long, so that the clock's steps do not show
@@ -43,6 +45,7 @@ def stages(folder: Path) -> Iterator[dict[str, Stage]]:
             "event": bench.event,
             "queue": bench.queue,
             "intake": bench.intake,
+            **{f"intake {kind}": functools.partial(bench.intake, kind) for kind in KINDS},
             "commit": stack.enter_context(file_commit(bench.lines, folder)),
         }
 
@@ -75,7 +78,7 @@ def interleaved(chosen: dict[str, Stage], repeats: int, passes: int) -> dict[str
     found: dict[str, list[Cost]] = {name: [] for name in chosen}
     for number in range(passes):
         for name, stage in chosen.items():
-            print(f"\rpass {number + 1}/{passes}: {name:10}", end="", file=sys.stderr, flush=True)
+            print(f"\rpass {number + 1}/{passes}: {name:14}", end="", file=sys.stderr, flush=True)
             found[name].append(measure(stage, repeats))
     print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
     return {
@@ -118,7 +121,8 @@ def main(argv: list[str] | None = None) -> int:
         if unknown:
             parser.error(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(everything)}")
         costs = interleaved({name: everything[name] for name in names}, args.repeats, args.passes)
-    print("compiled scan" if NATIVE else "scan in Python: no compiler was at hand at installation")
+    print("scan:", "compiled" if NATIVE else "in Python, no compiler was at hand at installation")
+    print("hot path:", "interpreted" if protocol.__file__.endswith(".py") else "compiled by mypyc")
     print(table(costs, earlier))
     if args.json:
         args.json.write_text(

@@ -30,6 +30,8 @@ from ingestd.sources.scan import scan
 BATCH = 500
 PLENTY = 1 << 40
 _WANTED = (b"click_id", b"ts")
+# Of the mix's requests: a plain GET, one whose signature is verified, a POST of JSON.
+KINDS = ("GET", "signed", "POST")
 Stage = Callable[[], int]  # does its work once, returns how many events that was
 
 
@@ -73,6 +75,12 @@ def as_forwarded(request: Request) -> bytes:
     return f"{line}\r\nX-Real-IP: 10.1.2.3\r\nX-Forwarded-For: 10.1.2.3\r\n{rest}".encode()
 
 
+def _kind(wire: bytes) -> str:
+    if wire.startswith(b"POST"):
+        return "POST"
+    return "signed" if b"&sign=" in wire else "GET"
+
+
 def _entry(line: bytes, account: Account) -> Entry:
     entry = Entry()
     entry.account, entry.data, entry.count, entry.received_ns = account, line, 1, time.time_ns()
@@ -112,6 +120,7 @@ class Workbench:
         self.accounts = Accounts()
         self.router = Router(build(settings, self.accounts, "bench/0"))
         self.wires = [as_forwarded(request) for request in mix]
+        self.by_kind = {kind: [wire for wire in self.wires if _kind(wire) == kind] for kind in KINDS}
         parser = _Gather()
         for wire in self.wires:
             parser.feed(wire)
@@ -162,17 +171,21 @@ class Workbench:
         """Into the buffer, out in batches, released."""
         return sum(batch.events for batch in _batches(self.entries))
 
-    def intake(self) -> int:
-        """Bytes on a connection to entries in the buffer and replies: the whole way but the socket."""
+    def intake(self, kind: str = "") -> int:
+        """Bytes on a connection to entries in the buffer and replies: the whole way but the socket.
+
+        `kind`: of KINDS, to take such requests only.
+        """
+        wires = self.by_kind[kind] if kind else self.wires
         buffer = Buffer(PLENTY, 1 << 30, PLENTY)
         intake = Intake(self.router, self.accounts, buffer, ack_stored=False)
         shared = Shared(intake, Limits(), self.accounts.refuse, 1 << 20)
         connection = Connection(shared)
         connection.connection_made(_Nowhere())
-        for wire in self.wires:
+        for wire in wires:
             connection.data_received(wire)
-        assert buffer.events == len(self.wires), "the intake lost events"
-        return len(self.wires)
+        assert buffer.events == len(wires), "the intake lost events"
+        return len(wires)
 
 
 @contextmanager

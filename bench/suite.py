@@ -52,7 +52,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--rates", default="2000,10000,20000", help="offered requests/s (default %(default)s)"
     )
-    parser.add_argument("--connections", type=int, default=64, help="wrk's connections (default 64)")
+    parser.add_argument("--connections", type=int, default=256, help="wrk's connections (default 256)")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="broker for the row 'ingestd kafka'")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument(
