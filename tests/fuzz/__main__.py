@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 from tests.fuzz import engine
+from tests.support import interpreted
 
 MANY = 1 << 62
 
@@ -91,7 +92,10 @@ def _guided(options: argparse.Namespace) -> int:
         with said.open("wb") as out:
             command = [sys.executable, "-m", "tests.fuzz.guided", options.target, *arguments, str(corpus)]
             environment = {**os.environ, "TMPDIR": name}
-            status = subprocess.run(command, stdout=out, stderr=out, env=environment, check=False).returncode
+            checkout = interpreted.copy(place / "checkout")  # what is compiled has no coverage to follow
+            status = subprocess.run(
+                command, cwd=checkout, stdout=out, stderr=out, env=environment, check=False
+            ).returncode
         text = said.read_text(errors="replace")
         failing = sorted(place.glob("found-*"))
         done = re.search(r"stat::number_of_executed_units:\s*(\d+)", text)
