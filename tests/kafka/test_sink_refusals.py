@@ -28,6 +28,17 @@ def place() -> Iterator[Path]:
         yield path
 
 
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A broker that knows who may do what; what nothing is said of everybody may."""
+    rules = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
+    }
+    with KafkaBroker(tmp_path_factory.mktemp("guarded"), config=rules) as broker:
+        yield broker
+
+
 def send(daemon: KafkaDaemon, number: int, extra: str = "", path: str = "/c/demo") -> None:
     assert ask(daemon.socket, request(f"{path}?n={number}{extra}")).status == 200
 
@@ -182,6 +193,31 @@ def test_a_topic_made_again_with_fewer_partitions_is_filled_again(
         assert_accounts_balance(daemon)
         letters = [int(orjson.loads(line)["event"]["params"]["n"]) for line in daemon.dead_letters()]
     assert (arrived(kafka, topic_name), letters) == (list(range(30, 60)), [])
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("visible", [True, False])
+@pytest.mark.parametrize("mode", MODES)
+def test_what_may_not_be_written_is_a_dead_letter_and_the_others_arrive(
+    guarded: KafkaBroker, topic_name: str, place: Path, mode: str, visible: bool
+) -> None:
+    forbidden, checkpoints = f"{topic_name}-forbidden", f"{topic_name}-checkpoint"
+    make_topics(guarded, topic_name, forbidden, checkpoints)
+    guarded.admin.forbid_writing(forbidden, reading=visible)
+    sources = [{"name": "demo", "path": "/c/demo"}, {"name": "shut", "path": "/c/shut", "topic": forbidden}]
+    settings = {"topic": topic_name, "checkpoint_topic": checkpoints, "delivery": mode}
+    with KafkaDaemon(place, guarded.bootstrap, sources=sources, kafka=settings) as daemon:
+        for number in range(6):
+            send(daemon, number, path=("/c/demo", "/c/shut")[number % 2])
+        daemon.drained()
+        assert_accounts_balance(daemon)
+        letters = [orjson.loads(line) for line in daemon.dead_letters()]
+    assert arrived(guarded, topic_name) == [0, 2, 4]
+    assert not visible or arrived(guarded, forbidden) == []
+    assert sorted(int(one["event"]["params"]["n"]) for one in letters) == [1, 3, 5]
+    assert {(one["reason"], one["topic"]) for one in letters} == {
+        ("TopicAuthorizationFailedError", forbidden)
+    }
 
 
 @pytest.mark.parametrize(

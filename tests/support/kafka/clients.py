@@ -11,12 +11,16 @@ from typing import Any, Literal, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # typed, but not re-exported
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
     OffsetSpec,
+    ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
@@ -87,6 +91,13 @@ class Admin:
         wanted = configs.items()
         wait_until(lambda: wanted <= self.topic_configs(name).items(), f"{name} has {dict(configs)}")
 
+    def forbid_writing(self, topic: str, *, reading: bool) -> None:
+        """Nobody may write to the topic, nor see it unless `reading`. For a broker with an authorizer."""
+        rules = [_rule(topic, AclOperation.WRITE, AclPermissionType.DENY)]
+        if reading:
+            rules.append(_rule(topic, AclOperation.READ, AclPermissionType.ALLOW))
+        _settle(self._client.create_acls(rules))
+
     def topic_configs(self, name: str) -> dict[str, str | None]:
         resource = ConfigResource(ResourceType.TOPIC, name)
         described = self._client.describe_configs([resource])[resource].result(TIMEOUT)
@@ -112,6 +123,12 @@ class Admin:
             credential = ScramCredentialInfo(mechanism, 4096)
             change = UserScramCredentialUpsertion(user, credential, password.encode())
             _settle(self._client.alter_user_scram_credentials([change]))
+
+
+def _rule(topic: str, operation: AclOperation, permission: AclPermissionType) -> AclBinding:
+    return AclBinding(
+        ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:*", "*", operation, permission
+    )
 
 
 def _settle(futures: Mapping[Any, Future[Any]]) -> None:
