@@ -107,6 +107,32 @@ def test_bytes_above_127_in_a_header_are_kept(cut: Cut) -> None:
     assert request.headers == ((b"User-Agent", b"\xd6\xd0~"), (b"B", b"\xff"))
 
 
+CONTROLS = [byte for byte in (*range(0x20), 0x7F) if byte not in b"\t\r\n"]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("target", [b"/a", b"/\xd6"])
+def test_controls_in_a_headers_value_are_kept_where_they_are_taken(cut: Cut, target: bytes) -> None:
+    head = b"GET %s HTTP/1.1\r\nA: x%cy\r\nB: %c\r\n\r\n"
+    data = b"".join(head % (target, byte, byte) for byte in CONTROLS)
+    outcome = parse(data, cut, any_value=True)
+    assert outcome.refused is None
+    assert [request.headers for request in outcome.requests] == [
+        ((b"A", b"x%cy" % byte), (b"B", b"%c" % byte)) for byte in CONTROLS
+    ]
+    assert {request.target for request in outcome.requests} == {target}
+    assert parse(data, cut).refused == "bad_request"
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("coding", [b"\x0bchunked", b"chunked\x01", b"\x01chunked", b"chunked,\x01"])
+def test_no_control_makes_another_length_or_coding(cut: Cut, coding: bytes) -> None:
+    post = b"POST /a HTTP/1.1\r\n%s\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    assert parse(post % (b"Transfer-Encoding: " + coding), cut, any_value=True).requests == ()
+    lengths = [b"Content-Length: " + coding.replace(b"chunked", b"13").replace(b",", b"")]
+    assert [parse(post % one, cut, any_value=True).refused for one in lengths] == ["bad_length"]
+
+
 def test_a_header_is_found_however_it_is_spelled() -> None:
     fields = Headers({b"x-REAL-ip": b"192.0.2.1", b"Host": b"x"})
     assert fields.find(b"X-Real-IP") == b"192.0.2.1"
