@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ingestd import descriptors, systemd
+from ingestd import descriptors, systemd, wall
 from ingestd.accounts import Accounts
 from ingestd.admin import AdminConnection
 from ingestd.buffer import Buffer
@@ -221,7 +221,9 @@ class App:
                 systemd.notify("WATCHDOG=1")
 
     async def _tick(self) -> None:
+        known = ""
         while True:
+            known = _watch_clock(known)
             await asyncio.sleep(TICK_PERIOD)
             done = asyncio.Event()  # while a commit hangs, one waits, not one a second
             self._buffer.call(Call(partial(self._ticked, done)))
@@ -242,6 +244,16 @@ class App:
 
     def _counters(self) -> dict[str, float]:
         return {"log_lines_suppressed": self._log_limit.suppressed, **self._reloads}
+
+
+def _watch_clock(known: str) -> str:
+    """Say when the clock has become wrong or right. `known`: what was wrong at the last look."""
+    trouble = wall.trouble(time.time_ns())
+    if trouble and not known:
+        logger.error("the clock is wrong: events are refused until it is right", extra={"error": trouble})
+    elif known and not trouble:
+        logger.info("the clock is right: events are taken")
+    return trouble
 
 
 def _name(sock: socket.socket) -> str:
