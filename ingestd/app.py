@@ -19,8 +19,8 @@ from ingestd import descriptors, systemd, wall
 from ingestd.accounts import Accounts
 from ingestd.admin import AdminConnection
 from ingestd.buffer import Buffer
-from ingestd.config import Config
-from ingestd.errors import ConfigError, SinkError
+from ingestd.config import Config, too_many_sources
+from ingestd.errors import ConfigError, Problem, SinkError
 from ingestd.event import Call
 from ingestd.flusher import Clock, Flusher, FlushPolicy
 from ingestd.following import Following
@@ -188,6 +188,7 @@ class App:
         systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             config = self._read_config()
+            self._check_names(config)
             sources = build_sources(config, self._accounts, self._node)
             renew(self._sink, config)
         except ConfigError as error:
@@ -204,6 +205,13 @@ class App:
             else:
                 logger.info("sources reloaded", extra={"sources": len(sources)})
         systemd.notify("READY=1", f"STATUS=taking events for {len(self._intake.router.sources)} sources")
+
+    def _check_names(self, config: Config) -> None:
+        """Names that were there before keep their counters until a restart. Raises ConfigError."""
+        names = self._accounts.by_source.keys() | {source.name for source in config.source}
+        if problem := too_many_sources(len(names)):
+            hint = "sources of earlier configurations count until a restart"
+            raise ConfigError("reload", [Problem(problem.key, problem.what, hint)])
 
     # by time
 
