@@ -19,14 +19,17 @@ MAX_MACRO_PARAMS = 64
 MAX_MACRO_NAME = 64
 
 
+# What an account counts, in the order of /status.
+COUNTED = (
+    "dead_lettered", "delivered", "delivered_bytes", "duplicates", "macros", "received", "received_bytes",
+    "recovered", "rejected", "signatures", "spooled", "stored", "stored_bytes", "unstored", "waits",
+)  # fmt: skip
+
+
 class Account:
     """What became of one source's events. It outlives a reload: the name is its identity."""
 
-    __slots__ = (
-        "dead_lettered", "delivered", "delivered_bytes", "duplicates", "macros", "received", "received_bytes",
-        "recovered", "rejected", "signatures", "source", "spooled", "stored", "stored_bytes", "unstored",
-        "waits", "window",
-    )  # fmt: skip
+    __slots__ = (*COUNTED, "source", "window")
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -76,7 +79,7 @@ class Account:
 
     def summary(self) -> dict[str, object]:
         """All of it, for /status."""
-        return {name: getattr(self, name) for name in self.__slots__ if name not in ("source", "window")}
+        return {name: getattr(self, name) for name in COUNTED}
 
     def window_of(self, capacity: int) -> DuplicateWindow | None:
         """The source's window for repeats, which outlives a reload unless its size changes; 0: none."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mypy_extensions import mypyc_attr
+
 if TYPE_CHECKING:
     from ingestd.accounts import Account
 
@@ -24,6 +26,7 @@ RECEIVED_AT_SLICE = slice(110, 123)
 LINE_START = b'{"v":1,"id":"'
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Entry:
     """What one request brought: one event or several, as finished NDJSON bytes. All or none is stored.
 

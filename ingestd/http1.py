@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httptools
+from mypy_extensions import mypyc_attr
 
 from ingestd.errors import RequestRefusedError
 
@@ -56,6 +57,7 @@ class Headers(dict[bytes, bytes]):
         return value
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RequestParser:
     """Feeds httptools and keeps the request that is being read. Subclasses say what to do with one."""
 

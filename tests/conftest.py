@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support import interpreted
 
 # No deadline: a slow example on a busy machine is not a wrong one. A failure prints how to repeat it.
 settings.register_profile(
@@ -12,3 +15,14 @@ settings.register_profile(
 )
 settings.register_profile("long", settings.get_profile("usual"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
+
+
+def pytest_configure() -> None:
+    """Refuse to test a compiled module that is older than its source."""
+    for module in interpreted.hot():
+        built = interpreted.built(module)
+        if built is not None and built.stat().st_mtime < module.stat().st_mtime:
+            raise pytest.UsageError(
+                f"{module.name} has changed since mypyc compiled it, and Python takes what is compiled: "
+                "`tests/run` builds it anew, `INGESTD_MYPYC=no pip install -e .` runs all as it stands"
+            )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import coverage
 
-from tests.support.daemon import ROOT
+from tests.support import interpreted
 
 # Code that loses or garbles events where it is wrong.
 DURABLE = (
@@ -32,26 +32,27 @@ DURABLE = (
 def main() -> int:
     """The command."""
     with tempfile.TemporaryDirectory(prefix="coverage-") as folder:
+        place = interpreted.copy(Path(folder) / "checkout")  # of what is compiled nothing is seen
         data = Path(folder) / "data"
         environment = {**os.environ, "COVERAGE_FILE": str(data)}
         pytest = ["-m", "pytest", "-q", *sys.argv[1:]]
         status = subprocess.call(
-            [sys.executable, "-m", "coverage", "run", *pytest], cwd=ROOT, env=environment
+            [sys.executable, "-m", "coverage", "run", *pytest], cwd=place, env=environment
         )
-        found = coverage.Coverage(data_file=str(data), config_file=str(ROOT / "pyproject.toml"))
+        found = coverage.Coverage(data_file=str(data), config_file=str(place / "pyproject.toml"))
         found.combine([folder])
         found.report(show_missing=True, skip_covered=True)
-        bare = list(missing(found))
+        bare = list(missing(found, place))
     for name, lines in bare:
         print(f"NOT COVERED and durable: {name}: {lines}")
     return 1 if status or bare else 0
 
 
-def missing(found: coverage.Coverage) -> list[tuple[str, str]]:
+def missing(found: coverage.Coverage, place: Path) -> list[tuple[str, str]]:
     """Each durable file that has lines no test has run, and which."""
     bare = []
-    for path in sorted((ROOT / "ingestd").rglob("*.py")):
-        name = str(path.relative_to(ROOT))
+    for path in sorted((place / "ingestd").rglob("*.py")):
+        name = str(path.relative_to(place))
         if any(fnmatch.fnmatch(name, pattern) for pattern in DURABLE):
             _, _, _, _, lines = found.analysis2(str(path))
             if lines:

@@ -54,10 +54,10 @@ class Source:
     """One source: its configuration made ready, its account, its replies."""
 
     __slots__ = (
-        "_asked_for", "_body_limit", "_clock", "_dedup", "_frames", "_keep_lossy", "_keep_raw", "_key",
-        "_maker", "_own_answer", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects",
-        "_sets_aside", "_tails", "_token", "_volatile", "_wanted", "account", "config", "methods", "name",
-        "reply", "type", "verifier", "window",
+        "_asked_for", "_body_limit", "_changing", "_clock", "_dedup", "_frames", "_keep_lossy", "_keep_raw",
+        "_key", "_maker", "_own_answer", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects",
+        "_sets_aside", "_tails", "_token", "_wanted", "account", "config", "methods", "name", "reply", "type",
+        "verifier", "window",
     )  # fmt: skip
 
     def __init__(
@@ -85,7 +85,7 @@ class Source:
         # what it means
         self._clock = EventClock(settings.event_time) if settings.event_time else None
         self._dedup = tuple(tuple(names.split("+")) for names in settings.dedup)
-        self._volatile = tuple(name.encode() + b"=" for name in settings.volatile)
+        self._changing = tuple(name.encode() + b"=" for name in settings.volatile)
         self._prefix = f"{settings.name}\0{settings.type}\0".encode()
         self.window = account.window_of(settings.dedup_window)
         self._key = settings.key
@@ -260,8 +260,8 @@ class Source:
                     click_id += f"\0{_value(name, shared.params, part.keys)}"
                 return xxh3_128_hexdigest(self._prefix + click_id.encode())
         raw = shared.raw
-        if self._volatile:
-            raw = b"&".join(pair for pair in raw.split(b"&") if not pair.startswith(self._volatile))
+        if self._changing:
+            raw = b"&".join(pair for pair in raw.split(b"&") if not pair.startswith(self._changing))
         return xxh3_128_hexdigest(b"%s%s\0%s\0%s" % (self._prefix, shared.route.encode(), raw, part.raw))
 
     def _partition_key(self, params: Params, keys: dict[str, Any]) -> bytes | None:

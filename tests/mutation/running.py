@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +17,8 @@ from pathlib import Path
 import coverage
 
 from tests.mutation.mutants import Mutant
-from tests.support.daemon import ROOT
+from tests.support import interpreted
 
-COPIED = ("ingestd", "tests", "conf", "nginx", "systemd", "README.md", "pyproject.toml", "bench")
 LOADED = (
     "pytest", "hypothesis", "pydantic", "aiokafka", "cramjam", "orjson", "prometheus_client", "uvloop",
     "zstandard", "aiofiles", "click", "asyncio", "uuid_utils", "google_crc32c", "xxhash",
@@ -40,13 +38,7 @@ class Bench:
         self._tests = list(tests)
         self._reach: dict[Path, dict[int, set[str]]] = {}
         self._took: dict[str, float] = {}
-        for name in COPIED:
-            source = ROOT / name
-            ignore = shutil.ignore_patterns("__pycache__", ".hypothesis")
-            if source.is_dir():
-                shutil.copytree(source, place / name, ignore=ignore)
-            else:
-                shutil.copy(source, place / name)
+        interpreted.copy(place)  # what is compiled would hide the mutants
         for name in LOADED:
             importlib.import_module(name)
 

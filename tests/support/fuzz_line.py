@@ -23,11 +23,11 @@ from unittest import mock
 
 from ingestd.errors import RequestRefusedError
 from ingestd.http1 import Headers
-from ingestd.sources import lines
 from tests.sources.making import CLIENT, NOW_MS, Desk, secret
 from tests.support import compiled, fuzz_scan
+from tests.support.daemon import ROOT
 
-SOURCE = Path(lines.__file__).with_name("_line.c")
+SOURCE = ROOT / "ingestd/sources/_line.c"
 VARIANTS = compiled.variants("-DSTACK_BYTES=64", "-DLINE_BYTES=64")
 # Sources that between them use all that the compiled way knows. Names are those of fuzz_scan's queries.
 CONFIGURATIONS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from ingestd.router import Router
@@ -213,9 +214,8 @@ def test_a_bug_in_a_source_loses_no_count(
 ) -> None:
     async def main() -> None:
         async with Front() as front:
-            source = front.intake.router.sources[0]
-            monkeypatch.setattr(type(source), "events", lambda *arguments: 1 // 0)
-            [reply] = await front.ask(get(b"/c/demo"))
+            monkeypatch.setattr(orjson, "loads", lambda _: 1 // 0)
+            [reply] = await front.ask(post(b"/c/demo", b"{}", b"application/json"))
             assert (reply.status, reply.closes) == (500, True)
             assert front.accounts.refused == {"internal": 1}
             assert_conserved(front.accounts)

@@ -226,11 +226,12 @@ def test_a_bug_of_ours_leaves_the_replies_before_it_alone(caplog: pytest.LogCapt
 
 
 def test_a_bug_in_the_connection_itself_is_a_500_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def buggy(connection: object) -> None:
+    def buggy(data: bytes) -> None:
+        monkeypatch.undo()
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(protocol.Connection, "on_expect_continue", buggy)
     _, transport, connection = held()
+    monkeypatch.setattr(transport, "write", buggy)  # of the invitation to send the body
     connection.data_received(post(0, b"hi", b"Expect: 100-continue"))
     assert transport.statuses() == [500]
 
