@@ -129,10 +129,7 @@ class RequestParser:
         if self._marking or not data.isascii():
             self._feed_raw(data)
         else:
-            try:
-                self._parser.feed_data(data)
-            except _RAISED as error:
-                self._go_on(error, data)
+            self._execute(data)
         if self._target:
             self._cut_at_cr = data.endswith(b"\r")
             self._check_open()
@@ -141,7 +138,15 @@ class RequestParser:
         try:
             self._parser.feed_data(data)
         except _RAISED as error:
-            self._go_on(error, data)
+            raised: Exception = error
+        else:
+            return
+        # Not while it is being handled: the next that httptools raises would have it for its `__context__`,
+        # where the exception of a callback of ours is looked for.
+        try:
+            self._go_on(raised, data)
+        finally:
+            del raised  # it holds this frame
 
     def _go_on(self, error: Exception, data: bytes | memoryview) -> None:
         """What the parser raised: an upgrade, an exception of our own, or the client's fault."""

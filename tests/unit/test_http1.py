@@ -6,7 +6,7 @@ import pytest
 
 from ingestd.http1 import Headers
 from ingestd.replies import REFUSALS
-from tests.unit.http1_cases import ACCEPTED, CHUNKED, REFUSED
+from tests.unit.http1_cases import ACCEPTED, CHUNKED, REFUSED, UPGRADE
 from tests.unit.parsing import CUTS, GET, Cut, Recorder, Request, parse
 
 KEPT = [name for name, case in ACCEPTED.items() if case[4]]
@@ -59,6 +59,19 @@ def test_a_refusal_leaves_the_request_before_it_alone(case: str, cut: Cut) -> No
     data, reason = REFUSED[case]
     outcome = parse(GET + data + GET, cut)
     assert (outcome.requests, outcome.refused) == ((NEIGHBOUR,), reason)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize(
+    "before", [b"CONNECT a.example:80 HTTP/1.1\r\n\r\n", b"GET /a HTTP/1.1\r\n" + UPGRADE + b"\r\n"]
+)
+def test_a_refusal_behind_an_upgrade_that_is_not_taken_has_the_same_reason(
+    case: str, cut: Cut, before: bytes
+) -> None:
+    data, reason = REFUSED[case]
+    outcome = parse(before + data + GET, cut)
+    assert (len(outcome.requests), outcome.refused) == (1, reason)
 
 
 @pytest.mark.parametrize("cut", CUTS)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from click.testing import CliRunner
 
 from ingestd import router, wall
+from ingestd.cli import main
+from ingestd.commands import check
 from tests.support.fakes import assert_conserved, run
 from tests.unit.front import Front, get
 
@@ -29,6 +34,18 @@ def test_a_clock_that_can_be_right_is_no_trouble(now: int) -> None:
 )
 def test_a_clock_that_cannot_be_right_is_told_with_what_it_says(now: int, said: str) -> None:
     assert wall.trouble(now) == said
+
+
+def test_check_warns_of_a_wrong_clock_and_does_not_fail(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A reload runs it first, and must not fail because of the clock."""
+    monkeypatch.setattr(check, "time_ns", lambda: 5 * SECOND)
+    file = f'[file]\ndirectory = "{tmp_path}"\n'
+    (tmp_path / "c.toml").write_text(file + '[[source]]\nname = "demo"\npath = "/c/demo"\n')
+    result = CliRunner().invoke(main, ["check", "-c", str(tmp_path / "c.toml")])
+    assert result.exit_code == 0
+    assert "warning: this machine: the clock says 1970-01-01T00:00:05Z; events are refused" in result.stderr
 
 
 @pytest.mark.parametrize("acks", [True, False])
