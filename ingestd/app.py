@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ingestd import descriptors, systemd
+from ingestd import descriptors, systemd, wall
 from ingestd.accounts import Accounts
 from ingestd.admin import AdminConnection
 from ingestd.buffer import Buffer
-from ingestd.config import Config
-from ingestd.errors import ConfigError, SinkError
+from ingestd.config import Config, too_many_sources
+from ingestd.errors import ConfigError, Problem, SinkError
 from ingestd.event import Call
 from ingestd.flusher import Clock, Flusher, FlushPolicy
 from ingestd.following import Following
@@ -188,6 +188,7 @@ class App:
         systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             config = self._read_config()
+            self._check_names(config)
             sources = build_sources(config, self._accounts, self._node)
             renew(self._sink, config)
         except ConfigError as error:
@@ -205,6 +206,13 @@ class App:
                 logger.info("sources reloaded", extra={"sources": len(sources)})
         systemd.notify("READY=1", f"STATUS=taking events for {len(self._intake.router.sources)} sources")
 
+    def _check_names(self, config: Config) -> None:
+        """Names that were there before keep their counters until a restart. Raises ConfigError."""
+        names = self._accounts.by_source.keys() | {source.name for source in config.source}
+        if problem := too_many_sources(len(names)):
+            hint = "sources of earlier configurations count until a restart"
+            raise ConfigError("reload", [Problem(problem.key, problem.what, hint)])
+
     # by time
 
     async def _measure_lag(self) -> None:
@@ -221,7 +229,9 @@ class App:
                 systemd.notify("WATCHDOG=1")
 
     async def _tick(self) -> None:
+        known = ""
         while True:
+            known = _watch_clock(known)
             await asyncio.sleep(TICK_PERIOD)
             done = asyncio.Event()  # while a commit hangs, one waits, not one a second
             self._buffer.call(Call(partial(self._ticked, done)))
@@ -242,6 +252,16 @@ class App:
 
     def _counters(self) -> dict[str, float]:
         return {"log_lines_suppressed": self._log_limit.suppressed, **self._reloads}
+
+
+def _watch_clock(known: str) -> str:
+    """Say when the clock has become wrong or right. `known`: what was wrong at the last look."""
+    trouble = wall.trouble(time.time_ns())
+    if trouble and not known:
+        logger.error("the clock is wrong: events are refused until it is right", extra={"error": trouble})
+    elif known and not trouble:
+        logger.info("the clock is right: events are taken")
+    return trouble
 
 
 def _name(sock: socket.socket) -> str:

@@ -62,8 +62,9 @@ class RequestParser:
     """Feeds httptools and keeps the request that is being read. Subclasses say what to do with one."""
 
     __slots__ = (
-        "_body", "_body_size", "_cut_at_cr", "_fed", "_foreign", "_framing", "_headers", "_limits",
-        "_marking", "_parser", "_sealed", "_small", "_target", "ended", "in_body", "on_header", "on_url",
+        "_any_value", "_body", "_body_size", "_cut_at_cr", "_fed", "_foreign", "_framing", "_headers",
+        "_limits", "_marking", "_parser", "_sealed", "_small", "_target", "ended", "in_body", "on_header",
+        "on_url",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -79,12 +80,22 @@ class RequestParser:
         self._foreign = 0  # of these, what may belong to earlier requests
         self._marking = False  # the request line is fed with marks, and its end has not come
         self._cut_at_cr = False  # the last piece of a head ended with CR: its target cannot go on
+        self._any_value = False
         self.in_body = False
         self.ended = False  # no request follows on this connection: what still comes is thrown away
         # Bound methods of the containers: httptools fills them with no Python frame of ours between.
         self.on_url = self._target.append
         self.on_header = self._headers.__setitem__
         self._parser: Any = httptools.HttpRequestParser(self)
+
+    def take_any_value(self) -> None:
+        """Take control characters in headers' values from now on, as nginx hands them on.
+
+        The same leniency folds lines, and ends one with a control in it at a bare LF: only for a peer that is
+        known to send neither.
+        """
+        self._any_value = True
+        self._parser.set_dangerous_leniencies(lenient_headers=True)
 
     # what a subclass does
 
@@ -118,10 +129,7 @@ class RequestParser:
         if self._marking or not data.isascii():
             self._feed_raw(data)
         else:
-            try:
-                self._parser.feed_data(data)
-            except _RAISED as error:
-                self._go_on(error, data)
+            self._execute(data)
         if self._target:
             self._cut_at_cr = data.endswith(b"\r")
             self._check_open()
@@ -130,7 +138,15 @@ class RequestParser:
         try:
             self._parser.feed_data(data)
         except _RAISED as error:
-            self._go_on(error, data)
+            raised: Exception = error
+        else:
+            return
+        # Not while it is being handled: the next that httptools raises would have it for its `__context__`,
+        # where the exception of a callback of ours is looked for.
+        try:
+            self._go_on(raised, data)
+        finally:
+            del raised  # it holds this frame
 
     def _go_on(self, error: Exception, data: bytes | memoryview) -> None:
         """What the parser raised: an upgrade, an exception of our own, or the client's fault."""
@@ -216,6 +232,8 @@ class RequestParser:
         method = self._parser.get_method()
         self._target.clear()
         self._parser = httptools.HttpRequestParser(self)
+        if self._any_value:
+            self.take_any_value()
         self._parser.feed_data(method + b" " + start.translate(_MARKED))
         self._target[:] = [start]
 

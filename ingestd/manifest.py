@@ -130,15 +130,24 @@ class Tally:
                 add_row(self.rows, key, 1, len(line) + 1, identity)
 
 
+def received_at(line: bytes) -> int:
+    """When an event was received, ms since the epoch. Raises ValueError where the line is none.
+
+    Of as many digits as there are: once events were taken while a clock said 1970.
+    """
+    start = RECEIVED_AT_SLICE.start
+    return int(line[start : line.index(b",", start)])
+
+
 def key_of(line: bytes) -> Key | None:
     """Source ("" where it says none) and hour of an event's line, None of anything else."""
     if not line.startswith(LINE_START):
         return None
-    start = line.find(_SOURCE, RECEIVED_AT_SLICE.stop)
+    start = line.find(_SOURCE, RECEIVED_AT_SLICE.start)
     first = start + len(_SOURCE)
     source = line[first : line.find(b'"', first)] if start > 0 else b""
     try:
-        return source.decode(), int(line[RECEIVED_AT_SLICE]) // HOUR_MS
+        return source.decode(), received_at(line) // HOUR_MS
     except ValueError:
         return None
 

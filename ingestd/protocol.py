@@ -131,6 +131,8 @@ class Connection(RequestParser, asyncio.Protocol):
         peer: Any = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.client_address, self.behind_proxy = peer[0], False
+        else:
+            self.take_any_value()
         if len(shared.connections) > shared.max_connections:
             self.refuse("connections")
             if len(shared.connections) > shared.max_connections + MAX_TURNED_AWAY:

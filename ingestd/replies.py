@@ -71,7 +71,7 @@ class Refusal:
 RETRY = (("Retry-After", "1"),)
 
 # Every "no" ingestd says, under a bounded reason that is also the metric's label. Reasons of events
-# that belong to a source (overload, storage, stalled) are answered in the source's own overload form;
+# that belong to a source (overload, storage, stalled, clock) are answered in the source's own overload form;
 # the status here is their default.
 REFUSALS: dict[str, Refusal] = {
     "bad_request": Refusal(400, "malformed HTTP request", close=True),
@@ -96,6 +96,7 @@ REFUSALS: dict[str, Refusal] = {
     "overload": Refusal(503, "busy, try again", headers=RETRY),
     "storage": Refusal(503, "cannot store now, try again", headers=RETRY),
     "stalled": Refusal(503, "storage is stalled, try again", headers=RETRY),
+    "clock": Refusal(503, "this machine's clock is wrong, try again", headers=RETRY),
     "max_rate": Refusal(503, "more than the source may send, try again", headers=RETRY),
     "version": Refusal(505, "HTTP/1.0 and HTTP/1.1 only", close=True),
 }

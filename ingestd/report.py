@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from ingestd import __version__, masking
+from ingestd import __version__, masking, wall
 from ingestd.accounts import WAITS, Accounts
 from ingestd.admin import Handler, Stream, as_json
 from ingestd.buffer import Buffer
@@ -76,6 +76,8 @@ class Report:
             reasons.append("draining")
         if trouble := self._flusher.trouble or self._sink.trouble():
             reasons.append(f"storage: {trouble}")
+        if trouble := wall.trouble(time.time_ns()):
+            reasons.append(trouble)
         if self._buffer.refusing == "overload":
             reasons.append(f"buffer full: {self._buffer.bytes} of {self._buffer.max_bytes} bytes")
         return reasons

@@ -13,6 +13,7 @@ from ingestd.http1 import Headers
 from ingestd.protocol import Exchange
 from ingestd.replies import REFUSAL_REPLIES, Reply, method_refusal
 from ingestd.sources.source import Source
+from ingestd.wall import EARLIEST_NS, LATEST_NS
 
 # Paths come from outside: the cache of looked-up ones starts anew when it holds this many, and holds none
 # that is longer than this.
@@ -84,6 +85,10 @@ class Intake:
             return
         source, route, path_text = match
         exchange.received_ns = received_ns = time_ns()
+        if not EARLIEST_NS <= received_ns < LATEST_NS:
+            source.account.turn_away("clock")
+            exchange.answer(source.refusal("clock"))
+            return
         connection = exchange.connection
         client = None
         if connection.behind_proxy:

@@ -6,11 +6,12 @@ import grp
 import os
 from dataclasses import asdict
 from pathlib import Path
+from time import time_ns
 
 import click
 import orjson
 
-from ingestd import config, tracing
+from ingestd import config, tracing, wall
 from ingestd.commands.advice import advice
 from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.sources.build import secret_problems
@@ -28,6 +29,8 @@ def run(path: Path, *, as_json: bool) -> int:
     except ConfigError as error:
         problems += error.problems
     warnings: list[Problem] = []
+    if trouble := wall.trouble(time_ns()):  # no problem of the configuration, and it may pass by itself
+        warnings.append(Problem("this machine", trouble, "events are refused until it is right"))
     if settings is not None:
         problems += surroundings(settings)
         warnings += advice(settings)

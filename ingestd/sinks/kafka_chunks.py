@@ -17,6 +17,7 @@ from aiokafka import codec
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
+from ingestd.manifest import key_of
 from ingestd.sinks.kafka_packer import BATCH_HEADER, HOUR_MS, Records, packer
 from ingestd.sinks.kafka_records import Record, Topics, key_and_trace, partition, record_of, source_of
 
@@ -62,7 +63,8 @@ class Chunk:
         sizes: dict[tuple[str, int], int] = {}
         for record in records:
             encoded.append(record.timestamp, record.key, record.value, record.headers)
-            key = record.source, record.timestamp // HOUR_MS
+            # By the line, not the timestamp: that may have been taken from it.
+            key = key_of(record.value) or (record.source, record.timestamp // HOUR_MS)
             ids.setdefault(key, []).append(dict(record.headers).get("id", b""))
             sizes[key] = sizes.get(key, 0) + len(record.value) + 1
         groups = [Group(*key, len(ids[key]), sizes[key], ids[key]) for key in ids]
@@ -169,6 +171,7 @@ class Chunker:
         self._routes: dict[bytes, int] = {}  # of a source: partitions of its topic
         self._names: list[str] = []
         self._lost: dict[bytes, str] = {}  # sources whose topic cannot be had: why
+        self._odd: list[Chunk] = []
         self.homeless: dict[str, list[Record]] = {}
 
     async def add(self, payload: bytes) -> None:
@@ -211,8 +214,9 @@ class Chunker:
             return
         key, trace = key_and_trace(line, extra)
         number = partition(key, self._routes[source], self._spread)
-        if not self._packer.put(line, key, number, trace):
-            raise ValueError(f"no event: {line[:100]!r}")
+        if not self._packer.put(line, key, number, trace):  # the time has not as many digits as it knows
+            record = record_of(line, extra, self._topics)
+            self._odd.append(Chunk.of(record.topic, number, [record]))
 
     def take(self) -> list[Chunk]:
         """The chunks, each partition's first before any second: that is queued once the first has left."""
@@ -222,4 +226,6 @@ class Chunker:
             named = [Group(self._names[one[0]], *one[1:]) for one in groups]
             chunk = Chunk(topics[place], number, body, count, first, latest, named)
             rows.setdefault((place, number), []).append(chunk)
-        return [chunk for row in itertools.zip_longest(*rows.values()) for chunk in row if chunk is not None]
+        odd, self._odd = self._odd, []
+        rest = itertools.zip_longest(*rows.values())
+        return [*(chunk for row in rest for chunk in row if chunk is not None), *odd]

@@ -11,7 +11,7 @@ from aiokafka import errors as kafka_errors
 from ingestd.manifest import Rows
 from ingestd.sinks.kafka_chunks import Chunk
 from ingestd.sinks.kafka_manifest import count_rows
-from ingestd.sinks.kafka_records import Record
+from ingestd.sinks.kafka_records import UNDATED, Record
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,6 @@ ONE_AT_FAULT = (
     kafka_errors.InvalidTimestampError,
     kafka_errors.UnknownError,
 )
-# What a record has for a timestamp when it has none: no broker refuses that.
-UNDATED = -1
 # Of a transactional producer: another one took over, or its transaction lasted too long.
 FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
 # Sent again it would be refused again.

@@ -18,6 +18,8 @@ from ingestd.murmur2 import murmur2
 PAYLOAD_BYTES = 64 * 1024
 _SOURCE = b'"source":"'
 _VERSION = ("v", str(SCHEMA_VERSION).encode())
+# What a record has for a timestamp when it has none: no broker refuses that.
+UNDATED = -1
 
 
 class Record(NamedTuple):
@@ -83,8 +85,14 @@ class Topics:
 
 def source_of(line: bytes) -> bytes:
     """The source's name in an event line; it stands before anything that came from outside."""
-    start = line.index(_SOURCE, RECEIVED_AT_SLICE.stop) + len(_SOURCE)
+    start = line.index(_SOURCE, RECEIVED_AT_SLICE.start) + len(_SOURCE)
     return line[start : line.index(b'"', start)]
+
+
+def _timestamp(line: bytes) -> int:
+    """A record's; none where the clock said 1970: Kafka deletes what is past its time."""
+    time = line[RECEIVED_AT_SLICE]
+    return int(time) if time.isdigit() else UNDATED
 
 
 def key_and_trace(line: bytes, extra: Mapping[str, str | None] | None) -> tuple[bytes | None, bytes | None]:
@@ -106,7 +114,7 @@ def record_of(line: bytes, extra: Mapping[str, str | None] | None, topics: Topic
     headers = [("id", line[ID_SLICE]), header, _VERSION]
     if trace is not None:
         headers.append(("traceparent", trace))
-    return Record(source, topic, key, line, int(line[RECEIVED_AT_SLICE]), headers)
+    return Record(source, topic, key, line, _timestamp(line), headers)
 
 
 def records(payload: bytes, topics: Topics) -> Iterator[Record]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
 from typing import Literal, NamedTuple, Protocol
@@ -21,6 +22,7 @@ from ingestd.sources import macros, times
 
 Result = Literal["ok", "bad", "missing", "expired"]
 HIDDEN = b"***"
+_ESCAPED_NAME = re.compile(rb"(&[^=&%]*%[^=&]*=)[^&]*")
 _MACRO_STARTS = frozenset(b"_{$[%")
 
 
@@ -69,12 +71,17 @@ def value_of(raw: bytes, name: bytes) -> bytes | None:
 
 
 def with_value(raw: bytes, name: bytes, value: bytes) -> bytes:
-    """A raw query with every value of a parameter replaced. `name`: with its `=`."""
+    """A raw query with every value of a parameter replaced, its name escaped or not. `name`: with its `=`."""
     padded, start = b"&" + raw, 0
     while (found := padded.find(b"&" + name, start)) >= 0:
         start = found + 1 + len(name)
         end = padded.find(b"&", start)
         padded = padded[:start] + value + (b"" if end < 0 else padded[end:])
+    if _ESCAPED_NAME.search(padded):
+        plain = decoded(name)
+        padded = _ESCAPED_NAME.sub(
+            lambda found: found[1] + value if decoded(found[1][1:]) == plain else found[0], padded
+        )
     return padded[1:]
 
 

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from ingestd.config import MAX_SOURCES
 from ingestd.descriptors import RESERVED
+from ingestd.following import MAX_FOLLOWERS
 from ingestd.log import REPEATS_PER_MINUTE
 from ingestd.router import MAX_CACHED_PATHS
 from tests.integration.checks import until
 from tests.integration.conftest import open_place
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, DaemonEndedError
 from tests.support.wire import Wire, ask, connect, request
 
 GET = request("/c/demo?a=1")
@@ -132,6 +134,40 @@ def test_a_thousand_sources_are_served(place: Path) -> None:
         assert [event["source"] for event in daemon.events()] == ["s0", "s500", "s999"]
         assert daemon.metrics()["sources"] == 1000
         assert daemon.resident() < 200 << 20
+
+
+def test_sources_have_a_cap_that_reloads_do_not_pass_either(place: Path) -> None:
+    """Every name keeps counters and series until a restart, so names that come and go are counted, too."""
+
+    def some(start: int, count: int) -> list[dict[str, object]]:
+        return [{"name": f"s{n}", "path": f"/c/s{n}"} for n in range(start, start + count)]
+
+    with Daemon(place, sources=some(0, MAX_SOURCES - 1)) as daemon:
+        for start, taken in ((MAX_SOURCES, True), (MAX_SOURCES + 1, False), (MAX_SOURCES, True)):
+            daemon.configure(sources=some(start, 1))
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_for("READY=1", 60.0)
+            assert ask(daemon.socket, request(f"/c/s{start}?a=1")).status == (200 if taken else 404)
+        assert "there are 10,001 of them, 10,000 at most; sources of earlier" in daemon.log()
+        metrics = daemon.metrics()
+        assert (metrics["config_reloads_total"], metrics["config_reload_failures_total"]) == (2, 1)
+        assert len(daemon.status()["sources"]) == MAX_SOURCES
+
+
+def test_one_source_too_many_starts_no_daemon(place: Path) -> None:
+    sources = [{"name": f"s{n}", "path": f"/c/s{n}"} for n in range(MAX_SOURCES + 1)]
+    daemon = Daemon(place, sources=sources)
+    with pytest.raises(DaemonEndedError, match="source: there are 10,001 of them, 10,000 at most; give some"):
+        daemon.start()
+    assert daemon.wait() == 78
+
+
+def test_a_follower_too_many_is_turned_away(place: Path) -> None:
+    with Daemon(place) as daemon, contextlib.ExitStack() as held:
+        for number in range(MAX_FOLLOWERS + 1):
+            wire = held.enter_context(Wire(daemon.admin))
+            wire.send(request("/tail"))
+            assert wire.receive().status == (200 if number < MAX_FOLLOWERS else 503)
 
 
 def test_bombs_at_the_same_time_take_the_memory_of_one(place: Path) -> None:

@@ -125,6 +125,15 @@ def token(place: Path, more: str) -> Desk:
     return one("generic", f'signature = {{ kind = "token", key_file = "{key}", {more} }}', place)
 
 
+@pytest.mark.parametrize("name", ["t%6B", "%74%6b", "%74k"])
+def test_a_token_whose_name_is_escaped_is_not_written_either(tmp_path: Path, name: str) -> None:
+    taken = token(tmp_path, 'place = "query", param = "tk"').take(
+        f"/c/x?{name}=new-t0ken&a%6B=1&tk=new-t0ken&%=2"
+    )
+    assert taken.event["params"] == {"tk": ["***", "***"], "ak": "1", "%": "2"}
+    assert b"t0ken" not in taken.lines
+
+
 @pytest.mark.parametrize("good", ["new-t0ken", "old+t0ken%2F%C3%A9".replace("+", "%20")])
 def test_a_token_in_the_query_verifies_and_is_not_written(tmp_path: Path, good: str) -> None:
     desk = token(tmp_path, 'place = "query", param = "tk"')

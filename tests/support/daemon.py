@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,9 @@ from tests.support.wire import Answer, ask, request
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
+# The keys that name a file of secrets. Shorter ones are words that may stand anywhere.
+SECRET_KEYS = {"key_file", "privacy_key_file", "password_file", "username_file"}
+SECRET_LENGTH = 8
 STOP_SECONDS = 30.0
 
 Settings = Mapping[str, Mapping[str, object]]
@@ -60,6 +64,7 @@ class Daemon:
         self.code = ROOT  # the directory the package is taken from
         self._notify: socket.socket | None = None
         self._said: list[str] = []
+        self.heard: list[str] = []  # all that it ever said to its supervisor
         self.configure(sources=sources)
 
     def __enter__(self) -> Self:
@@ -127,7 +132,9 @@ class Daemon:
                 if not ready:
                     raise TimeoutError(f"no {word} within {timeout} s:\n{self.log()[-2000:]}")
                 if self._notify in ready:
-                    self._said += self._notify.recv(4096).decode().split("\n")
+                    said = self._notify.recv(4096).decode().split("\n")
+                    self._said += said
+                    self.heard += said
                 else:
                     raise DaemonEndedError(self.log()[-2000:])
         finally:
@@ -165,9 +172,15 @@ class Daemon:
         self.wait()
 
     def close(self) -> None:
-        """End it however it is, and show its log to whoever reads the test's output."""
+        """End it however it is, and show its log to whoever reads the test's output.
+
+        No test's daemon may have said a secret it was given, whatever the test is about.
+        """
         if self.running():
             self.kill()
+        said = self.log() if self.log_file.exists() else ""
+        for name, secret in secrets_of(self.config):
+            assert secret not in said, f"{name} is in the log"
         if self.log_file.exists():
             print(f"--- log of instance {self.name}, its end\n{self.log()[-4000:]}")
 
@@ -209,6 +222,29 @@ class Daemon:
     def events(self, *, unfinished: bool = True) -> list[dict[str, Any]]:
         """Every event in the files."""
         return [orjson.loads(line) for path in self.files(unfinished=unfinished) for line in lines(path)]
+
+
+def secrets_of(config: Path) -> list[tuple[str, str]]:
+    """What the files hold that a configuration names as secrets, with the files' names."""
+    try:
+        tree = tomllib.loads(config.read_text())
+    except (OSError, ValueError):  # some tests write what is none
+        return []
+    found: list[tuple[str, str]] = []
+    waiting: list[object] = [tree]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += one.values()
+            for name in (
+                value for key, value in one.items() if key in SECRET_KEYS and isinstance(value, str)
+            ):
+                path = config.parent / name
+                secrets = path.read_text(errors="replace").splitlines() if path.is_file() else []
+                found += [(name, secret) for secret in secrets if len(secret) >= SECRET_LENGTH]
+    return found
 
 
 def lines(path: Path) -> Iterator[bytes]:

@@ -30,8 +30,10 @@ class Recorder(RequestParser):
 
     __slots__ = ("continues", "requests")
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, any_value: bool = False) -> None:
         super().__init__(limits or Limits())
+        if any_value:
+            self.take_any_value()
         self.requests: list[Request] = []
         self.continues = 0
 
@@ -77,14 +79,14 @@ Cut = Callable[[bytes], Iterator[bytes]]
 CUTS: tuple[Cut, ...] = (whole, by_line, by_byte, in_sevens)
 
 
-def parse(data: bytes, cut: Cut = whole, limits: Limits | None = None) -> Outcome:
-    """What a parser makes of `data`, cut so."""
-    return parse_pieces(list(cut(data)), limits)
+def parse(data: bytes, cut: Cut = whole, limits: Limits | None = None, *, any_value: bool = False) -> Outcome:
+    """What a parser makes of `data`, cut so. `any_value`: as from nginx."""
+    return parse_pieces(list(cut(data)), limits, any_value=any_value)
 
 
-def parse_pieces(pieces: list[bytes], limits: Limits | None = None) -> Outcome:
-    """What a parser makes of these pieces, one after the other."""
-    parser = Recorder(limits)
+def parse_pieces(pieces: list[bytes], limits: Limits | None = None, *, any_value: bool = False) -> Outcome:
+    """What a parser makes of these pieces, one after the other. `any_value`: as from nginx."""
+    parser = Recorder(limits, any_value=any_value)
     refused = None
     for piece in pieces:
         try:

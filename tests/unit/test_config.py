@@ -180,6 +180,15 @@ def test_two_sources_may_not_share_a_name_or_a_path() -> None:
     ]
 
 
+def test_one_source_too_many_is_told_before_any_of_them_is_looked_at() -> None:
+    tree = {"source": [{"wrong": True}] * (config.MAX_SOURCES + 1)}
+    with pytest.raises(ConfigError) as caught:
+        config.parse(tree, "test.toml", {})
+    [problem] = caught.value.problems
+    assert str(problem).startswith("source: there are 10,001 of them, 10,000 at most; give some")
+    assert config.too_many_sources(config.MAX_SOURCES) is None
+
+
 def test_what_may_be_a_secret_is_not_repeated() -> None:
     # Written in the wrong place it must not end up in a log.
     toml = SOURCE + 'signature = { kind = "token", key_file = 5, param = "t" }\nkey = 7\n'

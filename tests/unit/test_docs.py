@@ -213,6 +213,7 @@ def test_the_caps_the_readme_tells_are_the_codes() -> None:
         f"the limit of open files less {RESERVED} | 503; of a flood {MAX_TURNED_AWAY} are told",
         f"`ingest.max_inflated`; {MAX_EVENTS:,}; {MAX_MEMBERS} |",
         f"| requests waiting in one connection | {MAX_PIPELINE} |",
+        f"| sources, with those a reload took away | {config.MAX_SOURCES:,} |",
         f"| {MAX_MACRO_PARAMS} names of {MAX_MACRO_NAME} characters |",
         f"| the same log line | {REPEATS_PER_MINUTE} a minute |",
         f"| admin connections, followers of events | {MAX_CONNECTIONS}, {MAX_FOLLOWERS} |",

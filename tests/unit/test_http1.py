@@ -6,7 +6,7 @@ import pytest
 
 from ingestd.http1 import Headers
 from ingestd.replies import REFUSALS
-from tests.unit.http1_cases import ACCEPTED, CHUNKED, REFUSED
+from tests.unit.http1_cases import ACCEPTED, CHUNKED, REFUSED, UPGRADE
 from tests.unit.parsing import CUTS, GET, Cut, Recorder, Request, parse
 
 KEPT = [name for name, case in ACCEPTED.items() if case[4]]
@@ -62,6 +62,19 @@ def test_a_refusal_leaves_the_request_before_it_alone(case: str, cut: Cut) -> No
 
 
 @pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize(
+    "before", [b"CONNECT a.example:80 HTTP/1.1\r\n\r\n", b"GET /a HTTP/1.1\r\n" + UPGRADE + b"\r\n"]
+)
+def test_a_refusal_behind_an_upgrade_that_is_not_taken_has_the_same_reason(
+    case: str, cut: Cut, before: bytes
+) -> None:
+    data, reason = REFUSED[case]
+    outcome = parse(before + data + GET, cut)
+    assert (len(outcome.requests), outcome.refused) == (1, reason)
+
+
+@pytest.mark.parametrize("cut", CUTS)
 def test_an_answer_is_no_request(cut: Cut) -> None:
     # Of a single byte that is wrong nobody can tell whether it stands in an unknown method or in no method.
     assert parse(b"HTTP/1.1 200 OK\r\n\r\n", cut).refused in ("bad_request", "unknown_method")
@@ -105,6 +118,32 @@ def test_bytes_above_127_in_a_header_are_kept(cut: Cut) -> None:
     data = b"GET /a HTTP/1.1\r\nUser-Agent: \xd6\xd0~\r\nB: \xff\r\n\r\n"
     [request] = parse(data, cut).requests
     assert request.headers == ((b"User-Agent", b"\xd6\xd0~"), (b"B", b"\xff"))
+
+
+CONTROLS = [byte for byte in (*range(0x20), 0x7F) if byte not in b"\t\r\n"]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("target", [b"/a", b"/\xd6"])
+def test_controls_in_a_headers_value_are_kept_where_they_are_taken(cut: Cut, target: bytes) -> None:
+    head = b"GET %s HTTP/1.1\r\nA: x%cy\r\nB: %c\r\n\r\n"
+    data = b"".join(head % (target, byte, byte) for byte in CONTROLS)
+    outcome = parse(data, cut, any_value=True)
+    assert outcome.refused is None
+    assert [request.headers for request in outcome.requests] == [
+        ((b"A", b"x%cy" % byte), (b"B", b"%c" % byte)) for byte in CONTROLS
+    ]
+    assert {request.target for request in outcome.requests} == {target}
+    assert parse(data, cut).refused == "bad_request"
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("coding", [b"\x0bchunked", b"chunked\x01", b"\x01chunked", b"chunked,\x01"])
+def test_no_control_makes_another_length_or_coding(cut: Cut, coding: bytes) -> None:
+    post = b"POST /a HTTP/1.1\r\n%s\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    assert parse(post % (b"Transfer-Encoding: " + coding), cut, any_value=True).requests == ()
+    lengths = [b"Content-Length: " + coding.replace(b"chunked", b"13").replace(b",", b"")]
+    assert [parse(post % one, cut, any_value=True).refused for one in lengths] == ["bad_length"]
 
 
 def test_a_header_is_found_however_it_is_spelled() -> None:

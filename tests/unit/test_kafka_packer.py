@@ -29,6 +29,37 @@ def timed(number: int, source: str, size: int, moved: int) -> bytes:
     return data[:110] + b"%d" % moment + data[123:]
 
 
+async def found(chunker: Chunker, payload: bytes) -> list[Chunk]:
+    await chunker.add(payload)
+    return chunker.take()
+
+
+@pytest.mark.parametrize("moment", [b"0", b"3600000", b"978307199999"])
+def test_a_line_from_when_the_clock_was_wrong_arrives_without_a_timestamp(moment: bytes) -> None:
+    """Such lines were once taken; a spool that holds one must not hold up the others for ever."""
+
+    async def count(topic: str) -> tuple[int, str]:
+        return 2, ""
+
+    odd = line(5)
+    odd = odd[:110] + moment + odd[123:]
+    traced = b'#{"t":"%b"}\n' % TRACE.encode()
+    chunker = Chunker(Topics("clicks", {}), 5000, count, itertools.count().__next__, with_ids=True)
+    chunks = asyncio.run(found(chunker, line(1) + odd + line(2) + traced + odd + line(3)))
+    made = [record for chunk in chunks for record in chunk.records()]
+    assert sorted(record.value + b"\n" for record in made) == sorted([line(1), line(2), line(3), odd, odd])
+    assert [record.timestamp for record in made if record.value + b"\n" == odd] == [-1, -1]
+    hours = {group.hour for chunk in chunks for group in chunk.groups}
+    assert hours == {int(moment) // 3_600_000, 1_700_000_000_000 // 3_600_000}
+
+
+def test_a_record_whose_timestamp_was_taken_keeps_its_hour() -> None:
+    record = Record("demo", "clicks", None, line(1)[:-1], -1, [("id", b"x")])
+    assert [group.hour for group in Chunk.of("clicks", 0, [record]).groups] == [
+        1_700_000_000_000 // 3_600_000
+    ]
+
+
 lines = st.tuples(
     st.integers(0, 9999), st.sampled_from(["demo", "wei", "other", "a" * 200, "lost"]), st.integers(0, 3000),
     st.sampled_from(TIMES),

@@ -305,6 +305,14 @@ def test_over_tcp_the_peer_is_the_client() -> None:
 # the client goes
 
 
+@pytest.mark.parametrize(("peer", "taken"), [("", 1), (("192.0.2.7", 4711), 0)])
+def test_controls_in_a_headers_value_are_taken_from_nginx_alone(peer: object, taken: int) -> None:
+    intake, transport, connection = held(peer=peer)
+    connection.data_received(b"GET /a HTTP/1.1\r\nUser-Agent: a\x01b\r\n\r\n")
+    assert len(intake.exchanges) == taken
+    assert transport.written.startswith(b"HTTP/1.1 400 ") == (not taken)
+
+
 def test_a_client_gone_before_its_reply_costs_nothing() -> None:
     intake, transport, connection = held()
     connection.data_received(get(0) + get(1))

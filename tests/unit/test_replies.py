@@ -75,4 +75,13 @@ def test_a_source_names_the_methods_it_takes(methods: tuple[str, ...], allow: st
 def test_only_a_reason_of_ours_is_a_5xx() -> None:
     # Some platforms stop sending to an endpoint that answers 5xx: bad input must never be one.
     ours = {reason for reason, refusal in REFUSALS.items() if refusal.status >= 500}
-    assert ours == {"internal", "connections", "overload", "storage", "stalled", "max_rate", "version"}
+    assert ours == {
+        "internal",
+        "connections",
+        "overload",
+        "storage",
+        "stalled",
+        "clock",
+        "max_rate",
+        "version",
+    }
