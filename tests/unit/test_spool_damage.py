@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 
 import pytest
 
@@ -309,3 +310,24 @@ def test_a_read_that_fails_for_another_reason_than_the_disk_is_an_error_and_no_d
     heal(fs)
     assert payloads(spool) == SENT
     assert (spool.damaged, bad_files(fs)) == (0, {})
+
+
+def test_a_disk_that_goes_while_a_page_is_read_is_no_page_of_zeros() -> None:
+    """EIO of a sector is damage; that nothing can be read any more is an error."""
+    fs = FakeFs()
+    path = made(fs)
+    spool = opened(fs)
+    fs.names[path].unreadable = {1}
+    reads = itertools.count()
+
+    def gone(call: str, name: str) -> None:
+        if call == "pread" and next(reads) == 1:
+            raise OSError(errno.ENODEV, "No such device")
+
+    fs.before_call = gone
+    with pytest.raises(SpoolError) as caught:
+        spool.read(spool.checkpoint, 1 << 20)
+    assert caught.value.errno == errno.ENODEV
+    heal(fs)
+    fs.names[path].unreadable = set()
+    assert (payloads(spool), spool.damaged) == (SENT, 0)

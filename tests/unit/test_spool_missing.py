@@ -268,3 +268,24 @@ def test_a_checkpoint_that_a_crash_left_unbegun_is_no_damage(left: bytes) -> Non
     spool, found = recovered(fs)
     assert (found.checkpoint_lost, bad_files(fs)) == (False, {})
     assert payloads(spool) == SENT
+
+
+def test_each_checkpoint_that_is_none_is_set_aside_under_a_name_of_its_own() -> None:
+    fs = FakeFs()
+    made(fs)
+    for number in range(1, 4):
+        fs.names[DIRECTORY / "checkpoint"].data[:] = b"%d" % number * 5000
+        recovered(fs)[0].close()
+    expected = {f"checkpoint.{number}.bad": b"%d" % number * 5000 for number in range(1, 4)}
+    assert bad_files(fs) == expected
+
+
+def test_a_probe_that_a_crash_has_left_is_no_junk() -> None:
+    fs = FakeFs()
+    made(fs)
+    fs.names[DIRECTORY / "probe"] = Node(bytearray(100), bytearray(100))
+    assert recovered(fs)[1].junk == []
+    fs.kill()
+    del fs.names[DIRECTORY / "probe"]
+    fs.directories.add(DIRECTORY / "probe")
+    assert recovered(fs)[1].junk == ["probe"], "that is none of ours"
