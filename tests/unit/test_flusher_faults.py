@@ -324,15 +324,30 @@ def test_stored_of_a_great_batch_that_hangs_everyone_is_told_a_part_in_each_turn
             pump.sink.gate.clear()
             for _ in range(size):
                 pump.put_now(b"x")
-            waiting = await pump.put(b"waiting")
+            await pump.put(b"waiting")
             told = []
             pump.clock.seconds += 2.4
             stalling = asyncio.ensure_future(pump.clock.advance(0.1))
-            while not waiting.fates:
+            for _ in range(50):
                 await asyncio.sleep(0)
                 told.append(sum(entry.fates == ["stalled"] for entry in pump.entries))
             await stalling
             assert sorted({*told, 0}) == [0, SLICE, 2 * SLICE, 3 * SLICE, size + 1]
+            pump.sink.gate.set()
+
+    run(main())
+
+
+@pytest.mark.parametrize(("late", "stalls"), [(0.5, 1), (0.625, 0)])
+def test_stored_a_watch_that_is_a_little_late_is_believed(late: float, stalls: int) -> None:
+    async def main() -> None:
+        async with Pump(acks=True, stall=2.5) as pump:
+            assert pump.flusher.trouble == ""
+            pump.sink.gate.clear()
+            await pump.put()
+            pump.clock.seconds += 2.5 + late
+            await pump.clock.advance(0)
+            assert pump.metrics.stalls == stalls
             pump.sink.gate.set()
 
     run(main())
