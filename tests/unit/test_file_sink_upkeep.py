@@ -140,14 +140,14 @@ def test_a_directory_is_made_with_those_above_it(tmp_path: Path) -> None:
 
 def test_files_go_when_they_are_older_than_their_days_and_not_before(files: Files) -> None:
     async def main() -> None:
-        sink = await files.opened(keep_days=2)
-        for days in (1.99, 2.01):
-            old = files.directory / f"clicks-{days}-20200101T000000.000Z.ndjson"
-            old.write_bytes(event_line(1))
-            os.utime(old, (files.wall - days * 86400,) * 2)
+        sink = await files.opened(keep_days=1000)
+        for name, more in (("young", -500), ("old", 500)):
+            path = files.directory / f"clicks-{name}-20200101T000000.000Z.ndjson"
+            path.write_bytes(event_line(1))
+            os.utime(path, (files.wall - 1000 * 86400 - more,) * 2)
         await sink.tick()
         await keeper_idle(sink)
-        assert files.names(".ndjson") == ["clicks-1.99-20200101T000000.000Z.ndjson"]
+        assert files.names(".ndjson") == ["clicks-young-20200101T000000.000Z.ndjson"]
         await sink.close()
 
     run(main())

@@ -331,3 +331,20 @@ def test_a_disk_that_goes_while_a_page_is_read_is_no_page_of_zeros() -> None:
     heal(fs)
     fs.names[path].unreadable = set()
     assert (payloads(spool), spool.damaged) == (SENT, 0)
+
+
+def test_damage_is_told_once_with_its_file_its_place_and_its_size(caplog: pytest.LogCaptureFixture) -> None:
+    fs = FakeFs()
+    path = made(fs, segment_bytes=300)
+    gone = segment_path(DIRECTORY, NOW + 1)
+    spool = opened(fs)
+    fs.corrupt(path, frame_at(1) + 50, b"X")
+    del fs.names[gone]
+    caplog.clear()
+    for _ in range(2):
+        assert payloads(spool) == [SENT[0], *SENT[4:]]
+    told = [vars(record) for record in caplog.records]
+    assert [(one["file"], one["offset"], one["bytes"]) for one in told] == [
+        (path.name, frame_at(1), SIZE), (gone.name, 0, 0),
+    ]  # fmt: skip
+    assert told[1]["what"] == "the file is gone"

@@ -32,11 +32,13 @@ def test_a_damaged_segment_header_costs_no_frame() -> None:
     fs = FakeFs()
     path = made(fs, segment_bytes=300)
     fs.corrupt(path, 20, b"XXXX")
+    header = bytes(fs.names[path].data[:SEGMENT_HEADER_SIZE])
     assert harmful(fs) == [(path.name, 0)]
     spool, found = recovered(fs)
     assert found.damaged_frames == 1
     assert payloads(spool) == SENT
     assert spool.damaged == 1
+    assert bad_files(fs) == {f"{NOW:016d}.0.bad": header}
 
 
 def test_a_damaged_header_of_the_newest_segment_is_counted_and_costs_no_frame() -> None:
