@@ -351,3 +351,19 @@ def test_stored_a_watch_that_is_a_little_late_is_believed(late: float, stalls: i
             pump.sink.gate.set()
 
     run(main())
+
+
+def test_queued_what_comes_behind_a_drain_is_stored_without_waiting_for_more() -> None:
+    async def main() -> None:
+        async with Pump(acks=False, max_events=2) as pump:
+            pump.sink.gate.clear()
+            await pump.put(b"before\n", count=2)
+            drain = asyncio.ensure_future(pump.flusher.drain())
+            await turns()
+            await pump.put(b"behind\n")
+            pump.sink.gate.set()
+            await turns(20)
+            assert drain.done()
+            assert pump.sink.stored() == b"before\nbehind\n", "the clock stood still"
+
+    run(main())

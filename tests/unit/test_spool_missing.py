@@ -291,3 +291,14 @@ def test_a_probe_that_a_crash_has_left_is_no_junk() -> None:
     del fs.names[DIRECTORY / "probe"]
     fs.directories.add(DIRECTORY / "probe")
     assert recovered(fs)[1].junk == ["probe"], "that is none of ours"
+
+
+def test_the_oldest_payload_s_time_is_what_was_known_where_its_file_has_gone() -> None:
+    fs = FakeFs()
+    path = made(fs, segment_bytes=300)
+    spool = opened(fs)
+    del fs.names[segment_path(DIRECTORY, NOW + 1)]
+    backlog = spool.backlog_bytes
+    spool.release(Position(NOW, len(fs.names[path].data)))
+    assert path not in fs.names
+    assert (spool.oldest_ms, spool.backlog_bytes) == (NOW, backlog * 2 // 3)
