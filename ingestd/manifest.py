@@ -10,6 +10,7 @@ import calendar
 import gzip
 import io
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
@@ -113,11 +114,6 @@ class Tally:
         self.rows: Rows = {}
         self.others = 0
 
-    @property
-    def events(self) -> int:
-        """All events."""
-        return sum(row.events for row in self.rows.values())
-
     def add(self, lines: Iterable[bytes], known: Known | None = None) -> None:
         """Count lines without their newline, but for those that are `known` already."""
         for line in lines:
@@ -168,7 +164,7 @@ def scan(
 ) -> Scan:
     """One pass over a file, plain or compressed; `pause` is called between slices of lines.
 
-    `read` is told how many plain bytes were read. Raises OSError, EOFError, zstandard.ZstdError.
+    `read` is told how many plain bytes were read. Raises what is UNREADABLE.
     """
     digest, tally, size, rest = xxh3_128(), Tally(), 0, b""
     with path.open("rb") as raw:
@@ -194,8 +190,12 @@ def _chunks(source: IO[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
+# Of a file, plain or compressed, that is not there, cut short or damaged. `zlib.error` is no OSError.
+UNREADABLE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+
+
 def plain(raw: IO[bytes], suffix: str) -> IO[bytes]:
-    """The plain bytes of an open file whose name ends like this."""
+    """The plain bytes of an open file whose name ends like this. Reading raises what is UNREADABLE."""
     if suffix == ".gz":
         return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
     if suffix == ".zst":

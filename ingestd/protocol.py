@@ -239,7 +239,7 @@ class Connection(RequestParser, asyncio.Protocol):
         if exchanges:
             self._resume_if_due()
         elif self.ended or self.eof:
-            self._close()
+            self._close(transport)
         elif self.draining or not self.reading:
             self._resume_if_due()
             if self.draining and not self.in_request:
@@ -254,15 +254,12 @@ class Connection(RequestParser, asyncio.Protocol):
         self._hung_up = self.ended = True
         exchange.answer(replies.REFUSAL_REPLIES[reason])
 
-    def _close(self) -> None:
+    def _close(self, transport: asyncio.Transport) -> None:
         """Close once the client has had its reply.
 
         A Unix socket closed with bytes unread resets the peer, which may then lose our last reply: after
         a refusal the way is only half closed, and the sweeper or the client's own close ends it.
         """
-        transport = self.transport
-        if transport is None:
-            return
         self.since = self._shared.tick
         if self._hung_up and not self.eof and transport.can_write_eof():
             if not transport.is_closing():

@@ -13,11 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import zstandard
-
 from ingestd.errors import IngestdError
 from ingestd.http1 import Headers
-from ingestd.manifest import plain
+from ingestd.manifest import UNREADABLE, plain
 
 MARK = b"ingestd-spill-1"
 END = b"."
@@ -122,5 +120,5 @@ def read(path: Path) -> Iterator[bytes]:
             source = plain(raw, path.suffix)
             while line := source.readline(MAX_LINE):
                 yield line
-    except (OSError, EOFError, zstandard.ZstdError) as error:
+    except UNREADABLE as error:
         raise IngestdError(f"{path}: {error}") from error

@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -66,10 +66,10 @@ class Worker:
 
     def _finished(self) -> None:
         os.eventfd_read(self._done)
-        waiting, result, error = self._waiting, self._result, self._error
+        # Of the call under way, for there is one: shielded, it is done nowhere but here.
+        waiting = cast("asyncio.Future[Any]", self._waiting)
+        result, error = self._result, self._error
         self._waiting = self._result = self._error = self._work = None
-        if waiting is None or waiting.done():
-            return
         if error is not None:
             waiting.set_exception(error)
         else:

@@ -22,10 +22,14 @@ from tests.support import interpreted
 
 # Code that loses or garbles events where it is wrong.
 DURABLE = (
-    "ingestd/buffer.py", "ingestd/flusher.py", "ingestd/event.py", "ingestd/fsutil.py", "ingestd/http1.py",
-    "ingestd/manifest.py", "ingestd/protocol.py", "ingestd/spill_log.py", "ingestd/worker.py",
-    "ingestd/sinks/*.py", "ingestd/sources/query.py", "ingestd/sources/scan.py", "ingestd/sources/bodies.py",
-    "ingestd/sources/lines.py", "ingestd/sources/source.py", "ingestd/sources/values.py",
+    "ingestd/buffer.py", "ingestd/descriptors.py", "ingestd/event.py", "ingestd/flusher.py",
+    "ingestd/fsutil.py", "ingestd/http1.py", "ingestd/manifest.py", "ingestd/protocol.py",
+    "ingestd/router.py", "ingestd/spill_log.py", "ingestd/worker.py", "ingestd/sinks/*.py",
+    "ingestd/sources/bodies.py", "ingestd/sources/lines.py", "ingestd/sources/macros.py",
+    "ingestd/sources/privacy.py", "ingestd/sources/query.py", "ingestd/sources/scan.py",
+    "ingestd/sources/signature.py", "ingestd/sources/source.py", "ingestd/sources/times.py",
+    "ingestd/sources/values.py", "ingestd/commands/audit*.py", "ingestd/commands/replay.py",
+    "ingestd/commands/spill*.py", "ingestd/commands/spool.py",
 )  # fmt: skip
 
 

@@ -7,13 +7,12 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import click
-import zstandard
 from xxhash import xxh3_128, xxh3_128_intdigest
 
 from ingestd.commands.audit_report import Finding, Repeats, Report
 from ingestd.errors import IngestdError
 from ingestd.event import ID_SLICE
-from ingestd.manifest import SUFFIXES, Row, Rows, Scan, add_row, key_of, plain, scan
+from ingestd.manifest import SUFFIXES, UNREADABLE, Row, Rows, Scan, add_row, key_of, plain, scan
 from ingestd.sinks import manifests
 from ingestd.sinks.manifests import CHAIN, MANIFEST, Chain, Manifest
 
@@ -129,7 +128,7 @@ def _check_file(directory: Path, manifest: Manifest, report: Report, read: Read)
     repeats = Repeats()
     try:
         found = _scan(directory, manifest, repeats, read)
-    except (EOFError, zstandard.ZstdError, OSError, ValueError) as error:
+    except (*UNREADABLE, ValueError) as error:
         report.expect(manifest.rows)
         report.places += 1
         report.findings.append(Finding("altered", manifest.file, f"cannot be read to its end: {error}"))

@@ -7,21 +7,18 @@ round. A kill between a round and its checkpoint sends that round again, with th
 from __future__ import annotations
 
 import asyncio
-import gzip
-import io
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import click
 import orjson
-import zstandard
 
 from ingestd import config, fsutil, log
 from ingestd.errors import IngestdError
 from ingestd.event import LINE_START
+from ingestd.manifest import UNREADABLE, plain
 from ingestd.sinks import spool_inspect
 from ingestd.sinks.dead_letters import DeadLetterFile
 from ingestd.sinks.kafka_client import Client
@@ -208,16 +205,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
                 yield from stored.payload.rstrip(b"\n").split(b"\n")
             return
         with path.open("rb") as raw:
-            for line in _plain(raw, path.suffix):
+            for line in plain(raw, path.suffix):
                 yield line.rstrip(b"\n")
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+    except UNREADABLE as error:
         raise IngestdError(f"{path}: {error}") from error
-
-
-def _plain(raw: IO[bytes], suffix: str) -> IO[bytes]:
-    if suffix == ".gz":
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
-    if suffix == ".zst":
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        return cast("IO[bytes]", io.BufferedReader(reader, 1 << 20))
-    return raw

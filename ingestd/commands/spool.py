@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from ingestd import config
 from ingestd.commands.show import print_table
 from ingestd.errors import IngestdError
 from ingestd.sinks import spool_inspect
+from ingestd.sinks.spool import Stored
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ def export(path: Path, instance: str | None, output: str) -> int:
     count = 0
     with click.open_file(output, "wb") as target:
         for directory in directories(path, instance):
-            for stored in spool_inspect.entries(directory):
+            for stored in _entries(directory):
                 for line in stored.payload.split(b"\n"):
                     if line.startswith(b"{"):
                         target.write(line + b"\n")
@@ -87,6 +88,13 @@ def moment(milliseconds: int | None) -> str:
     if milliseconds is None:
         return "-"
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))
+
+
+def _entries(directory: Path) -> Iterator[Stored]:
+    """What waits, with the spool's name in what cannot be read: the output's troubles are its own."""
+    entries = spool_inspect.entries(directory)
+    while (stored := _asking(directory, lambda _: next(entries, None))) is not None:
+        yield stored
 
 
 def _asking(directory: Path, question: Callable[[Path], T]) -> T:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from aiofiles.os import wrap
-from zstandard import ZstdError
 
 from ingestd import config, fsutil
 from ingestd.errors import SinkError
 from ingestd.event import Batch
+from ingestd.manifest import UNREADABLE
 from ingestd.sinks import manifests, recovery, retention
 from ingestd.sinks.ndjson import NdjsonFile, claim
 from ingestd.worker import Worker
@@ -254,7 +254,7 @@ class FileSink:
                 self._check(manifests.write_manifest(path, self._settings.prefix, self._breathe), counted)
             if self._settings.compress != "none" and path.suffix == ".ndjson":
                 retention.compress(path, self._settings.compress)
-        except (OSError, EOFError, ValueError, ZstdError) as error:  # the file is whole all the same
+        except (*UNREADABLE, ValueError) as error:  # the file is whole all the same
             self._owed.add(path)
             self._cannot("write a manifest or compress", path, error)
 

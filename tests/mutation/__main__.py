@@ -24,17 +24,19 @@ from tests.support.daemon import ROOT
 # A module to the unit tests that are about it: quick ones, for each is run many times.
 TARGETS: dict[str, tuple[str, ...]] = {
     "ingestd/buffer.py": ("buffer", "intake", "flusher"),
-    "ingestd/flusher.py": ("flusher", "flusher_faults", "intake"),
+    "ingestd/flusher.py": ("flusher", "flusher_faults", "following", "intake"),
     "ingestd/fsutil.py": ("fsutil", "ndjson", "recovery", "file_sink"),
-    "ingestd/sinks/file.py": ("file_sink", "file_sink_faults", "sink_contract", "retention", "manifest"),
+    "ingestd/sinks/file.py": (
+        "file_sink", "file_sink_faults", "file_sink_upkeep", "sink_contract", "retention", "manifest",
+    ),
     "ingestd/sinks/ndjson.py": ("ndjson", "file_sink", "file_sink_faults", "recovery"),
     "ingestd/sinks/recovery.py": ("recovery", "crash_at_any_step"),
     "ingestd/sinks/retention.py": ("retention", "manifest"),
     "ingestd/sinks/manifests.py": ("manifest", "manifest_audit", "crash_at_any_step"),
     **{
         f"ingestd/sinks/{name}.py": (
-            "spool", "spool_damage", "spool_format", "spool_full", "spool_inspect", "spool_missing",
-            "spool_model", "spool_real", "spool_command",
+            "spool", "spool_damage", "spool_format", "spool_fs", "spool_full", "spool_inspect",
+            "spool_missing", "spool_model", "spool_real", "spool_scan", "spool_command",
         )
         for name in (
             "spool", "spool_checkpoint", "spool_files", "spool_format", "spool_fs", "spool_inspect",

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingestd.sources import macros
+from ingestd.sources.lines import MAX_FRAME_PATH, MAX_FRAMES, Frames
 from tests.sources.making import NOW_MS, secret
 from tests.sources.test_any_query import QUERY
 from tests.support import compiled, fuzz_line
@@ -212,3 +213,14 @@ def test_a_forked_child_gives_other_ids_than_its_parent(module: ModuleType) -> N
 
 def _line(twins: Twins, query: bytes, received_ns: int = NOW_NS) -> bytes:
     return fuzz_line.line_of(twins.compiled, Asked(query, received_ns=received_ns))
+
+
+def test_paths_from_outside_take_bounded_memory() -> None:
+    """What is forgotten is made again, the same."""
+    frames = Frames("demo", "click")
+    made = [frames.get(b"GET", f"/c/{number}", str(number)) for number in range(3 * MAX_FRAMES)]
+    assert len(frames._by_method[b"GET"]) <= MAX_FRAMES
+    assert [frames.get(b"GET", f"/c/{number}", str(number)) for number in range(3 * MAX_FRAMES)] == made
+    long = "/c/" + "x" * MAX_FRAME_PATH
+    assert b"xxx" in frames.get(b"POST", long, "")
+    assert frames._by_method[b"POST"] == {}

@@ -101,6 +101,21 @@ def test_a_time_that_cannot_be_read_is_too_old(tmp_path: Path, time: str) -> Non
     assert result(desk.take(f"{target}&sign={signed(target).hex()}")) == "bad"
 
 
+@pytest.mark.parametrize(
+    ("age", "verdict", "flags"), [(3600, "ok", []), (3601, "bad", ["signature_expired"])]
+)
+def test_a_time_among_signed_values_bounds_it_too(
+    tmp_path: Path, age: int, verdict: str, flags: list[str]
+) -> None:
+    key = f'key_file = "{secret(tmp_path, "k", "s3cret")}"'
+    concat = 'kind = "md5_concat", param = "sign", params = ["id", "ts"], time_param = "ts", max_age = "1h"'
+    ts = str(NOW_MS // 1000 - age)
+    sign = hashlib.md5(f"7{ts}s3cret".encode()).hexdigest()
+    desk = one("generic", f"signature = {{ {concat}, {key} }}", tmp_path)
+    event = desk.take(f"/c/x?id=7&ts={ts}&sign={sign}").event
+    assert (event["signature"], event["flags"]) == (verdict, flags)
+
+
 def test_an_hmac_over_the_body_as_sent_is_read_from_its_header(tmp_path: Path) -> None:
     key = secret(tmp_path, "k", "body-key")
     desk = one(

@@ -22,6 +22,7 @@ from ingestd.buffer import Buffer
 from ingestd.errors import SinkError
 from ingestd.event import Batch, Entry
 from ingestd.flusher import Clock, Flusher, FlushPolicy
+from ingestd.following import Following
 from ingestd.http1 import Headers, Limits
 from ingestd.metrics import BatchMetrics
 from ingestd.protocol import Connection, Exchange, Intake, Shared
@@ -340,7 +341,10 @@ class Pump:
         self.accounts = Accounts()
         self.buffer = Buffer(buffer_bytes, max_events, max_bytes)
         policy = FlushPolicy(interval, max_events, max_bytes, acks, stall)
-        self.flusher = Flusher(self.buffer, self.sink, policy, self.metrics, self.clock.clock())
+        self.following = Following()
+        self.flusher = Flusher(
+            self.buffer, self.sink, policy, self.metrics, self.clock.clock(), self.following
+        )
         self.entries: list[FakeEntry] = []
         self._task: asyncio.Task[None] | None = None
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ingestd import config
 from ingestd.sinks.file import FileSink
 from tests.support.fakes import FakeClock
@@ -48,3 +50,19 @@ def failing(number: int) -> Callable[..., None]:
         raise OSError(number, os.strerror(number))
 
     return fail
+
+
+def synced(patch: pytest.MonkeyPatch) -> list[tuple[Path, int | list[str]]]:
+    """Each fsync or fdatasync from now on: a file with its size, a directory with the names it had then."""
+    seen: list[tuple[Path, int | list[str]]] = []
+    for call in ("fsync", "fdatasync"):
+        real = getattr(os, call)
+
+        def noted(fd: int, real: Callable[[int], None] = real) -> None:
+            path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+            names = sorted(one for one in os.listdir(path) if one[0] != ".") if path.is_dir() else None
+            real(fd)
+            seen.append((path, os.fstat(fd).st_size if names is None else names))
+
+        patch.setattr(os, call, noted)
+    return seen

@@ -260,3 +260,10 @@ def test_a_window_larger_than_the_cap_is_refused_before_memory_is_spent_on_it() 
 
 def test_raw_deflate_is_not_gzip() -> None:
     assert refused(zlib.compress(b"1"), "gzip") == "bad_encoding"
+
+
+def test_an_array_nested_deeper_than_is_followed_is_kept_as_text() -> None:
+    """Taken by the check, but not by the scanner that finds where its elements end."""
+    body = b"[1,%b]" % (b"[" * 1000 + b"]" * 1000)
+    [event] = events(body)
+    assert (event["body"], event["flags"]) == (body.decode(), ["bad_json"])

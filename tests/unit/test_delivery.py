@@ -13,6 +13,7 @@ import pytest
 from ingestd.accounts import Accounts
 from ingestd.errors import SinkError
 from ingestd.sinks.delivery import MAX_GAPS, Delivery, Pace
+from ingestd.sinks.delivery import count as count_sent
 from ingestd.sinks.kafka_outcome import Sent
 from ingestd.sinks.progress import Progress
 from ingestd.sinks.spool import Position, Spool, Stored
@@ -334,3 +335,28 @@ def test_what_is_recorded_in_the_thread_does_not_change_under_it() -> None:
         await rig.finish()
 
     run(main())
+
+
+def test_who_is_told_to_look_publishes_what_is_due_though_nothing_comes() -> None:
+    async def main() -> None:
+        rig = Rig()
+        rig.append(1)
+        await turns(20)
+        before = rig.published
+        await turns(20)
+        assert rig.published == before, "it sleeps"
+        rig.delivery.look_up()
+        await turns(20)
+        assert rig.published > before
+        await rig.finish()
+
+    run(main())
+
+
+def test_events_that_became_dead_letters_are_not_waited_for_any_more() -> None:
+    accounts = Accounts()
+    account = accounts.account("demo")
+    account.spooled = 5
+    count_sent(Sent({"demo": [3, 300]}, {("demo", "MessageSizeTooLargeError"): 2}), accounts)
+    assert (account.spooled, account.delivered["kafka"]) == (0, 3)
+    assert account.dead_lettered == {"MessageSizeTooLargeError": 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ import pytest
 
 from ingestd import fsutil
 from ingestd.errors import SinkError
+from ingestd.sinks import retention
 from ingestd.sinks.ndjson import NdjsonFile
 from tests.support.fakes import event_line, run
 from tests.unit.filing import Files, failing
@@ -230,3 +232,36 @@ def test_a_bug_in_the_keeper_is_told_with_its_traceback(
     (told,) = [record for record in caplog.records if record.message == "bug in file keeping"]
     assert told.exc_info
     assert read_files(files.directory) == [event_line(1)]
+
+
+def test_half_copies_of_a_crash_are_removed_at_the_start_and_named(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.directory.mkdir()
+    half = files.directory / "clicks-one-20240610T061320.123Z.ndjson.zst.tmp"
+    half.write_bytes(b"half")
+
+    async def main() -> None:
+        sink = await files.opened()
+        await sink.close()
+
+    with caplog.at_level(logging.WARNING):
+        run(main())
+    assert not half.exists()
+    assert [vars(record)["file"] for record in caplog.records] == [half.name]
+
+
+def test_half_copies_that_cannot_be_removed_do_not_keep_the_daemon_from_starting(
+    files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retention, "sweep", failing(errno.EIO))
+
+    async def main() -> None:
+        sink = await files.opened()
+        await sink.commit(batch_of(1))
+        await sink.close()
+        assert sink.counters()["file_errors"] == 1
+
+    run(main())
+    assert read_files(files.directory) == [event_line(1)]
+    assert "remove half copies" in str([vars(record) for record in caplog.records])

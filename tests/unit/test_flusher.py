@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
+from ingestd.accounts import WAITS
 from ingestd.event import Call
+from ingestd.flusher import SLICE
 from tests.support.fakes import Pump, assert_conserved, run, turns
 
 # stored mode: group commit
@@ -313,5 +315,35 @@ def test_the_loop_turns_while_a_large_batch_is_settled() -> None:
             steps = [after - before for before, after in pairwise(settled)]
             assert max(steps) <= 1001  # two slices at most, as far as one can see from outside
             assert settled[-1] == 5001
+
+    run(main())
+
+
+def test_a_batch_is_counted_by_its_events_and_its_wait_by_the_seconds() -> None:
+    async def main() -> None:
+        async with Pump(acks=True) as pump:
+            pump.sink.gate.clear()
+            await pump.put(count=3)
+            await pump.clock.advance(2.0)
+            pump.sink.gate.set()
+            await turns()
+            assert (pump.metrics.batch_events.sum, pump.metrics.commit_seconds.sum) == (3, 2.0)
+            waits = pump.accounts.account("demo").waits
+            assert waits == [3 * (bound == 2.5) for bound in (*WAITS, None)]
+
+    run(main())
+
+
+def test_of_a_great_batch_a_part_is_settled_in_each_turn() -> None:
+    async def main() -> None:
+        size = 2 * SLICE + 1
+        async with Pump(acks=True, max_events=size, max_bytes=1 << 20, buffer_bytes=1 << 24) as pump:
+            for _ in range(size):
+                pump.put_now(b"x")
+            told = set()
+            for _ in range(50):
+                await asyncio.sleep(0)
+                told.add(sum(entry.fates == [None] for entry in pump.entries))
+            assert sorted(told - {0}) == [SLICE, 2 * SLICE, size]
 
     run(main())

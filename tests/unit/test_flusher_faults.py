@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from ingestd.flusher import SLICE
 from tests.support.fakes import Pump, assert_conserved, run, turns
 
 # a failing sink, stored mode
@@ -308,5 +309,61 @@ def test_through_any_faults_every_event_is_stored_refused_or_held(acks: bool, se
             assert all(entry.fates for entry in pump.entries)
         else:
             assert [entry.data[:-1] for entry in pump.entries] == stored
+
+    run(main())
+
+
+def test_stored_of_a_great_batch_that_hangs_everyone_is_told_a_part_in_each_turn() -> None:
+    """The loop turns in between: others are not kept waiting by so many replies."""
+
+    async def main() -> None:
+        size = 3 * SLICE + 1
+        async with Pump(
+            acks=True, stall=2.5, max_events=size, max_bytes=1 << 20, buffer_bytes=1 << 24
+        ) as pump:
+            pump.sink.gate.clear()
+            for _ in range(size):
+                pump.put_now(b"x")
+            await pump.put(b"waiting")
+            told = []
+            pump.clock.seconds += 2.4
+            stalling = asyncio.ensure_future(pump.clock.advance(0.1))
+            for _ in range(50):
+                await asyncio.sleep(0)
+                told.append(sum(entry.fates == ["stalled"] for entry in pump.entries))
+            await stalling
+            assert sorted({*told, 0}) == [0, SLICE, 2 * SLICE, 3 * SLICE, size + 1]
+            pump.sink.gate.set()
+
+    run(main())
+
+
+@pytest.mark.parametrize(("late", "stalls"), [(0.5, 1), (0.625, 0)])
+def test_stored_a_watch_that_is_a_little_late_is_believed(late: float, stalls: int) -> None:
+    async def main() -> None:
+        async with Pump(acks=True, stall=2.5) as pump:
+            assert pump.flusher.trouble == ""
+            pump.sink.gate.clear()
+            await pump.put()
+            pump.clock.seconds += 2.5 + late
+            await pump.clock.advance(0)
+            assert pump.metrics.stalls == stalls
+            pump.sink.gate.set()
+
+    run(main())
+
+
+def test_queued_what_comes_behind_a_drain_is_stored_without_waiting_for_more() -> None:
+    async def main() -> None:
+        async with Pump(acks=False, max_events=2) as pump:
+            pump.sink.gate.clear()
+            await pump.put(b"before\n", count=2)
+            drain = asyncio.ensure_future(pump.flusher.drain())
+            await turns()
+            await pump.put(b"behind\n")
+            pump.sink.gate.set()
+            await turns(20)
+            assert drain.done()
+            assert pump.sink.stored() == b"before\nbehind\n", "the clock stood still"
 
     run(main())

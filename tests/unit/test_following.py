@@ -8,8 +8,9 @@ import itertools
 import orjson
 import pytest
 
-from ingestd.following import Following, needles
+from ingestd.following import MAX_FOLLOWERS, MAX_WAITING, Follower, Following, needles
 from ingestd.report import followed
+from tests.support.fakes import Pump, run, turns
 from tests.unit.sinks_under_test import batch_of
 
 
@@ -63,3 +64,52 @@ def test_a_follower_rests_a_hundred_times_as_long_as_it_works() -> None:
 
     asyncio.run(follow())
     assert rests == pytest.approx([0.99, 0.99])
+
+
+def test_followers_are_shown_what_is_stored_and_nothing_else() -> None:
+    async def main() -> None:
+        async with Pump(acks=True) as pump:
+            follower = Follower("demo")
+            await pump.put(b"before\n")
+            pump.following.followers.add(follower)
+            await pump.put(b"stored\n")
+            await pump.put(b"of another\n", "other")
+            pump.sink.failing = "no space left"
+            await pump.put(b"refused\n")
+            assert await follower.next() == (b"stored\n", 0)
+            follower.offer(pump.entries[:1])
+            assert await follower.next() == (b"before\n", 0)
+
+    run(main())
+
+
+def test_a_follower_who_does_not_read_is_told_how_many_it_missed() -> None:
+    async def main() -> None:
+        follower = Follower(None, [b"7"])
+        entries = batch_of(*range(3)).entries
+        entries[0].data = b"of no interest"
+        entries[1].data = b"7" * MAX_WAITING
+        entries[2].data, entries[2].count = b"77", 5
+        follower.offer(entries)
+        assert await follower.next() == (b"7" * MAX_WAITING, 5)
+        follower.offer(entries[2:])
+        assert await follower.next() == (b"77", 0), "it has room again"
+
+    run(main())
+
+
+def test_followers_are_bounded_and_one_that_stops_makes_room() -> None:
+    async def main() -> None:
+        following = Following()
+        entries = batch_of(1).entries
+        streams = [following.follow(None) for _ in range(MAX_FOLLOWERS)]
+        waiting = [asyncio.ensure_future(anext(stream)) for stream in streams]
+        await turns()
+        assert following.full
+        following.offer(entries)
+        assert await asyncio.gather(*waiting) == [(entries[0].data, 0)] * MAX_FOLLOWERS
+        for stream in streams:
+            await stream.aclose()
+        assert following.followers == set()
+
+    run(main())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingestd import fsutil
+from tests.unit.filing import synced
 
 
 @pytest.mark.parametrize("most", [1, 7, 1000])
@@ -61,7 +62,7 @@ def test_a_lock_is_the_open_files_and_goes_with_it(tmp_path: Path) -> None:
     path = tmp_path / "file"
     first, second = (os.open(path, os.O_RDWR | os.O_CREAT) for _ in range(2))
     assert fsutil.try_lock(first)
-    assert not fsutil.try_lock(second)
+    assert fsutil.try_lock(second) is False
     os.close(first)
     assert fsutil.try_lock(second)
     os.close(second)
@@ -79,3 +80,14 @@ def test_only_a_directory_is_synced_as_one(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         fsutil.fsync_directory(tmp_path / "file")
+
+
+def test_what_is_set_aside_is_on_the_disk_with_its_name_and_no_descriptor_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = os.listdir("/proc/self/fd")
+    seen = synced(monkeypatch)
+    bad = fsutil.set_aside(tmp_path / "a.ndjson", b"one\n")
+    assert seen == [(bad, 4), (tmp_path, [bad.name])]
+    assert bad.stat().st_mode & 0o007 == 0, "it holds clicks"
+    assert os.listdir("/proc/self/fd") == before

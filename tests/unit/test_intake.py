@@ -274,3 +274,18 @@ def test_new_sources_are_taken_without_a_stop() -> None:
             assert front.accounts.account("demo").stored == 1  # the account is the name's
 
     run(main())
+
+
+@pytest.mark.parametrize("length", [1, 128, 129])
+def test_a_trace_travels_with_the_event_unless_it_is_too_long_for_one(length: int) -> None:
+    async def main() -> None:
+        async with Front() as front:
+            front.sink.gate.clear()
+            _, connection = front.connect()
+            connection.data_received(get(b"/c/demo?a=1", b"traceparent: " + b"t" * length))
+            await turns()
+            trace = connection.due[0].trace
+            assert trace == (b"t" * length if length <= 128 else None)
+            front.sink.gate.set()
+
+    run(main())

@@ -236,3 +236,15 @@ def test_many_rounds_leave_no_memory_behind() -> None:
 
     before = rounds(20)
     assert rounds(200) - before < 200
+
+
+def test_a_payload_that_is_none_is_an_error_and_no_record() -> None:
+    """Out of a spool with a line that begins as an event and is none."""
+    with pytest.raises(ValueError, match="no event"):
+        asyncio.run(chunked([line(1), line(2)[:110] + b"x" + line(2)[111:], line(3)], Topics("clicks")))
+
+
+def test_a_batch_is_built_once_however_often_it_is_asked_for() -> None:
+    [chunk], _ = asyncio.run(chunked([line(1)], Topics("clicks")))
+    batch = Finished(chunk, *compress(chunk.body, "none"), transactional=False)
+    assert batch._build() is batch._build()

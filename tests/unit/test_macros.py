@@ -102,3 +102,11 @@ def test_a_name_too_long_for_a_label_counts_among_the_others() -> None:
     data = source.events(b"GET", "/c", "", name + b"=__X__", headers(), b"", "", 1_718_000_000_000_000_000)[0]
     assert source.account.macros == {"other": 1}
     assert orjson.loads(data)["flags"] == ["macro:" + name.decode()]
+
+
+def test_values_from_outside_take_bounded_memory() -> None:
+    macros._known.clear()
+    values = [f"__X{number}__" for number in range(3 * macros.MAX_KNOWN)]
+    assert all(macros.is_macro(value) for value in values)
+    assert len(macros._known) <= macros.MAX_KNOWN
+    assert all(macros.is_macro(value) for value in values), "known or forgotten, they are macros"

@@ -14,6 +14,7 @@ import pytest
 from xxhash import xxh3_128_intdigest
 
 from ingestd import config, fsutil
+from ingestd import manifest as manifest_module
 from ingestd.manifest import HOUR_MS, Row, Rows, Tally, hour_text, parse_hour, parse_rows, rows_tree, scan
 from ingestd.sinks import manifests, retention
 from ingestd.sinks.file import FileSink
@@ -259,17 +260,6 @@ def test_a_file_that_does_not_hold_what_was_written_is_counted(tmp_path: Path) -
     assert run(main()) == 1
 
 
-def test_without_manifests_none_is_written(tmp_path: Path) -> None:
-    async def main() -> None:
-        sink = Sinks(tmp_path).sink(manifest=False)
-        await sink.open()
-        await sink.commit(batch_of(1))
-        await sink.close()
-
-    run(main())
-    assert [path.suffix for path in tmp_path.glob("[!.]*")] == [".ndjson"]
-
-
 def test_a_manifest_that_cannot_be_written_is_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,3 +372,39 @@ def test_pruning_keeps_to_the_files_of_its_own_chain(tmp_path: Path) -> None:
     manifests.prune(tmp_path, "clicks", long_ago + manifests.KEEP_SECONDS + 1)
     left = [path.name for path in tmp_path.glob("*.manifest")]
     assert left == ["clicks-one-more-20240610T061320.123Z.ndjson.manifest"]
+
+
+def test_a_file_with_no_newline_is_read_in_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is longer than any line is no event, and is not held to its end; what comes behind it counts."""
+    monkeypatch.setattr(manifest_module, "_MAX_LINE", 500_000)
+    path = finished(tmp_path, 1, [b"x" * 3_000_000, b"\n", event(1)])
+    found = scan(path)
+    assert (found.size, found.tally.rows) == (path.stat().st_size, rows_of([event(1)]))
+    assert found.tally.others > 3_000_000 // 800_000
+
+
+def test_a_last_line_without_its_end_is_no_event(tmp_path: Path) -> None:
+    found = scan(finished(tmp_path, 1, [event(1), event(2)[:-1]]))
+    assert (found.tally.rows, found.tally.others) == (rows_of([event(1)]), 1)
+
+
+def test_a_file_that_was_removed_once_keeps_the_time_of_that(tmp_path: Path) -> None:
+    path = finished(tmp_path, 1, [event(1)])
+    manifests.write_manifest(path, "clicks")
+    manifests.mark_removed(path, 1000.0)
+    manifests.mark_removed(path, 2000.0)
+    assert read(path).removed_at == 1_000_000
+
+
+@pytest.mark.parametrize("compress", ["none", "zstd"])
+def test_without_manifests_files_are_compressed_all_the_same(compress: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        sink = Sinks(tmp_path).sink(manifest=False, compress=compress)
+        await sink.open()
+        await sink.commit(batch_of(1))
+        await sink.close()
+
+    run(main())
+    assert [path.suffix for path in tmp_path.glob("[!.]*")] == [".ndjson" if compress == "none" else ".zst"]

@@ -13,8 +13,9 @@ from ingestd.commands import audit_files
 from ingestd.commands.audit import parse_hours
 from ingestd.commands.audit_report import Finding, Report
 from ingestd.errors import IngestdError
+from ingestd.manifest import scan
 from ingestd.sinks import manifests, retention
-from tests.unit.test_manifest import event, finished
+from tests.unit.test_manifest import event, finished, read
 
 LINES = [[event(100 * n + k, ("demo", "ocean")[k % 2], k % 3) for k in range(12)] for n in range(3)]
 
@@ -198,3 +199,14 @@ def test_the_command_says_it_in_words_and_in_json(files: list[Path]) -> None:
     assert asked.exit_code == tree["status"] == 1
     assert tree["findings"][0]["kind"] == "missing"
     assert sum(row["events"] for row in tree["hours"]) == 36
+
+
+def test_damage_anywhere_in_a_file_is_a_finding_on_that_file(files: list[Path]) -> None:
+    """Compressed or not: no damage ends the audit, and the other files are looked at all the same."""
+    whole = files[1].read_bytes()
+    for place in range(0, len(whole), 11):
+        files[1].write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        report = audit(files)
+        assert {one.where for one in report.findings} <= {manifests.plain_name(files[1])}, place
+        assert report.places == 3, place
+        assert report.findings or scan(files[1]).digest == read(files[1]).xxh3, place

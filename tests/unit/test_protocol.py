@@ -387,3 +387,41 @@ def test_a_reply_given_already_stands_whatever_the_fate() -> None:
     intake.answer(0)
     as_exchange(intake.exchanges[0]).settle("storage")
     assert transport.statuses() == [200]
+
+
+def test_a_bug_after_the_reply_was_given_does_not_take_it_back(caplog: pytest.LogCaptureFixture) -> None:
+    """The reply has left, and the refusal follows it as that of a request of its own."""
+
+    def buggy(exchange: Exchange, *request: object) -> None:
+        exchange.answer(Reply(200, b"ok"))
+        raise ZeroDivisionError("a bug")
+
+    transport, connection = connect(buggy)
+    connection.data_received(get(0))
+    assert transport.statuses() == [200, 500]
+    assert [record.message for record in caplog.records] == ["bug in request handling"]
+
+
+@pytest.mark.parametrize("eof", [True, False])
+def test_a_client_gone_without_a_word_is_refused_nothing_and_costs_nothing(eof: bool) -> None:
+    """What comes to be said once the transport is gone is said to nobody."""
+    _, transport, connection = held()
+    if eof:
+        connection.eof_received()
+    connection.pause_writing()
+    connection.connection_lost(None)
+    connection.on_expect_continue()
+    connection.refuse("internal")
+    connection.stop_reading()
+    connection.resume_writing()
+    assert (transport.written, transport.closed, transport.ended) == (b"", False, False)
+
+
+def test_a_connection_that_is_closing_already_is_not_ended_again() -> None:
+    """uvloop refuses that, and reading again, of a transport that is closing."""
+    _, transport, connection = held()
+    connection.pause_writing()
+    transport.abort()
+    connection.resume_writing()
+    connection.refuse("internal")
+    assert (transport.reading, transport.ended) == (False, False)

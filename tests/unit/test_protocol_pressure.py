@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.http1 import Limits
-from ingestd.protocol import MAX_PIPELINE, Connection, Exchange, Shared
+from ingestd.protocol import MAX_PIPELINE, Connection, Exchange, Shared, _shutdown_reading
 from ingestd.replies import Reply
 from tests.support.fakes import HeldIntake, connect, run, turns
 
@@ -255,3 +255,9 @@ def test_a_wait_is_counted_from_where_it_began() -> None:
     assert connection.since == 8
     connection.data_received(b"bc")
     assert connection.since == 9
+
+
+def test_a_peer_that_is_gone_already_is_not_told_to_stop() -> None:
+    with socket.socket() as alone:  # connected to nobody, as after a reset
+        _shutdown_reading(alone.fileno())
+        assert alone.fileno() >= 0

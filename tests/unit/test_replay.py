@@ -6,12 +6,13 @@ import asyncio
 import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import orjson
 import pytest
 import zstandard
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from ingestd.cli import main
 from ingestd.commands import replay
@@ -171,3 +172,74 @@ def test_a_checkpoint_survives_a_new_process(tmp_path: Path) -> None:
     again = Checkpoints(tmp_path / "checkpoint")
     assert (again.done("/a"), again.done("/b"), again.done("/c")) == (5, 7, 0)
     assert orjson.loads((tmp_path / "checkpoint").read_bytes()) == {"/a": 5, "/b": 7}
+
+
+KAFKA = """
+[kafka]
+bootstrap = ["127.0.0.1:1"]
+"""
+
+
+def replaying(place: Path, monkeypatch: pytest.MonkeyPatch, config: str, *arguments: str) -> Result:
+    monkeypatch.chdir(place)
+    (place / "c.toml").write_text(config)
+    return CliRunner().invoke(main, ["replay", "-c", "c.toml", *arguments])
+
+
+def test_without_inputs_it_is_the_configured_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clicks").mkdir()
+    (tmp_path / "clicks" / "a.ndjson").write_bytes(event_line(1))
+    done = replaying(tmp_path, monkeypatch, KAFKA + CONFIG.format(place=tmp_path), "--dry-run")
+    assert (done.exit_code, "1 events would be sent" in done.output) == (0, True), done.output
+
+
+def test_where_there_is_nothing_to_replay_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "clicks").mkdir()
+    done = replaying(tmp_path, monkeypatch, KAFKA + CONFIG.format(place=tmp_path))
+    assert done.exit_code == 1
+    assert f"nothing to replay: no finished file among {tmp_path}/clicks" in done.output
+
+
+def test_a_spool_is_an_input_as_large_as_its_segments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "0", max_bytes=1 << 24)
+    spool.open()
+    spool.append([event_line(1) + event_line(2)])
+    spool.close()
+    assert replay.size_of(tmp_path / "0") == next((tmp_path / "0").glob("*.spool")).stat().st_size
+    done = replaying(tmp_path, monkeypatch, CONFIG.format(place=tmp_path), "--dry-run", "0")
+    assert (done.exit_code, "2 events would be sent" in done.output) == (0, True), done.output
+
+
+def test_a_dry_run_of_many_rounds_counts_them_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "ROUND_BYTES", 1000)
+    (tmp_path / "a.ndjson").write_bytes(b"".join(event_line(n) for n in range(50)))
+    done = replaying(tmp_path, monkeypatch, CONFIG.format(place=tmp_path), "--dry-run", "a.ndjson")
+    assert "50 events would be sent" in done.output, done.output
+    assert not (tmp_path / "replay.checkpoint").exists()
+
+
+def test_dead_letters_are_told_by_reason_and_are_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that refuses every second event; the rest of the command is as it is."""
+    sender = Recorder()
+
+    async def half(lines: Sequence[bytes]) -> Sent:
+        sent = await sender.send(lines)
+        sent.delivered["demo"][0] -= 1
+        sent.dead["demo", "MessageSizeTooLargeError"] = 1
+        return sent
+
+    monkeypatch.setattr(replay, "ROUND_BYTES", 1)
+    monkeypatch.setattr(replay, "Sender", lambda *arguments: SimpleNamespace(send=half))
+    (tmp_path / "a.ndjson").write_bytes(event_line(1) + event_line(2))
+    dead = f'dead_letter_directory = "{tmp_path}"\n'
+    done = replaying(tmp_path, monkeypatch, KAFKA + dead + CONFIG.format(place=tmp_path), "a.ndjson")
+    assert done.exit_code == 1
+    assert "0 events delivered" in done.output
+    assert "       2  dead letters: MessageSizeTooLargeError" in done.output
+    assert orjson.loads((tmp_path / "replay.checkpoint").read_bytes()) == {str(tmp_path / "a.ndjson"): 2}

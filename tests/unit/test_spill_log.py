@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 
@@ -10,8 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestd import spill_log
+from ingestd.errors import IngestdError
 from ingestd.spill_log import BadLineError, Spilled
 from tests.support.spilled import escape, line
+
+# Its first block is of a kind that there is not.
+DAMAGED = gzip.compress(b"")[:10] + b"\x07" + gzip.compress(b"")[11:]
 
 
 def test_every_byte_comes_back() -> None:
@@ -93,3 +98,28 @@ def test_a_time_that_is_not_of_these_centuries_is_none(at_ms: int) -> None:
     # An event's `received_at` has 13 digits at a fixed place, out of which sinks cut it.
     with pytest.raises(BadLineError, match="bad time"):
         spill_log.parse(line(b"/c/demo", at_ms=at_ms))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("spill", None), ("spill.gz", b"no gzip"), ("spill.zst", b"no zstd"), ("torn.gz", DAMAGED)],
+)
+def test_a_log_that_cannot_be_read_is_an_error_that_names_it(
+    name: str, data: bytes | None, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(IngestdError, match=name):
+        list(spill_log.read(path))
+
+
+def test_a_compressed_log_that_was_cut_short_says_so_after_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "spill.1.gz"
+    lines = [line(b"/c/demo?n=%d" % number) + b"\n" for number in range(5000)]
+    path.write_bytes(gzip.compress(b"".join(lines))[:-9])
+    found: list[bytes] = []
+    with pytest.raises(IngestdError, match="spill"):
+        found.extend(spill_log.read(path))
+    assert found == lines[: len(found)]
+    assert len(found) > 4000

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -17,6 +20,7 @@ from ingestd.commands import spill
 from ingestd.commands.replay import Checkpoints
 from ingestd.commands.spill_events import Converter
 from ingestd.event import JSON_SCHEMA
+from ingestd.sinks.kafka_outcome import Sent
 from ingestd.spill_log import parse
 from tests.support.spilled import line
 
@@ -244,3 +248,47 @@ def test_keys_and_traces_travel_beside_the_events_as_with_the_daemon(bench: Benc
 def test_a_file_that_is_not_there_is_named(bench: Bench) -> None:
     found = bench.replay()
     assert (found.exit_code, "no spill file" in found.output) == (1, True)
+
+
+def test_where_the_disk_is_full_it_ends_with_what_could_not_be_written(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.write(*clicks(2))
+
+    def full(fd: int, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "clicks")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fsutil, "write_all", full)
+        done = bench.replay()
+    assert (done.exit_code, "clicks: No space left on device" in done.output) == (1, True)
+    assert bench.replay().exit_code == 0
+    assert len(bench.events()) == 2
+
+
+def test_a_log_of_nothing_but_what_cannot_be_read_makes_no_file(bench: Bench) -> None:
+    bench.write(b"garbage", b"more of it")
+    assert bench.replay().exit_code == 1
+    assert (list(bench.clicks.iterdir()), bench.bad) == ([], b"garbage\nmore of it\n")
+    assert bench.replay().exit_code == 0, "it was done, and is not set aside again"
+
+
+def test_with_kafka_every_event_goes_there_and_dead_letters_are_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a sender for a broker; the rest of the command is as it is."""
+    kafka = f'[kafka]\nbootstrap = ["127.0.0.1:1"]\ndead_letter_directory = "{bench.place}"\n'
+    bench.config.write_text(kafka + SOURCES)
+    sent: list[bytes] = []
+
+    async def send(payloads: Sequence[bytes]) -> Sent:
+        sent.extend(payloads)
+        return Sent({"demo": [2, 100]}, {("demo", "MessageSizeTooLargeError"): 1})
+
+    monkeypatch.setattr(spill, "Sender", lambda *arguments: SimpleNamespace(send=send))
+    bench.write(*clicks(3))
+    done = bench.replay()
+    assert (done.exit_code, "       1  dead letters: MessageSizeTooLargeError" in done.output) == (1, True)
+    events = [orjson.loads(one) for one in b"".join(sent).splitlines() if one.startswith(b"{")]
+    assert [event["params"]["n"] for event in events] == list("012")
+    assert "0 lines read" in bench.replay().output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import orjson
@@ -77,3 +79,28 @@ def test_no_spool_is_told(place: Path) -> None:
         done = call(place, "ls", *arguments)
         assert done.exit_code != 0
         assert "no spool" in done.output
+
+
+def test_a_segment_with_nothing_whole_in_it_has_no_times(place: Path) -> None:
+    fill(place, "0")
+    newest = max((place / "spool" / "0").glob("*.spool"))
+    newest.write_bytes(newest.read_bytes()[:60])
+    done = call(place, "ls")
+    assert done.exit_code == 0, done.output
+    row = done.output.splitlines()[-1].split()
+    assert (row[1], row[2], row[4:6]) == (newest.name, "0", ["-", "-"])
+
+
+@pytest.mark.parametrize("command", ["ls", "verify", "export"])
+def test_a_spool_that_cannot_be_read_is_named_with_the_reason(
+    command: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(place, "0")
+
+    def unreadable(*arguments: object) -> bytes:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "pread", unreadable)
+    done = call(place, command)
+    assert done.exit_code == 1
+    assert f"{place}/spool/0: Permission denied" in done.output

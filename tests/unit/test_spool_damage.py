@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 
 import pytest
 
@@ -309,3 +310,41 @@ def test_a_read_that_fails_for_another_reason_than_the_disk_is_an_error_and_no_d
     heal(fs)
     assert payloads(spool) == SENT
     assert (spool.damaged, bad_files(fs)) == (0, {})
+
+
+def test_a_disk_that_goes_while_a_page_is_read_is_no_page_of_zeros() -> None:
+    """EIO of a sector is damage; that nothing can be read any more is an error."""
+    fs = FakeFs()
+    path = made(fs)
+    spool = opened(fs)
+    fs.names[path].unreadable = {1}
+    reads = itertools.count()
+
+    def gone(call: str, name: str) -> None:
+        if call == "pread" and next(reads) == 1:
+            raise OSError(errno.ENODEV, "No such device")
+
+    fs.before_call = gone
+    with pytest.raises(SpoolError) as caught:
+        spool.read(spool.checkpoint, 1 << 20)
+    assert caught.value.errno == errno.ENODEV
+    heal(fs)
+    fs.names[path].unreadable = set()
+    assert (payloads(spool), spool.damaged) == (SENT, 0)
+
+
+def test_damage_is_told_once_with_its_file_its_place_and_its_size(caplog: pytest.LogCaptureFixture) -> None:
+    fs = FakeFs()
+    path = made(fs, segment_bytes=300)
+    gone = segment_path(DIRECTORY, NOW + 1)
+    spool = opened(fs)
+    fs.corrupt(path, frame_at(1) + 50, b"X")
+    del fs.names[gone]
+    caplog.clear()
+    for _ in range(2):
+        assert payloads(spool) == [SENT[0], *SENT[4:]]
+    told = [vars(record) for record in caplog.records]
+    assert [(one["file"], one["offset"], one["bytes"]) for one in told] == [
+        (path.name, frame_at(1), SIZE), (gone.name, 0, 0),
+    ]  # fmt: skip
+    assert told[1]["what"] == "the file is gone"

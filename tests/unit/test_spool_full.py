@@ -7,8 +7,20 @@ import errno
 import pytest
 
 from ingestd.sinks.spool import SpoolError, SpoolFullError
+from ingestd.sinks.spool_segment import stored_size
 from tests.support.fakefs import CrashError, FakeFs
-from tests.support.spool import FIRST, SIZE, fail, heal, opened, payloads, recovered, restarted, segments
+from tests.support.spool import (
+    FIRST,
+    SIZE,
+    fail,
+    heal,
+    made,
+    opened,
+    payloads,
+    recovered,
+    restarted,
+    segments,
+)
 
 
 def test_a_full_spool_refuses_before_it_writes_and_takes_again_once_something_is_released() -> None:
@@ -256,3 +268,31 @@ def test_what_a_killed_process_left_unsynced_is_made_durable_before_it_counts(se
     spool, found = recovered(fs)
     assert payloads(spool) == [*delivered, b"c"]
     assert (found.missing_bytes, spool.damaged) == (0, 0)
+
+
+def test_an_append_whose_sync_failed_is_cut_off_and_takes_no_room() -> None:
+    """Unless it is, a restart would take up what was refused."""
+    fs = FakeFs()
+    path = made(fs)
+    spool = opened(fs)
+    spool.append([b"stored"])
+    newest = max(fs.names, key=lambda one: one.name if one.suffix == ".spool" else "")
+    assert newest != path
+    size, used = len(fs.names[newest].data), spool.bytes_used
+    fail(fs, "fdatasync", name=".spool")
+    with pytest.raises(SpoolError):
+        spool.append([b"refused"])
+    heal(fs)
+    assert (len(fs.names[newest].data), spool.bytes_used) == (size, used)
+
+
+def test_room_is_asked_for_each_frame_s_header() -> None:
+    many = [b"x"] * 1000
+    fs = FakeFs()
+    spool = opened(fs)
+    spool.append(many)
+    assert spool.bytes_used == stored_size(many)
+    spool.close()
+    small = opened(FakeFs(), max_bytes=stored_size(many) - 1)
+    with pytest.raises(SpoolFullError):
+        small.append(many)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
+import pytest
+
+from ingestd.sinks.spool import SpoolError
 from ingestd.sinks.spool_files import segment_path
 from ingestd.sinks.spool_inspect import entries, ls, verify
 from tests.support.fakefs import FakeFs
@@ -54,3 +59,22 @@ def test_looking_from_outside_changes_nothing_and_needs_no_lock() -> None:
     assert {call.split()[0] for call in fs.calls} == {"entries", "open_read", "pread"}
     spool.release(spool.read(spool.checkpoint, 1)[0][0].end)
     assert next(entries(DIRECTORY, fs)).payload == SENT[1]
+
+
+def test_a_segment_that_was_left_behind_the_checkpoint_is_released_and_not_read_again() -> None:
+    """The process ended between its checkpoint and the unlink."""
+    fs = FakeFs()
+    path = made(fs, segment_bytes=300)
+    spool = opened(fs)
+
+    def no_unlink(call: str, name: str) -> None:
+        if call == "unlink":
+            raise OSError(errno.EIO, "Input/output error")
+
+    fs.before_call = no_unlink
+    with pytest.raises(SpoolError):
+        spool.release(spool.read(spool.checkpoint, 1 << 20)[0][2].end)
+    fs.before_call = lambda call, name: None
+    assert path in fs.names
+    assert [entry.payload for entry in entries(DIRECTORY, fs)] == SENT[3:]
+    assert [row.released for row in ls(DIRECTORY, fs)] == [1.0, (FIRST + SIZE) / (FIRST + 2 * SIZE), 0.0]

@@ -32,11 +32,13 @@ def test_a_damaged_segment_header_costs_no_frame() -> None:
     fs = FakeFs()
     path = made(fs, segment_bytes=300)
     fs.corrupt(path, 20, b"XXXX")
+    header = bytes(fs.names[path].data[:SEGMENT_HEADER_SIZE])
     assert harmful(fs) == [(path.name, 0)]
     spool, found = recovered(fs)
     assert found.damaged_frames == 1
     assert payloads(spool) == SENT
     assert spool.damaged == 1
+    assert bad_files(fs) == {f"{NOW:016d}.0.bad": header}
 
 
 def test_a_damaged_header_of_the_newest_segment_is_counted_and_costs_no_frame() -> None:
@@ -268,3 +270,35 @@ def test_a_checkpoint_that_a_crash_left_unbegun_is_no_damage(left: bytes) -> Non
     spool, found = recovered(fs)
     assert (found.checkpoint_lost, bad_files(fs)) == (False, {})
     assert payloads(spool) == SENT
+
+
+def test_each_checkpoint_that_is_none_is_set_aside_under_a_name_of_its_own() -> None:
+    fs = FakeFs()
+    made(fs)
+    for number in range(1, 4):
+        fs.names[DIRECTORY / "checkpoint"].data[:] = b"%d" % number * 5000
+        recovered(fs)[0].close()
+    expected = {f"checkpoint.{number}.bad": b"%d" % number * 5000 for number in range(1, 4)}
+    assert bad_files(fs) == expected
+
+
+def test_a_probe_that_a_crash_has_left_is_no_junk() -> None:
+    fs = FakeFs()
+    made(fs)
+    fs.names[DIRECTORY / "probe"] = Node(bytearray(100), bytearray(100))
+    assert recovered(fs)[1].junk == []
+    fs.kill()
+    del fs.names[DIRECTORY / "probe"]
+    fs.directories.add(DIRECTORY / "probe")
+    assert recovered(fs)[1].junk == ["probe"], "that is none of ours"
+
+
+def test_the_oldest_payload_s_time_is_what_was_known_where_its_file_has_gone() -> None:
+    fs = FakeFs()
+    path = made(fs, segment_bytes=300)
+    spool = opened(fs)
+    del fs.names[segment_path(DIRECTORY, NOW + 1)]
+    backlog = spool.backlog_bytes
+    spool.release(Position(NOW, len(fs.names[path].data)))
+    assert path not in fs.names
+    assert (spool.oldest_ms, spool.backlog_bytes) == (NOW, backlog * 2 // 3)

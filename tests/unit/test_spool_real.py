@@ -317,3 +317,20 @@ def test_a_name_is_changed_and_a_second_one_given_as_on_any_disk(tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c"]
     with pytest.raises(FileExistsError):
         fs.link(tmp_path / "b", tmp_path / "c")
+
+
+def test_a_write_that_comes_short_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of 2 GiB at once, or of a file system that is interrupted."""
+    real, real_single = os.pwritev, os.pwrite
+    monkeypatch.setattr(os, "pwritev", lambda fd, data, at: real(fd, [b"".join(data)[:30]], at))
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: real_single(fd, data[:7], at))
+    spool = Spool(tmp_path, max_bytes=1 << 30)
+    spool.open()
+    sent = [b"%d " % number * 9 for number in range(20)]
+    spool.append(sent)
+    monkeypatch.undo()
+    assert [entry.payload for entry in spool.read(spool.checkpoint, 1 << 20)[0]] == sent
+    spool.close()
+    assert verify(tmp_path).findings == []
