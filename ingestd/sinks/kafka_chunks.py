@@ -215,6 +215,8 @@ class Chunker:
         key, trace = key_and_trace(line, extra)
         number = partition(key, self._routes[source], self._spread)
         if not self._packer.put(line, key, number, trace):  # the time has not as many digits as it knows
+            if key_of(line) is None:
+                raise ValueError(f"no event: {line[:100]!r}")
             record = record_of(line, extra, self._topics)
             self._odd.append(Chunk.of(record.topic, number, [record]))
 
