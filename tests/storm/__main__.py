@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import signal
 import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack, redirect_stdout
 
 from tests.integration.conftest import open_place
+from tests.storm.seeds import KEPT
 from tests.storm.trial import STEPS, storm
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.install import KafkaUnavailableError
@@ -33,21 +36,22 @@ def main() -> int:
     ends = time.monotonic() + arguments.hours * 3600
     failed, kinds, kills, acks, done = [], Counter[str](), 0, 0, 0
     with ExitStack() as stack:
-        kafka, sinks = None, arguments.sinks
-        if sinks != "file":
+        kafka = None
+        if arguments.sinks != "file":
             try:
                 kafka = stack.enter_context(KafkaBroker(stack.enter_context(open_place()) / "kafka"))
             except KafkaUnavailableError as error:
                 print(f"NO KAFKA, only files are stormed: {error}", flush=True)
-                sinks = "file"
-        while done < arguments.trials if arguments.trials else time.monotonic() < ends:
-            seed = arguments.seed + done
+                arguments.sinks = "file"
+        for seed, sinks, steps in _trials(arguments):
+            if done >= arguments.trials if arguments.trials else time.monotonic() >= ends:
+                break
             done += 1
             print(f"seed {seed}", end="\r", flush=True)
             logs = io.StringIO()
             try:
                 with redirect_stdout(logs):
-                    found = storm(seed, sinks=sinks, steps=arguments.steps, kafka=kafka)
+                    found = storm(seed, sinks=sinks, steps=steps, kafka=kafka)
             except Exception:
                 print(logs.getvalue(), traceback.format_exc(), sep="\n", flush=True)
                 failed.append(seed)
@@ -62,11 +66,21 @@ def main() -> int:
     return 1 if failed else 0
 
 
+def _trials(arguments: argparse.Namespace) -> Iterator[tuple[int, str, int]]:
+    """Seed, sinks and steps: from --seed on, or first those that once found something and then by chance."""
+    if arguments.seed is None:
+        if arguments.sinks == "any":
+            yield from KEPT
+        arguments.seed = time.time_ns() % 1_000_000
+    for seed in itertools.count(arguments.seed):
+        yield seed, arguments.sinks, arguments.steps
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--hours", type=float, default=1.0, help="how long (default 1)")
     parser.add_argument("--trials", type=int, default=0, help="how many, in place of how long")
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="of the first trial")
+    parser.add_argument("--seed", type=int, help="of the first trial (default: those kept, then by chance)")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"faults a trial (default {STEPS})")
     parser.add_argument("--sinks", choices=("file", "kafka", "both", "any"), default="any")
     return parser.parse_args()

@@ -1,4 +1,7 @@
-"""Seeds that have found something, kept as cases."""
+"""Seeds that have found something: a storm begins with them.
+
+The scheduler has a part in each, so none is a proof; the cause has a test of its own.
+"""
 
 from __future__ import annotations
 

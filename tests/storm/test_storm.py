@@ -11,7 +11,6 @@ import pytest
 from tests.integration.checks import MIN_ACKS
 from tests.integration.conftest import need_nginx, need_root, need_strace, place
 from tests.kafka.conftest import kafka, kafka_session
-from tests.storm.seeds import KEPT
 from tests.storm.stage import Shape
 from tests.storm.trial import BrokenPromiseError, Found, Trial, storm
 from tests.support.clock import WallClock
@@ -41,15 +40,6 @@ def test_faults_at_once_lose_nothing_that_was_answered(request: pytest.FixtureRe
     print(found.summary(), *found.steps, sep="\n")
     assert sum(found.kinds.values()) == STEPS
     assert found.verdict.acked > MIN_ACKS
-
-
-@pytest.mark.parametrize(("seed", "sinks", "steps"), KEPT)
-def test_a_sequence_that_once_broke_a_promise_keeps_it(
-    request: pytest.FixtureRequest, seed: int, sinks: str, steps: int
-) -> None:
-    """The scheduler has a part in each, so this is no proof; the cause has a test of its own."""
-    broker = None if sinks == "file" else request.getfixturevalue("kafka")
-    storm(seed, sinks=sinks, steps=steps, kafka=broker)
 
 
 class Forgetful(Trial):
