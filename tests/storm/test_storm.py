@@ -17,7 +17,7 @@ from tests.support.clock import WallClock
 
 __all__ = ["kafka", "kafka_session", "place"]
 
-STEPS = 10
+STEPS = 7
 
 
 @pytest.fixture(autouse=True)
