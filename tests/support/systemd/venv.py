@@ -78,4 +78,6 @@ def _libraries() -> Path:
 def _pip(place: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python")]
     command += ["install", "--quiet", "--no-input", "--disable-pip-version-check"]
-    subprocess.run([*command, *arguments], check=True, stdout=subprocess.DEVNULL)
+    # To systemd it is the same whether the hot path is compiled, and this would take a minute.
+    environment = os.environ | {"INGESTD_MYPYC": "no"}
+    subprocess.run([*command, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
