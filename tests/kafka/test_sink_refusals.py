@@ -62,6 +62,26 @@ def arrived(kafka: KafkaBroker | MockCluster, topic: str) -> list[int]:
     return sorted(int(value["params"]["n"]) for value in values)
 
 
+def others_arrive(
+    kafka: KafkaBroker, place: Path, topic: str, refused: str, reason: str, mode: str
+) -> list[int]:
+    """Of two sources in turn one goes to `topic` and arrives, one to `refused`: dead letters for `reason`.
+
+    Returns the dead letters' numbers as they stand in the file.
+    """
+    sources = [{"name": "demo", "path": "/c/demo"}, {"name": "shut", "path": "/c/shut", "topic": refused}]
+    settings = {"topic": topic, "checkpoint_topic": f"{topic}-checkpoint", "delivery": mode}
+    with KafkaDaemon(place, kafka.bootstrap, sources=sources, kafka=settings) as daemon:
+        for number in range(6):
+            send(daemon, number, path=("/c/demo", "/c/shut")[number % 2])
+        daemon.drained()
+        assert_accounts_balance(daemon)
+        letters = [orjson.loads(line) for line in daemon.dead_letters()]
+    assert arrived(kafka, topic) == [0, 2, 4]
+    assert {(one["reason"], one["topic"]) for one in letters} == {(reason, refused)}
+    return [int(one["event"]["params"]["n"]) for one in letters]
+
+
 @pytest.mark.kafka
 @pytest.mark.parametrize("mode", MODES)
 def test_too_large_in_mid_batch_goes_to_the_dead_letter_topic_and_the_rest_arrives(
@@ -123,19 +143,8 @@ def test_one_sources_unknown_topic_does_not_keep_the_others_back(
 ) -> None:
     checkpoints = f"{topic_name}-checkpoint"
     make_topics(kafka, topic_name, checkpoints)
-    sources = [{"name": "demo", "path": "/c/demo"}, {"name": "lost", "path": "/c/lost", "topic": "not-there"}]
-    settings = {"topic": topic_name, "checkpoint_topic": checkpoints, "delivery": mode}
-    with KafkaDaemon(place, kafka.bootstrap, sources=sources, kafka=settings) as daemon:
-        for number in range(6):
-            send(daemon, number, path=("/c/demo", "/c/lost")[number % 2])
-        daemon.drained()
-        assert_accounts_balance(daemon)
-        letters = [orjson.loads(line) for line in daemon.dead_letters()]
-    assert arrived(kafka, topic_name) == [0, 2, 4]
-    assert [int(one["event"]["params"]["n"]) for one in letters] == [1, 3, 5]
-    assert {(one["reason"], one["topic"]) for one in letters} == {
-        ("UnknownTopicOrPartitionError", "not-there")
-    }
+    letters = others_arrive(kafka, place, topic_name, "not-there", "UnknownTopicOrPartitionError", mode)
+    assert letters == [1, 3, 5]
 
 
 @pytest.mark.kafka
@@ -204,20 +213,9 @@ def test_what_may_not_be_written_is_a_dead_letter_and_the_others_arrive(
     forbidden, checkpoints = f"{topic_name}-forbidden", f"{topic_name}-checkpoint"
     make_topics(guarded, topic_name, forbidden, checkpoints)
     guarded.admin.forbid_writing(forbidden, reading=visible)
-    sources = [{"name": "demo", "path": "/c/demo"}, {"name": "shut", "path": "/c/shut", "topic": forbidden}]
-    settings = {"topic": topic_name, "checkpoint_topic": checkpoints, "delivery": mode}
-    with KafkaDaemon(place, guarded.bootstrap, sources=sources, kafka=settings) as daemon:
-        for number in range(6):
-            send(daemon, number, path=("/c/demo", "/c/shut")[number % 2])
-        daemon.drained()
-        assert_accounts_balance(daemon)
-        letters = [orjson.loads(line) for line in daemon.dead_letters()]
-    assert arrived(guarded, topic_name) == [0, 2, 4]
+    letters = others_arrive(guarded, place, topic_name, forbidden, "TopicAuthorizationFailedError", mode)
+    assert sorted(letters) == [1, 3, 5]
     assert not visible or arrived(guarded, forbidden) == []
-    assert sorted(int(one["event"]["params"]["n"]) for one in letters) == [1, 3, 5]
-    assert {(one["reason"], one["topic"]) for one in letters} == {
-        ("TopicAuthorizationFailedError", forbidden)
-    }
 
 
 @pytest.mark.parametrize(

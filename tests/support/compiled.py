@@ -74,10 +74,10 @@ def main(
     parser.add_argument("--seconds", type=float, default=60, help="for all variants together")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     parser.add_argument("--quick", action="store_true", help="the first and the last variant: all flags once")
-    parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)  # in the Python of its own
+    parser.add_argument("--extension", type=Path, help=argparse.SUPPRESS)  # in the Python of its own
     options = parser.parse_args()
-    if options.library:
-        print(fuzz(load(options.library), random.Random(options.seed), options.seconds), flush=True)
+    if options.extension:
+        print(fuzz(load(options.extension), random.Random(options.seed), options.seconds), flush=True)
         return 0
     worst = 0
     chosen = list(flags.items())
@@ -88,7 +88,7 @@ def main(
         with tempfile.TemporaryDirectory() as directory:
             library = build(source, Path(directory), *SANITIZED, *more)
             arguments = ["--seconds", str(options.seconds / len(chosen)), "--seed", str(options.seed)]
-            command = [sys.executable, "-m", name, *arguments, "--library", str(library)]
+            command = [sys.executable, "-m", name, *arguments, "--extension", str(library)]
             ran = subprocess.run(command, env=_sanitizer_environment(), check=False)
             worst = max(worst, abs(ran.returncode))
         options.seed += 1
