@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench import mix
 from bench.paths import CALLBACKS, cache_dir
-from bench.stages import KINDS, Stage, Workbench, file_commit
+from bench.stages import KINDS, Stage, Workbench, file_commit, manifest
 from ingestd import protocol
 from ingestd.sources.scan import NATIVE
 
@@ -47,6 +47,7 @@ def stages(folder: Path) -> Iterator[dict[str, Stage]]:
             "intake": bench.intake,
             **{f"intake {kind}": functools.partial(bench.intake, kind) for kind in KINDS},
             "commit": stack.enter_context(file_commit(bench.lines, folder)),
+            "manifest": manifest(bench.lines, folder),
         }
 
 

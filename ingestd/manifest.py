@@ -2,6 +2,9 @@
 
 The hash is the sum modulo 2^128 of the XXH3-128 of each id, so it does not depend on the order, and the
 rows of parts (files, instances) add up to the row of the whole.
+
+Every finished file is read again for its manifest, while events come in: what does that is compiled
+(_tally.c) where a compiler was at hand at installation, else in Python: 0.3 and 3.4 us a line.
 """
 
 from __future__ import annotations
@@ -31,6 +34,9 @@ _MAX_LINE = 64 << 20
 SLICE = 128
 
 Key = tuple[str, int]  # source, hours since the epoch
+# Of a block of lines: rows (source, hour, events, bytes, hash as 16 bytes), the lines that are still to be
+# looked at, and where the last whole line ends.
+Counted = tuple[list[tuple[str, int, int, int, bytes]], list[bytes], int]
 # Whether an event has been seen: the hash of its id, its line, its key.
 Known = Callable[[int, bytes, Key], bool]
 
@@ -125,6 +131,11 @@ class Tally:
             if known is None or not known(identity, line, key):
                 add_row(self.rows, key, 1, len(line) + 1, identity)
 
+    def add_rows(self, counted: Iterable[tuple[str, int, int, int, bytes]]) -> None:
+        """Add what was counted of a block."""
+        for source, hour, events, size, total in counted:
+            add_row(self.rows, (source, hour), events, size, int.from_bytes(total, "little"))
+
 
 def received_at(line: bytes) -> int:
     """When an event was received, ms since the epoch. Raises ValueError where the line is none.
@@ -148,6 +159,19 @@ def key_of(line: bytes) -> Key | None:
         return None
 
 
+def count_lines_in_python(block: bytes, /) -> Counted:
+    """What the compiled `count_lines` does for all lines that are beyond doubt: leave them to `Tally.add`."""
+    *lines, rest = block.split(b"\n")
+    return [], lines, len(block) - len(rest)
+
+
+count_lines: Callable[[bytes], Counted]
+try:
+    from ingestd._tally import count_lines
+except ImportError:
+    count_lines = count_lines_in_python
+
+
 class Scan(NamedTuple):
     """What one pass over a file finds. `size` and `digest` (XXH3-128, hex) are of the plain bytes."""
 
@@ -167,16 +191,19 @@ def scan(
     `read` is told how many plain bytes were read. Raises what is UNREADABLE.
     """
     digest, tally, size, rest = xxh3_128(), Tally(), 0, b""
+    count = count_lines if known is None else count_lines_in_python
     with path.open("rb") as raw:
         for chunk in _chunks(plain(raw, path.suffix)):
             digest.update(chunk)
             size += len(chunk)
-            lines = (rest + chunk).split(b"\n")
-            rest = lines.pop()
+            block = rest + chunk
+            rows, lines, end = count(block)
+            tally.add_rows(rows)
+            rest = block[end:]
             if len(rest) > _MAX_LINE:
                 lines.append(rest)
                 rest = b""
-            for first in range(0, len(lines), SLICE):
+            for first in range(0, max(len(lines), 1), SLICE):
                 tally.add(lines[first : first + SLICE], known)
                 pause()
             read(len(chunk))

@@ -22,6 +22,7 @@ from ingestd.sources.build import read_keys
 COMPILED = (
     "ingestd._hot__mypyc",
     "ingestd._murmur2",
+    "ingestd._tally",
     "ingestd.sinks._kafka_packer",
     "ingestd.sources._line",
     "ingestd.sources._scan",

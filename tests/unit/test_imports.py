@@ -20,7 +20,7 @@ RANKS: list[tuple[int, str, str]] = [
     (
         0,
         "leaves",
-        r"ingestd|_build|errors|event|replies|systemd|descriptors|fsutil|wall|worker|duplicates|murmur2|_murmur2|native",
+        r"ingestd|_build|errors|event|replies|systemd|descriptors|fsutil|wall|worker|duplicates|murmur2|_murmur2|_tally|native",
     ),
     (
         1,

@@ -1,0 +1,258 @@
+/* Counts a manifest's rows over whole lines, off the GIL: a finished file is read again while the loop goes on.
+ *
+ * What does not look like a line of ours to the letter is handed back, for Python to judge (manifest.Tally).
+ * XXH3-128 after its specification (github.com/Cyan4973/xxHash, doc/xxhash_spec.md), for an id's 36 bytes only.
+ */
+
+#define _GNU_SOURCE /* memmem */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "little-endian machines only; others run the same in Python"
+#endif
+
+typedef unsigned __int128 u128;
+
+/* Of a line: see ingestd/event.py. */
+#define START "{\"v\":1,\"id\":\""
+#define SOURCE "\"source\":\""
+#define ID_AT 13
+#define ID_SIZE 36
+#define RECEIVED_AT 110
+#define HOUR_MS 3600000
+#define MAX_DIGITS 18
+
+typedef struct {
+    const char *source;
+    size_t source_size;
+    int64_t hour;
+    uint64_t events, bytes;
+    u128 hash;
+} Row;
+
+typedef struct {
+    const char *at;
+    size_t size;
+} Line;
+
+typedef struct {
+    Row *rows;
+    Line *left;
+    size_t rows_used, rows_room, left_used, left_room, last;
+    int no_memory;
+} Tally;
+
+static uint64_t
+read64(const char *at)
+{
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+static uint64_t
+folded(const char *at, uint64_t secret_low, uint64_t secret_high)
+{
+    u128 product = (u128)(read64(at) ^ secret_low) * (read64(at + 8) ^ secret_high);
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t
+avalanche(uint64_t h)
+{
+    h ^= h >> 37;
+    h *= 0x165667919E3779F9ULL;
+    return h ^ h >> 32;
+}
+
+/* XXH3-128, seed 0, of 33 to 64 bytes: here always 36. */
+static u128
+id_hash(const char *id)
+{
+    /* The default secret's first 64 bytes. */
+    static const uint64_t secret[8] = {
+        0xBE4BA423396CFEB8ULL, 0x1CAD21F72C81017CULL, 0xDB979083E96DD4DEULL, 0x1F67B3B7A4A44072ULL,
+        0x78E5C0CC4EE679CBULL, 0x2172FFCC7DD05A82ULL, 0x8E2443F7744608B8ULL, 0x4C263A81E69035E0ULL,
+    };
+    const uint64_t prime1 = 0x9E3779B185EBCA87ULL, prime2 = 0xC2B2AE3D27D4EB4FULL, prime4 = 0x85EBCA77C2B2AE63ULL;
+    const char *end = id + ID_SIZE;
+    uint64_t low = ID_SIZE * prime1, high = 0, h_low, h_high;
+
+    low += folded(id + 16, secret[4], secret[5]);
+    low ^= read64(end - 32) + read64(end - 24);
+    high += folded(end - 32, secret[6], secret[7]);
+    high ^= read64(id + 16) + read64(id + 24);
+
+    low += folded(id, secret[0], secret[1]);
+    low ^= read64(end - 16) + read64(end - 8);
+    high += folded(end - 16, secret[2], secret[3]);
+    high ^= read64(id) + read64(id + 8);
+
+    h_low = low + high;
+    h_high = low * prime1 + high * prime4 + ID_SIZE * prime2;
+    return (u128)(0 - avalanche(h_high)) << 64 | avalanche(h_low);
+}
+
+/* Room for one more; 0 where there is no memory. */
+static int
+grow(void **items, size_t *room, size_t used, size_t size)
+{
+    void *larger;
+    if (used < *room)
+        return 1;
+    larger = realloc(*items, (*room ? *room * 2 : 64) * size);
+    if (larger == NULL)
+        return 0;
+    *room = *room ? *room * 2 : 64;
+    *items = larger;
+    return 1;
+}
+
+/* The row of a source and hour. A block has few of them, and neighbours are mostly of the same. */
+static Row *
+row_of(Tally *tally, const char *source, size_t size, int64_t hour)
+{
+    Row *row;
+    size_t tried, at = tally->last;
+    for (tried = 0; tried < tally->rows_used; tried++) {
+        row = &tally->rows[at];
+        if (row->hour == hour && row->source_size == size && memcmp(row->source, source, size) == 0) {
+            tally->last = at;
+            return row;
+        }
+        at = at + 1 < tally->rows_used ? at + 1 : 0;
+    }
+    if (!grow((void **)&tally->rows, &tally->rows_room, tally->rows_used, sizeof(Row)))
+        return NULL;
+    tally->last = tally->rows_used++;
+    row = &tally->rows[tally->last];
+    memset(row, 0, sizeof *row);
+    row->source = source;
+    row->source_size = size;
+    row->hour = hour;
+    return row;
+}
+
+/* Count a line without its newline; 0 where it is left to Python. */
+static int
+count(Tally *tally, const char *line, size_t size)
+{
+    const char *end = line + size, *at, *source;
+    int64_t moment = 0;
+    Row *row;
+    if (size <= RECEIVED_AT || memcmp(line, START, sizeof START - 1) != 0)
+        return 0;
+    for (at = line + RECEIVED_AT; at < end && *at >= '0' && *at <= '9'; at++) {
+        if (at - line >= RECEIVED_AT + MAX_DIGITS)
+            return 0;
+        moment = moment * 10 + (*at - '0');
+    }
+    if (at == line + RECEIVED_AT || at == end || *at != ',')
+        return 0;
+    source = memmem(at, (size_t)(end - at), SOURCE, sizeof SOURCE - 1);
+    if (source == NULL)
+        return 0;
+    source += sizeof SOURCE - 1;
+    for (at = source; at < end && *at != '"'; at++)
+        if ((signed char)*at < 0) /* is it UTF-8? Python knows */
+            return 0;
+    if (at == end)
+        return 0;
+    row = row_of(tally, source, (size_t)(at - source), moment / HOUR_MS);
+    if (row == NULL) {
+        tally->no_memory = 1;
+        return 0;
+    }
+    row->events++;
+    row->bytes += size + 1;
+    row->hash += id_hash(line + ID_AT);
+    return 1;
+}
+
+/* Count all whole lines; returns where the last one ends. */
+static size_t
+count_all(Tally *tally, const char *data, size_t size)
+{
+    const char *at = data, *end = data + size, *newline;
+    while (!tally->no_memory && at < end && (newline = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        if (!count(tally, at, (size_t)(newline - at))) {
+            if (grow((void **)&tally->left, &tally->left_room, tally->left_used, sizeof(Line)))
+                tally->left[tally->left_used++] = (Line){at, (size_t)(newline - at)};
+            else
+                tally->no_memory = 1;
+        }
+        at = newline + 1;
+    }
+    return (size_t)(at - data);
+}
+
+static PyObject *
+listed(const Tally *tally, size_t end)
+{
+    PyObject *rows = PyList_New(0), *left = PyList_New(0), *item;
+    size_t number;
+    for (number = 0; rows != NULL && number < tally->rows_used; number++) {
+        const Row *row = &tally->rows[number];
+        item = Py_BuildValue(
+            "s#LKKy#", row->source, (Py_ssize_t)row->source_size, (long long)row->hour,
+            (unsigned long long)row->events, (unsigned long long)row->bytes, (const char *)&row->hash,
+            (Py_ssize_t)sizeof row->hash);
+        if (item == NULL || PyList_Append(rows, item) < 0)
+            Py_CLEAR(rows);
+        Py_XDECREF(item);
+    }
+    for (number = 0; left != NULL && number < tally->left_used; number++) {
+        item = PyBytes_FromStringAndSize(tally->left[number].at, (Py_ssize_t)tally->left[number].size);
+        if (item == NULL || PyList_Append(left, item) < 0)
+            Py_CLEAR(left);
+        Py_XDECREF(item);
+    }
+    if (rows != NULL && left != NULL)
+        return Py_BuildValue("NNn", rows, left, (Py_ssize_t)end);
+    Py_XDECREF(rows);
+    Py_XDECREF(left);
+    return NULL;
+}
+
+static PyObject *
+count_lines(PyObject *module, PyObject *block)
+{
+    Tally tally = {0};
+    PyObject *result = NULL;
+    char *data;
+    Py_ssize_t size;
+    size_t end;
+    (void)module;
+    if (PyBytes_AsStringAndSize(block, &data, &size) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    end = count_all(&tally, data, (size_t)size);
+    Py_END_ALLOW_THREADS
+    if (tally.no_memory)
+        PyErr_NoMemory();
+    else
+        result = listed(&tally, end);
+    free(tally.rows);
+    free(tally.left);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"count_lines", count_lines, METH_O, "See ingestd.manifest.count_lines_in_python."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {{0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "_tally", .m_size = 0, .m_methods = methods, .m_slots = slots,
+};
+
+PyMODINIT_FUNC
+PyInit__tally(void)
+{
+    return PyModuleDef_Init(&definition);
+}

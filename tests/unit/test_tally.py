@@ -1,0 +1,93 @@
+"""The compiled count of a file's lines: it counts as Python does, and leaves it what is unsure."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from xxhash import xxh3_128_intdigest
+
+from ingestd import manifest
+from ingestd.manifest import Row, Tally
+from tests.support import compiled, fuzz_tally
+from tests.unit.test_manifest import HOUR, event, finished, rows_of
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    return compiled.built_or_skip(fuzz_tally.SOURCE, tmp_path_factory.mktemp("tally"))
+
+
+def test_the_hash_is_xxh3_128(native: ModuleType) -> None:
+    for _ in range(2000):
+        name = str(uuid.uuid4()).encode()
+        rows, left, _ = native.count_lines(event(1).replace(event(1)[13:49], name))
+        assert not left
+        assert int.from_bytes(rows[0][4], "little") == xxh3_128_intdigest(name)
+
+
+def test_lines_of_several_sources_and_hours_are_counted_whole(native: ModuleType) -> None:
+    lines = [event(n, source, n % 40) for n in range(500) for source in ("ocean", "demo", "", "a" * 300)]
+    block = b"".join(lines)
+    rows, left, end = native.count_lines(block + b'{"v":1')
+    tally = Tally()
+    tally.add_rows(rows)
+    assert (tally.rows, left, end) == (rows_of(lines), [], len(block))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(b"", b"{}", b"\0" * 200, event(1)[1:-1], event(1)[:70], event(1)[:110], event(1)[:123]),
+        event(1).replace(b"1700000000000,", b"170000000000000000000,")[:-1],
+        event(1).replace(b"1700000000000,", b"1_7,")[:-1],
+        event(1).replace(b'"source":"demo"', b'"source":"d\xc3\xa4mo"')[:-1],
+        event(1).replace(b'"source":"demo"', b'"source":null')[:-1],
+        event(1)[: event(1).index(b"demo") + 2],
+    ],
+)
+def test_what_is_no_line_of_ours_to_the_letter_is_left_to_python(odd: bytes, native: ModuleType) -> None:
+    rows, left, _ = native.count_lines(event(2) + odd + b"\n" + event(3))
+    assert left == [odd]
+    assert sum(row[2] for row in rows) == 2
+
+
+def test_only_bytes_are_counted(native: ModuleType) -> None:
+    with pytest.raises(TypeError):
+        native.count_lines("text")
+
+
+def test_made_up_files_are_counted_as_in_python(native: ModuleType) -> None:
+    count, left = fuzz_tally.compare(native, random.Random(5), seconds=60, at_most=3000)
+    assert count == 3000
+    assert left > 1000
+
+
+@pytest.mark.timeout(300)  # it compiles, on whatever is left of the machine
+def test_it_stays_within_its_memory() -> None:
+    fuzz = [sys.executable, "-m", fuzz_tally.__name__, "--seconds", "3", "--seed", "11"]
+    ran = subprocess.run(fuzz, capture_output=True, text=True, check=False)
+    if "FileNotFoundError" in ran.stderr or "libasan" in ran.stderr or "cannot find -lasan" in ran.stderr:
+        pytest.skip(f"no sanitizers here, so memory safety is NOT tested: {ran.stderr[-300:]}")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "all as in Python alone" in ran.stdout
+
+
+def test_a_scan_counts_the_same_with_it_and_without(
+    native: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [event(n, hours=n % 3) for n in range(3000)]  # several chunks, cut within a line
+    path = finished(tmp_path, 1, [*lines[:1500], b"no event\n", *lines[1500:], event(1)[:50]])
+    scans = []
+    for count in (native.count_lines, manifest.count_lines_in_python):
+        monkeypatch.setattr(manifest, "count_lines", count)
+        scans.append(manifest.scan(path))
+    assert [scan[:2] for scan in scans] == [scans[0][:2]] * 2
+    assert [scan.tally.rows for scan in scans] == [rows_of(lines)] * 2
+    assert [scan.tally.others for scan in scans] == [2, 2]
+    assert scans[0].tally.rows["demo", HOUR] == Row(*scans[1].tally.rows["demo", HOUR].figures())
