@@ -88,7 +88,7 @@ def markdown(about: dict[str, object], table: Table, rates: tuple[float, ...], a
         columns = tuple((head, f"{rate:g}.{metric}", digits) for head, metric, digits in _OFFERED)
         parts.append(f"### {rate:,.0f} requests/s offered\n\n" + _grid(table, columns))
     parts.append("### Ratios, and figures that have a goal\n\n" + _ratios(table))
-    parts.extend(_remarks(table, absent))
+    parts.extend(_remarks(about, table, absent))
     return "\n\n".join(parts) + "\n"
 
 
@@ -121,8 +121,12 @@ def _ratios(table: Table) -> str:
     return "\n".join(lines) if len(lines) > 2 else "No pair of contenders to compare."
 
 
-def _remarks(table: Table, absent: dict[str, str]) -> list[str]:
-    lines = [*noise(table), *(f"- left out: {name}: {reason}" for name, reason in absent.items())]
+def _remarks(about: dict[str, object], table: Table, absent: dict[str, str]) -> list[str]:
+    lines = [
+        str(about["disk"]),
+        *noise(table),
+        *(f"- left out: {name}: {reason}" for name, reason in absent.items()),
+    ]
     for contender in table.contenders:
         lines.extend(f"- INVALID {contender}: {reason}" for reason in table.invalid(contender))
         lines.extend(f"- {contender}: {note}" for result in table.rounds(contender) for note in result.notes)

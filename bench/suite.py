@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from bench import interpreter, measure, mix, report
+from bench import disk, interpreter, measure, mix, report
 from bench.contenders import Contender, Go, NginxFloor, go_build
 from bench.ingestd_rows import Ingestd, IngestdKafka
 from bench.measure import Plan, Result
@@ -121,14 +121,17 @@ def choose(everyone: list[Contender], only: str | None) -> tuple[list[Contender]
     return [one for one in asked if one.name not in absent], absent
 
 
-def interleave(chosen: list[Contender], rounds: int, plan: Plan) -> list[Result]:
+def interleave(chosen: list[Contender], rounds: int, plan: Plan) -> tuple[list[Result], list[list[float]]]:
     """Run every contender once a round, so that a slow minute of the machine hits all of them.
 
-    Each round begins with another one, so that nobody always comes after the same neighbour.
+    Each round begins with another one, so that nobody always comes after the same neighbour. Returns the
+    results, and what the disk alone took in each round.
     """
     results: list[Result] = []
+    probes = []
     began = time.monotonic()
     for number in range(1, rounds + 1):
+        probes.append(disk.probe(plan.work))
         first = (number - 1) % len(chosen)
         for contender in chosen[first:] + chosen[:first]:
             result = _attempt(contender, number, plan)
@@ -136,7 +139,7 @@ def interleave(chosen: list[Contender], rounds: int, plan: Plan) -> list[Result]
             step, steps = len(results), rounds * len(chosen)
             left = (time.monotonic() - began) / step * (steps - step)
             say(f"[{step:2}/{steps}, {left:4.0f} s left] round {number} {_line(result)}")
-    return results
+    return results, probes
 
 
 def _attempt(contender: Contender, number: int, plan: Plan) -> Result:
@@ -181,13 +184,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         chosen, absent = choose(everyone, args.only)
         plan = make_plan(args)
-        results = interleave(chosen, args.rounds, plan)
+        results, probes = interleave(chosen, args.rounds, plan)
     except BenchError as error:
         say(f"bench/run: {error}")
         return 2
     table = Table(results)
     about = report.meta({"rounds": args.rounds, "seconds": args.seconds, "connections": args.connections})
     about["request_bytes"] = plan.request_bytes
+    about["disk"] = disk.remark(probes)
     text = report.markdown(about, table, plan.rates, absent)
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / "latest.md").write_text(text, encoding="utf-8")

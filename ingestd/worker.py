@@ -27,6 +27,7 @@ class Worker:
         self._done = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._work: Callable[[], Any] | None = None
         self._waiting: asyncio.Future[Any] | None = None
+        self._idle: asyncio.Future[None] | None = None
         self._result: Any = None
         self._error: BaseException | None = None
         self._loop.add_reader(self._done, self._finished)
@@ -38,12 +39,14 @@ class Worker:
 
         A caller that is cancelled stops waiting; the work itself goes on to its end.
         """
-        while (under_way := self._waiting) is not None:
-            await asyncio.wait([under_way])
-        self._waiting = self._loop.create_future()
+        while self._waiting is not None:
+            if self._idle is None:
+                self._idle = self._loop.create_future()
+            await asyncio.shield(self._idle)
+        self._waiting = waiting = self._loop.create_future()
         self._work = (lambda: work(*arguments)) if arguments else work
         os.eventfd_write(self._go, 1)
-        result: T = await asyncio.shield(self._waiting)
+        result: T = await waiting
         return result
 
     def close(self) -> None:
@@ -66,10 +69,15 @@ class Worker:
 
     def _finished(self) -> None:
         os.eventfd_read(self._done)
-        # Of the call under way, for there is one: shielded, it is done nowhere but here.
+        # Of the call under way, for there is one.
         waiting = cast("asyncio.Future[Any]", self._waiting)
         result, error = self._result, self._error
         self._waiting = self._result = self._error = self._work = None
+        if self._idle is not None:
+            self._idle.set_result(None)
+            self._idle = None
+        if waiting.cancelled():
+            return
         if error is not None:
             waiting.set_exception(error)
         else:
