@@ -25,7 +25,7 @@ def audit(directory: Path, hours: Hours) -> Report:
     report = Report("files")
     try:
         chains = _chains(directory, report)
-        # In this order: what is renamed after it was looked at is among the manifests, what was before is too.
+        # In this order: a manifest that gets its name between the two is pending, and found as well.
         unsettled = [one for one in chains.values() if one.file is not None and _pending(directory, one)]
         found = _manifests(directory, report)
         _check_chains(chains, found, unsettled, report)
