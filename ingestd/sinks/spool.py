@@ -87,7 +87,7 @@ class Spool:
         """Behind the last payload appended."""
         self._fs: Fs = fs if fs is not None else RealFs()
         self._now_ms = now_ms
-        self._segment_bytes = min(segment_bytes, max(max_bytes // 8, 1))
+        self._segment_bytes = min(segment_bytes, max_bytes // 8)
         self._segments: list[Segment] = []  # oldest first; the writer's is the last
         self._checkpoint_file = Checkpoint(self._fs, directory / CHECKPOINT_NAME)
         self._writer: SegmentWriter | None = None

@@ -124,7 +124,8 @@ def missing_segments(links: list[Link], checkpoint: Position) -> Iterator[Positi
     """The ends of segments that a later one names, that were not released and are not there."""
     present = {link.number for link in links}
     for link in links:
-        if link.header is not None and link.header.previous not in {0, *present}:
+        if link.header is not None and link.header.previous not in present:
+            # That of the first segment ever is 0:0, which is behind no checkpoint.
             end = Position(link.header.previous, link.header.previous_end)
             if end > checkpoint:
                 yield end

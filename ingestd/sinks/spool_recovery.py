@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingestd.sinks.spool_files import Link, Listing, Segment, missing_segments, read_chain, set_aside
-from ingestd.sinks.spool_format import SEGMENT_HEADER_SIZE, START, Position
+from ingestd.sinks.spool_format import SEGMENT_HEADER_SIZE, Position
 from ingestd.sinks.spool_fs import Fs
 from ingestd.sinks.spool_scan import Gap, scan
 
@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 class Recovery:
     """What `Spool.open` found. Damage further back is found, set aside and counted when it is read."""
 
-    checkpoint: Position = START
-    checkpoint_lost: bool = False  # it was damaged: everything still on disk is delivered again
+    checkpoint: Position
+    checkpoint_lost: bool  # it was damaged: everything still on disk is delivered again
     segments: int = 0
     bytes: int = 0  # of the segments on disk, what is already released in the first one included
     frames: int = 0  # in those segments, as the segments themselves record it

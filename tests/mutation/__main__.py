@@ -35,8 +35,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "ingestd/sinks/manifests.py": ("manifest", "manifest_audit", "crash_at_any_step"),
     **{
         f"ingestd/sinks/{name}.py": (
-            "spool", "spool_damage", "spool_format", "spool_fs", "spool_full", "spool_inspect",
-            "spool_missing", "spool_model", "spool_real", "spool_scan", "spool_command",
+            "spool", "spool_checkpoint", "spool_damage", "spool_format", "spool_fs", "spool_full",
+            "spool_inspect", "spool_missing", "spool_model", "spool_real", "spool_recovery", "spool_scan",
+            "spool_command",
         )
         for name in (
             "spool", "spool_checkpoint", "spool_files", "spool_format", "spool_fs", "spool_inspect",

@@ -23,7 +23,7 @@ LOADED = (
     "pytest", "hypothesis", "pydantic", "aiokafka", "cramjam", "orjson", "prometheus_client", "uvloop",
     "zstandard", "aiofiles", "click", "asyncio", "uuid_utils", "google_crc32c", "xxhash",
 )  # fmt: skip
-# A mutant that makes the tests take so much longer does not end: it is seen. Seconds, and times as long.
+# A mutant that makes a test take so much longer does not end: it is seen. Seconds, and times as long.
 GRACE, TIMES = 10.0, 5.0
 # Tests beyond so many seconds are not run for one mutant.
 MOST = 40.0
@@ -144,11 +144,15 @@ class Bench:
             )
             os.environ["HYPOTHESIS_PROFILE"] = "mutants"  # tests/conftest.py loads it
             status = pytest.main(
-                ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={self.place}/tmp", *tests]
+                ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={self.place}/tmp", *tests], [self]
             )
             os._exit(int(status))
         finally:
             os._exit(70)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Asked by pytest before each test: the alarm that nobody handles ends the process."""
+        signal.setitimer(signal.ITIMER_REAL, GRACE + TIMES * self._took.get(nodeid, 0.0))
 
     def _environment(self, **more: str) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(self.place), **more}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ingestd.sinks import spool as spool_module
 from ingestd.sinks.spool import Position, Spool, SpoolError
 from tests.support.fakefs import FakeFs
 from tests.support.spool import DIRECTORY, FIRST, NOW, SIZE, opened, payloads, restarted, segments
@@ -225,10 +226,15 @@ def test_a_spool_that_is_not_open_says_so() -> None:
         spool.release(Position(NOW, 1))
 
 
-def test_a_payload_too_large_for_a_frame_is_refused() -> None:
+def test_a_payload_too_large_for_a_frame_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     spool = opened(FakeFs(), max_bytes=1 << 30)
     with pytest.raises(ValueError, match="larger"):
         spool.append([bytes((64 << 20) + 1)])
+    monkeypatch.setattr(spool_module, "MAX_PAYLOAD", 100)
+    spool.append([bytes(100)])
+    with pytest.raises(ValueError, match="larger"):
+        spool.append([b"", bytes(101)])
+    assert payloads(spool) == [bytes(100)]
 
 
 def test_a_spool_that_was_delivered_whole_is_empty_after_a_restart() -> None:

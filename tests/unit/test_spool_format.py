@@ -22,6 +22,7 @@ SEGMENT_V1 = bytes.fromhex(
     "3a317d0aff4953462053168e000000000168e5cf8b0100000068e5cf8b0100006400000000000000ff49534653d84797"
     "060000000168e5cf8b0100000068e5cf8b0100008800000000000000e782b9e587bb"
 )
+BEGUN_V1 = bytes.fromhex("494e4743484b5054eeecfb84000000000000000000000000000000000000000000000000")
 SLOT_V1 = bytes.fromhex("494e4743484b50549c7c0f9001000000000000000068e5cf8b0100006400000000000000")
 PAYLOADS = [b'{"v":1}\n', b"", "点击".encode()]
 
@@ -52,7 +53,7 @@ def test_version_1_is_still_written_byte_for_byte(tmp_path: Path) -> None:
     spool.release(entries[0].end)
     spool.close()
     assert (tmp_path / f"{NUMBER:016d}.spool").read_bytes() == SEGMENT_V1
-    assert (tmp_path / "checkpoint").read_bytes()[4096 : 4096 + len(SLOT_V1)] == SLOT_V1
+    assert (tmp_path / "checkpoint").read_bytes() == BEGUN_V1.ljust(4096, b"\0") + SLOT_V1.ljust(4096, b"\0")
 
 
 def test_every_bit_of_a_segment_header_is_protected() -> None:

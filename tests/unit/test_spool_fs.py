@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,43 @@ def test_only_a_directory_is_locked_and_synced_as_one(call: str, tmp_path: Path)
 def test_an_error_of_the_spool_is_its_words_and_knows_its_number() -> None:
     error = SpoolError("/spool: append: No space left on device", errno.ENOSPC)
     assert (str(error), error.errno) == ("/spool: append: No space left on device", errno.ENOSPC)
+
+
+def test_each_sync_the_spool_asks_for_is_one_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is tried on a disk in memory, which cannot tell whether this one was asked."""
+    synced: list[str] = []
+
+    def noting(name: str) -> Callable[[int], None]:
+        def sync(fd: int) -> None:
+            synced.append(f"{name} {'directory' if stat.S_ISDIR(os.fstat(fd).st_mode) else 'file'}")
+
+        return sync
+
+    for name in ("fdatasync", "fsync"):
+        monkeypatch.setattr(os, name, noting(name))
+    spool = Spool(tmp_path / "spool", max_bytes=1 << 20)
+    spool.open()
+    synced.clear()
+    end = spool.append([b"the first of its segment"])
+    assert synced == ["fdatasync file", "fsync directory"]
+    synced.clear()
+    spool.append([b"another"])
+    spool.release(end)
+    assert synced == ["fdatasync file"] * 2
+    spool.close()
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    spool = Spool(tmp_path / "spool", max_bytes=1 << 20, segment_bytes=1)
+    spool.open()
+    for _ in range(3):
+        with pytest.raises(SpoolError, match="another process owns"):
+            Spool(tmp_path / "spool", max_bytes=1 << 20).open()
+        end = spool.append([b"payload"])
+        assert spool.read(spool.checkpoint, 1)[0]
+        spool.release(end)
+    spool.close()
+    assert len(os.listdir("/proc/self/fd")) == len(before)

@@ -7,6 +7,7 @@ import errno
 import pytest
 
 from ingestd.sinks.spool import SpoolError, SpoolFullError
+from ingestd.sinks.spool_format import FRAME_HEADER_SIZE
 from ingestd.sinks.spool_segment import stored_size
 from tests.support.fakefs import CrashError, FakeFs
 from tests.support.spool import (
@@ -144,6 +145,27 @@ def test_a_disk_that_fails_every_sync_leaves_no_trail_of_files() -> None:
     assert spool.bytes_used == 0
 
 
+def test_a_first_append_that_failed_and_could_not_be_cut_off_takes_no_room_once_it_is_deleted() -> None:
+    fs = FakeFs()
+    spool = opened(fs)
+    spool.append([b"good"])
+    used = spool.bytes_used
+    spool.release(spool.end)
+    fail(fs, "fdatasync", "truncate")
+    for _ in range(2):
+        with pytest.raises(SpoolError):
+            spool.append([b"lost"])
+    assert (len(segments(fs)), spool.bytes_used) == (1, used + FRAME_HEADER_SIZE + len(b"lost"))
+
+
+def test_a_segment_is_an_eighth_of_the_cap_where_that_is_less() -> None:
+    fs = FakeFs()
+    spool = opened(fs, max_bytes=8 * (FIRST + SIZE + 1), segment_bytes=1 << 20)
+    for number in (1, 1, 2, 2, 3):
+        spool.append([b"x" * 100])
+        assert len(segments(fs)) == number
+
+
 def test_a_failed_release_deletes_nothing_and_can_be_tried_again() -> None:
     fs = FakeFs()
     spool = opened(fs, segment_bytes=100)
@@ -201,6 +223,7 @@ def test_a_probe_says_whether_an_append_could_succeed_and_leaves_nothing() -> No
     spool.probe(2000)
     assert [call.split()[0] for call in fs.calls] == ["create", "pwritev", "fdatasync", "unlink"]
     assert set(fs.names) == files
+    assert fs.open_files() <= files
     with pytest.raises(SpoolFullError):
         spool.probe(5000)
     fs.space = 8192 + 1000

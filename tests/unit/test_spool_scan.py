@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ingestd.sinks import spool_scan
 from ingestd.sinks.spool_format import FRAME_HEADER_SIZE, SEGMENT_HEADER_SIZE
 from ingestd.sinks.spool_scan import Frame, Gap, scan, skim
 from tests.support.fakefs import FakeFs
@@ -66,3 +67,30 @@ def test_skimming_ends_at_the_end_and_at_the_first_damage(segment: tuple[FakeFs,
     assert list(skim(fs, fd, NOW, 0, places[3])) == [(place, NOW) for place in places[1:4]]
     fs.corrupt(path, places[1], b"XXXX")
     assert list(skim(fs, fd, NOW, 0, places[3])) == [(places[1], NOW)]
+
+
+def test_a_payload_is_read_up_to_the_size_that_is_taken_and_no_larger_one(
+    segment: tuple[FakeFs, Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs, _path, fd = segment
+    places = starts()
+    monkeypatch.setattr(spool_scan, "MAX_PAYLOAD", 5000)
+    assert not [one for one in scan(fs, fd, NOW, 0, places[-1]) if isinstance(one, Gap)]
+    monkeypatch.setattr(spool_scan, "MAX_PAYLOAD", 4999)
+    first, *_ = scan(fs, fd, NOW, 0, places[-1])
+    assert isinstance(first, Gap)
+    assert "length" in first.what
+
+
+@pytest.mark.parametrize(("more", "what"), [(-1, "checksum"), (0, "checksum"), (1, "length"), (70, "length")])
+def test_a_damaged_length_is_told_from_a_damaged_payload_by_where_the_end_is(
+    more: int, what: str, segment: tuple[FakeFs, Path, int]
+) -> None:
+    fs, path, fd = segment
+    places = starts()
+    fs.corrupt(path, places[5] + 8, (len(SENT[5]) + more).to_bytes(4, "little"))
+    fs.corrupt(path, places[5] + FRAME_HEADER_SIZE, b"X")
+    *_, last = scan(fs, fd, NOW, places[5], places[-1])
+    assert isinstance(last, Gap)
+    assert (last.offset, last.end) == (places[5], places[-1])
+    assert what in last.what
