@@ -6,11 +6,14 @@ import random
 import signal
 import subprocess
 import threading
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from ingestd.wall import EARLIEST_NS
 from tests.integration.checks import until
 from tests.storm.stage import SMALL_SPOOL, Instance, Stage
+from tests.support.clock import SECOND
 from tests.support.daemon import DaemonEndedError
 from tests.support.disk import filled
 from tests.support.kafka.mock import Api
@@ -235,9 +238,11 @@ class Faults:
                 raise
 
     def _clock(self) -> str:
-        assert self.stage.clock is not None
-        seconds = self.dice.choice(STEPS)
-        self.stage.clock.step(seconds)
+        clock = self.stage.clock
+        assert clock is not None
+        earliest = EARLIEST_NS - time.time_ns() - clock.offset  # before that clicks are refused, and rightly
+        seconds = self.dice.choice([step for step in STEPS if step * SECOND > earliest])
+        clock.step(seconds)
         return f"{seconds:+} s"
 
     def _rotate(self) -> str:

@@ -7,8 +7,9 @@ ledger keeps one byte a number (its fate), the oracle one byte more (which of it
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -113,20 +114,22 @@ class Ledger:
         self.unanswered += 1
 
     def wait_for_acks(self, count: int, timeout: float = 30.0) -> None:
-        """Wait until there are `count` more successes than now. Raises TimeoutError."""
-        goal = self.acks + count
-        self._wait(0, lambda: self.acks >= goal, timeout, f"{count} more acks")
+        """Wait until there are `count` more successes than now. Raises TimeoutError: none for `timeout` s."""
+        self._wait(0, lambda: self.acks, count, timeout, f"{count} more acks")
 
     def wait_for_status(self, status: int, count: int = 1, timeout: float = 30.0) -> None:
-        """Wait until there are `count` more replies of this status than now. Raises TimeoutError."""
-        goal = self.statuses[status] + count
-        self._wait(status, lambda: self.statuses[status] >= goal, timeout, f"{count} more replies {status}")
+        """Wait until there are `count` more replies of this status than now. Raises TimeoutError as above."""
+        self._wait(status, lambda: self.statuses[status], count, timeout, f"{count} more replies {status}")
 
-    def _wait(self, status: int, reached: Any, timeout: float, what: str) -> None:
+    def _wait(self, status: int, seen: Callable[[], int], count: int, timeout: float, what: str) -> None:
         event = threading.Event()
         self._wanted = (status, event)
-        while not reached():
-            if not event.wait(timeout):
+        latest = seen()
+        goal, deadline = latest + count, time.monotonic() + timeout
+        while (now := seen()) < goal:
+            if now > latest:
+                latest, deadline = now, time.monotonic() + timeout
+            if not event.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
                 raise TimeoutError(f"no {what} in {timeout} s; so far {dict(self.statuses)}")
             event.clear()
         self._wanted = None
