@@ -30,9 +30,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "file_sink", "file_sink_faults", "file_sink_upkeep", "sink_contract", "retention", "manifest",
     ),
     "ingestd/sinks/ndjson.py": ("ndjson", "file_sink", "file_sink_faults", "recovery"),
-    "ingestd/sinks/recovery.py": ("recovery", "crash_at_any_step"),
+    "ingestd/sinks/recovery.py": ("recovery", "recovery_steps", "crash_at_any_step"),
     "ingestd/sinks/retention.py": ("retention", "manifest"),
-    "ingestd/sinks/manifests.py": ("manifest", "manifest_audit", "crash_at_any_step"),
+    "ingestd/sinks/manifests.py": ("manifest", "manifest_steps", "manifest_audit", "crash_at_any_step"),
     **{
         f"ingestd/sinks/{name}.py": (
             "spool", "spool_damage", "spool_format", "spool_fs", "spool_full", "spool_inspect",

@@ -11,6 +11,7 @@ import pytest
 
 from ingestd.sinks import ndjson, recovery, retention
 from tests.support.fakes import event_line
+from tests.unit.filing import synced
 from tests.unit.sinks_under_test import read_files
 
 DATA = b"".join(event_line(number) for number in range(500))
@@ -53,6 +54,27 @@ def test_a_compressed_file_keeps_the_mode_and_the_time_of_the_plain_one(method: 
     assert target is not None
     state = target.stat()
     assert (stat.S_IMODE(state.st_mode), state.st_mtime) == (0o604, 1_000_000 - 77)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_copy_is_whole_and_durable_before_the_plain_file_goes(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = finished(tmp_path, "clicks-a-1.ndjson")
+    before = os.listdir("/proc/self/fd")
+    seen = synced(monkeypatch)
+    target = retention.compress(path, method)
+    assert target is not None
+    copy = target.with_name(f"{target.name}.tmp")
+    assert seen == [(copy, target.stat().st_size), (tmp_path, [path.name, target.name])]
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_gzip_file_holds_no_name_of_its_own(tmp_path: Path) -> None:
+    """`gunzip -N` would take it for the file's."""
+    target = retention.compress(finished(tmp_path, "clicks-a-1.ndjson"), "gzip")
+    assert target is not None
+    assert target.read_bytes()[3] == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -216,3 +238,10 @@ def test_half_copies_a_kill_left_are_removed_whatever_the_method_is_now(tmp_path
         "clicks-a-1.ndjson", "clicks-a-1.ndjson.manifest.tmp", "clicks-a-2.ndjson", names_of_copies[1],
         "other-a-1.ndjson.zst.tmp",
     ]  # fmt: skip
+
+
+def test_every_half_copy_is_removed_though_others_are_without_their_file(tmp_path: Path) -> None:
+    for number in range(4):
+        finished(tmp_path, f"clicks-a-{number}.ndjson.gz.tmp", b"half")
+    assert len(retention.sweep(tmp_path, "clicks")) == 4
+    assert names(tmp_path) == []
