@@ -141,8 +141,6 @@ def _link(target: Path, chain_path: Path, draft: Manifest) -> Manifest | None:
         if target.exists():
             return None
         chain = Chain.read(chain_path)
-        if not chain_path.exists():
-            chain.write(chain_path)
         manifest = replace(draft, number=chain.number + 1, previous=chain.file)
         _write_temporary(target, manifest.encode())
         replace(chain, number=manifest.number, file=manifest.file).write(chain_path)
