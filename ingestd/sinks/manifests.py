@@ -44,8 +44,8 @@ class Manifest:
     size: int
     xxh3: str
     rows: Rows
-    others: int = 0
-    removed_at: int | None = None
+    others: int
+    removed_at: int | None
 
     def encode(self) -> bytes:
         """As JSON."""
@@ -129,7 +129,7 @@ def write_manifest(path: Path, prefix: str, pause: Callable[[], None] = lambda: 
             return None
         draft = Manifest(
             plain_name(path), stem.removeprefix(f"{prefix}-"), 0, None, found.size, found.digest,
-            found.tally.rows, found.tally.others,
+            found.tally.rows, found.tally.others, None,
         )  # fmt: skip
         return _link(target, path.with_name(stem + CHAIN), draft)
 
