@@ -43,8 +43,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
             "spool_recovery", "spool_scan", "spool_segment",
         )
     },
-    "ingestd/sinks/progress.py": ("progress", "delivery"),
-    "ingestd/sinks/delivery.py": ("delivery", "progress"),
+    "ingestd/sinks/progress.py": ("progress", "delivery", "delivery_bounds"),
+    "ingestd/sinks/delivery.py": ("delivery", "delivery_bounds", "progress"),
     "ingestd/sinks/both.py": ("both", "sink_contract"),
     "ingestd/sinks/dead_letters.py": ("dead_letters",),
 }  # fmt: skip
