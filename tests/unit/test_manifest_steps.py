@@ -128,6 +128,30 @@ def test_who_waits_for_another_does_so_in_short_pauses(
     assert max(pauses) <= 0.1
 
 
+# what a crash left
+
+
+def test_a_manifest_the_chain_has_already_gets_its_name(tmp_path: Path) -> None:
+    target = manifests.manifest_path(made(tmp_path))
+    target.rename(f"{target}.tmp")
+    manifests.settle(tmp_path, "clicks")
+    assert left(tmp_path) == [1]
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_manifest_that_is_there_is_not_replaced_by_half_of_another(tmp_path: Path) -> None:
+    target = manifests.manifest_path(made(tmp_path))
+    target.with_name(f"{target.name}.tmp").write_bytes(b"{")
+    manifests.settle(tmp_path, "clicks")
+    assert left(tmp_path) == [1]
+
+
+def test_a_chain_whose_last_manifest_is_gone_is_left_alone(tmp_path: Path) -> None:
+    manifests.manifest_path(made(tmp_path)).unlink()
+    manifests.settle(tmp_path, "clicks")
+    assert left(tmp_path) == []
+
+
 # how long they stay
 
 
@@ -176,3 +200,16 @@ def test_a_file_without_a_manifest_is_removed_without_a_word(tmp_path: Path) -> 
     path = finished(tmp_path, 1, [event(1)])
     manifests.mark_removed(path, 1.0)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_instance_whose_name_begins_with_another_s_does_not_end_its_pruning(tmp_path: Path) -> None:
+    """By name the files of `one-1` come before those of `one`."""
+    for stem in ("clicks-one-1", "clicks-one"):
+        path = tmp_path / f"{stem}-20240610T061320.123Z.ndjson"
+        path.write_bytes(event(1))
+        assert manifests.write_manifest(path, "clicks") is not None
+    manifests.mark_removed(path, 1.0)
+    manifests.prune(tmp_path, "clicks", 1000 * DAY)
+    assert [one.name for one in tmp_path.glob("*.manifest")] == [
+        "clicks-one-1-20240610T061320.123Z.ndjson.manifest"
+    ]
