@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -11,7 +12,7 @@ import pytest
 
 from ingestd.sinks import ndjson, recovery, retention
 from tests.support.fakes import event_line
-from tests.unit.filing import synced
+from tests.unit.filing import failing, synced
 from tests.unit.sinks_under_test import read_files
 
 DATA = b"".join(event_line(number) for number in range(500))
@@ -124,6 +125,16 @@ def test_where_the_disk_is_full_no_half_copy_stays(
         retention.compress(path, method)
     assert names(tmp_path) == [path.name]
     assert path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_file_whose_copy_fails_stays(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though everything after the copy would succeed."""
+    path = finished(tmp_path, "clicks-a-1.ndjson")
+    monkeypatch.setattr(retention, "_copy", failing(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
+        retention.compress(path, method)
+    assert names(tmp_path) == [path.name]
 
 
 def test_a_copy_a_crash_left_whole_is_used(tmp_path: Path) -> None:

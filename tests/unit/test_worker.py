@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -127,6 +129,33 @@ def test_what_nobody_waits_for_any_more_goes_nowhere_and_is_in_nobody_s_way() ->
         release.set()
         assert await worker.call(int, "7") == 7
         assert call.cancelled()
+        worker.close()
+
+    run(main())
+
+
+def test_a_closed_one_leaves_neither_its_thread_nor_the_loop_anything_to_do() -> None:
+    def closed() -> bool:
+        return any(thread.name == "closed" for thread in threading.enumerate())
+
+    async def main() -> None:
+        worker = Worker("closed")
+        await worker.call(int, "7")
+        worker.close()
+        ends = time.monotonic() + 10
+        while closed() and time.monotonic() < ends:
+            time.sleep(0.01)
+        assert not closed()
+        assert not asyncio.get_running_loop().remove_reader(worker._done), "it has been removed"
+
+    run(main())
+
+
+def test_its_descriptors_hold_up_no_loop_and_go_to_no_other_process() -> None:
+    async def main() -> None:
+        worker = Worker("test")
+        assert not os.get_blocking(worker._done)
+        assert not any(os.get_inheritable(fd) for fd in (worker._go, worker._done))
         worker.close()
 
     run(main())
