@@ -48,7 +48,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "ingestd/sinks/both.py": ("both", "sink_contract"),
     "ingestd/sinks/dead_letters.py": ("dead_letters",),
     "ingestd/worker.py": ("worker",),
-    "ingestd/manifest.py": ("manifest", "manifest_audit", "manifest_kafka", "tally"),
+    "ingestd/manifest.py": ("manifest", "manifest_figures", "manifest_audit", "manifest_kafka", "tally"),
 }  # fmt: skip
 EXPLAINED = Path(__file__).with_name("explained.tsv")
 

@@ -72,6 +72,16 @@ def test_a_gap_grows_where_the_next_one_begins_at_its_end() -> None:
     assert progress.gaps == [(at(0), at(2)), (at(4), at(7))]
 
 
+def test_a_manifest_is_part_of_it_where_there_is_one() -> None:
+    """Without one nothing is said of it."""
+    plain = Progress([(at(2), at(4))], at(9))
+    assert plain.encode() == b'{"gaps":[["1:2","1:4"]],"live":"1:9"}'
+    counted = Progress(plain.gaps, plain.live, [{"events": 1}])
+    assert counted.encode() == plain.encode()[:-1] + b',"manifest":[{"events":1}]}'
+    for one in (plain, counted):
+        assert Progress.decode(one.encode()).manifest == one.copy().manifest == one.manifest
+
+
 @pytest.mark.parametrize(
     "text", [b"", b"{}", b"[]", b'{"gaps":[["x","y"]],"live":"1:0"}', b'{"gaps":1,"live":2}']
 )

@@ -199,6 +199,17 @@ def test_the_oldest_files_are_removed_past_the_bytes_to_keep(keep: int, left: in
     assert names(tmp_path) == [f"clicks-a-{age}.ndjson" for age in range(left)]
 
 
+def test_who_wants_to_know_is_told_of_each_file_before_it_goes(tmp_path: Path) -> None:
+    for age in (9, 8, 1):
+        finished(tmp_path, f"clicks-a-{age}.ndjson", age=age)
+    told: list[tuple[str, bool]] = []
+    retention.expire(
+        tmp_path, "clicks", older_than=1_000_000 - 5, keep_bytes=0,
+        removing=lambda path: told.append((path.name, path.exists())),
+    )  # fmt: skip
+    assert told == [("clicks-a-9.ndjson", True), ("clicks-a-8.ndjson", True)]
+
+
 def test_without_limits_everything_is_kept(tmp_path: Path) -> None:
     finished(tmp_path, "clicks-a-1.ndjson", age=10**6)
     assert retention.expire(tmp_path, "clicks", older_than=None, keep_bytes=0) == []
