@@ -97,6 +97,32 @@ def test_one_that_fails_is_left_out_counted_and_taken_back(dead: str) -> None:
     run(main())
 
 
+def test_one_that_still_fails_when_it_is_tried_is_left_alone_for_as_long_again() -> None:
+    async def main() -> None:
+        rig = Rig()
+        rig.kafka.failing = "spool full"
+        await rig.commit()
+        rig.seconds += PROBE_PERIOD
+        rig.kafka.failing = "disk gone"
+        for _ in range(3):
+            await rig.commit()
+        assert rig.kafka.probes == 1
+        assert rig.both.status()["kafka"]["trouble"] == "disk gone"
+
+    run(main())
+
+
+def test_what_was_stored_before_is_not_missed_with_what_fails() -> None:
+    async def main() -> None:
+        rig = Rig()
+        await rig.commit()
+        rig.kafka.failing = "spool full"
+        await rig.commit()
+        assert rig.missed("kafka") == 1
+
+    run(main())
+
+
 def test_one_that_hangs_costs_one_wait_and_is_not_given_a_second_batch() -> None:
     async def main() -> None:
         rig = Rig()
