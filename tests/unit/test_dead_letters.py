@@ -123,5 +123,11 @@ def test_a_new_file_is_durable_in_its_directory(
     synced: list[Path] = []
     monkeypatch.setattr("ingestd.fsutil.fsync_directory", synced.append)
     letters.write([record()], "one")
+    assert synced == [tmp_path / "dead"]
     letters.write([record()], "two")
     assert synced == [tmp_path / "dead"]
+
+
+def test_the_directory_is_made_wherever_it_is_to_be(tmp_path: Path) -> None:
+    DeadLetterFile(tmp_path / "of" / "clicks" / "dead", "0").write([record()], "one")
+    assert len(list((tmp_path / "of" / "clicks" / "dead").iterdir())) == 1
