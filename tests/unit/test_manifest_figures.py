@@ -101,6 +101,15 @@ def test_a_line_is_too_long_beyond_the_limit_alone(
     assert (found.tally.others, found.tally.rows) == (others, rows_of([event(2)]))
 
 
+def test_what_comes_behind_a_piece_of_damage_is_looked_at_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "_CHUNK", 500)
+    monkeypatch.setattr(manifest, "_MAX_LINE", 999)
+    found = scan(finished(tmp_path, 1, [b"x" * 1000, event(2)]))
+    assert (found.tally.others, found.tally.rows) == (1, rows_of([event(2)]))
+
+
 def test_a_compressed_file_of_several_pieces_is_read_to_its_end(tmp_path: Path) -> None:
     """As `zstd` makes of two that are joined."""
     pieces = [zstandard.compress(event(number)) for number in range(3)]
