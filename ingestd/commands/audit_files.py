@@ -25,8 +25,9 @@ def audit(directory: Path, hours: Hours) -> Report:
     report = Report("files")
     try:
         chains = _chains(directory, report)
-        found = _manifests(directory, report)
+        # In this order: a manifest that gets its name between the two is pending, and found as well.
         unsettled = [one for one in chains.values() if one.file is not None and _pending(directory, one)]
+        found = _manifests(directory, report)
         _check_chains(chains, found, unsettled, report)
         _note_uncovered(directory, found, report)
         asked = [one for one in found if any(hours(hour) for _, hour in one.rows)]
@@ -72,7 +73,7 @@ def _manifests(directory: Path, report: Report) -> list[Manifest]:
 
 
 def _pending(directory: Path, chain: Chain) -> bool:
-    """A crash came before the chain's last manifest got its name: the next start puts it right."""
+    """The chain's last manifest has not got its name: it is about to, or the next start puts it right."""
     target = directory / f"{chain.file}{MANIFEST}"
     return not target.exists() and target.with_name(target.name + ".tmp").exists()
 

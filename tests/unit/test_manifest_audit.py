@@ -58,6 +58,25 @@ def test_it_is_silent_where_all_is_there(files: list[Path]) -> None:
     assert (report.places, report.events) == (3, 36)
 
 
+def test_a_manifest_that_gets_its_name_while_it_looks_is_no_hole(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon goes on: the chain says the third file, whose manifest is listed before its last step."""
+    last = manifests.manifest_path(files[2])
+    last.rename(last.with_name(last.name + ".tmp"))
+    listing = audit_files._manifests
+
+    def listed_before_the_rename(directory: Path, report: Report) -> list[manifests.Manifest]:
+        found = listing(directory, report)
+        last.with_name(last.name + ".tmp").rename(last)
+        return found
+
+    monkeypatch.setattr(audit_files, "_manifests", listed_before_the_rename)
+    report = audit(files)
+    assert (report.findings, report.status) == ([], 0)
+    assert report.places == 2
+
+
 def test_a_removed_line_is_missing(files: list[Path]) -> None:
     name = change(files[1], LINES[1][:4] + LINES[1][5:])
     found = only(audit(files))
