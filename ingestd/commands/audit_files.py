@@ -28,7 +28,7 @@ def audit(directory: Path, hours: Hours) -> Report:
         # In this order: a manifest that gets its name between the two is pending, and found as well.
         unsettled = [one for one in chains.values() if one.file is not None and _pending(directory, one)]
         found = _manifests(directory, report)
-        _check_chains(chains, found, unsettled, report)
+        _check_chains(directory, chains, found, unsettled, report)
         _note_uncovered(directory, found, report)
         asked = [one for one in found if any(hours(hour) for _, hour in one.rows)]
         with click.progressbar(
@@ -79,7 +79,7 @@ def _pending(directory: Path, chain: Chain) -> bool:
 
 
 def _check_chains(
-    chains: dict[str, Chain], found: list[Manifest], unsettled: list[Chain], report: Report
+    directory: Path, chains: dict[str, Chain], found: list[Manifest], unsettled: list[Chain], report: Report
 ) -> None:
     """Every number up to the chain's end has its manifest, and each names the file before it."""
     by_stem: dict[str, dict[int, Manifest]] = {stem: {} for stem in chains}
@@ -92,7 +92,8 @@ def _check_chains(
         numbers[manifest.number] = manifest
     for stem, numbers in sorted(by_stem.items()):
         if stem not in chains:
-            if numbers and not any(one.where == stem + CHAIN for one in report.findings):
+            # Where it is there it has begun since, with an instance's first manifest, or cannot be read.
+            if numbers and not (directory / (stem + CHAIN)).exists():
                 report.findings.append(Finding("chain", stem + CHAIN, "is not there, its manifests are"))
             continue
         chain = chains[stem]

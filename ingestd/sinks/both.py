@@ -70,7 +70,7 @@ class Both:
                     tasks[task].late_events = batch.events
                 break
         if not stored:
-            raise SinkError("; ".join(f"{leg.sink.name}: {leg.trouble}" for leg in self.legs))
+            raise SinkError(self._troubles())
         for leg in self.legs:
             if leg.trouble and not (leg in taking and leg.late_events):
                 leg.missed_events += batch.events
@@ -80,7 +80,7 @@ class Both:
         for leg in self.legs:
             leg.probe_at = 0.0
         if not any([await self._takes_part(leg) for leg in self.legs]):
-            raise SinkError("; ".join(f"{leg.sink.name}: {leg.trouble}" for leg in self.legs))
+            raise SinkError(self._troubles())
 
     async def tick(self) -> None:
         """Pass on, and try those left out again."""
@@ -139,6 +139,9 @@ class Both:
                 return
             for entry in batch.entries:
                 entry.account.deliver(leg.sink.name, entry.count, len(entry.data))
+
+    def _troubles(self) -> str:
+        return "; ".join(f"{leg.sink.name}: {leg.trouble}" for leg in self.legs)
 
     def _leave_out(self, leg: Leg, trouble: str) -> None:
         if not leg.trouble:

@@ -167,8 +167,7 @@ class Delivery:
             inside = [one for one in stored if one.end <= stop]
             payloads += [one.payload for one in inside]
             old = count_sources(one.payload for one in inside if one.end <= self._old)
-            # Where the next frame lies behind the gap, or nothing was readable, the gap is done.
-            done.append((start, stop if len(inside) < len(stored) or not stored else min(reached, stop)))
+            done.append((start, min(reached, stop) if stored else stop))  # nothing readable: it is done, too
         if self._window and len(self.progress.gaps) <= MAX_GAPS:
             start = self.progress.live
             live, stop = self._take_live()

@@ -44,8 +44,8 @@ class Manifest:
     size: int
     xxh3: str
     rows: Rows
-    others: int = 0
-    removed_at: int | None = None
+    others: int
+    removed_at: int | None
 
     def encode(self) -> bytes:
         """As JSON."""
@@ -129,7 +129,7 @@ def write_manifest(path: Path, prefix: str, pause: Callable[[], None] = lambda: 
             return None
         draft = Manifest(
             plain_name(path), stem.removeprefix(f"{prefix}-"), 0, None, found.size, found.digest,
-            found.tally.rows, found.tally.others,
+            found.tally.rows, found.tally.others, None,
         )  # fmt: skip
         return _link(target, path.with_name(stem + CHAIN), draft)
 
@@ -141,8 +141,6 @@ def _link(target: Path, chain_path: Path, draft: Manifest) -> Manifest | None:
         if target.exists():
             return None
         chain = Chain.read(chain_path)
-        if not chain_path.exists():
-            chain.write(chain_path)
         manifest = replace(draft, number=chain.number + 1, previous=chain.file)
         _write_temporary(target, manifest.encode())
         replace(chain, number=manifest.number, file=manifest.file).write(chain_path)
@@ -197,7 +195,7 @@ def prune(directory: Path, prefix: str, now: float) -> None:
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """One process at a time changes chains. Raises OSError where another takes too long."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(directory, os.O_RDONLY)
     try:
         deadline = time.monotonic() + _LOCK_SECONDS
         while not fsutil.try_lock(fd):

@@ -30,9 +30,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "file_sink", "file_sink_faults", "file_sink_upkeep", "sink_contract", "retention", "manifest",
     ),
     "ingestd/sinks/ndjson.py": ("ndjson", "file_sink", "file_sink_faults", "recovery"),
-    "ingestd/sinks/recovery.py": ("recovery", "crash_at_any_step"),
+    "ingestd/sinks/recovery.py": ("recovery", "recovery_steps", "crash_at_any_step"),
     "ingestd/sinks/retention.py": ("retention", "manifest"),
-    "ingestd/sinks/manifests.py": ("manifest", "manifest_audit", "crash_at_any_step"),
+    "ingestd/sinks/manifests.py": ("manifest", "manifest_steps", "manifest_audit", "crash_at_any_step"),
     **{
         f"ingestd/sinks/{name}.py": (
             "spool", "spool_checkpoint", "spool_damage", "spool_format", "spool_fs", "spool_full",
@@ -44,10 +44,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
             "spool_recovery", "spool_scan", "spool_segment",
         )
     },
-    "ingestd/sinks/progress.py": ("progress", "delivery"),
-    "ingestd/sinks/delivery.py": ("delivery", "progress"),
+    "ingestd/sinks/progress.py": ("progress", "delivery", "delivery_bounds"),
+    "ingestd/sinks/delivery.py": ("delivery", "delivery_bounds", "progress"),
     "ingestd/sinks/both.py": ("both", "sink_contract"),
     "ingestd/sinks/dead_letters.py": ("dead_letters",),
+    "ingestd/worker.py": ("worker",),
+    "ingestd/manifest.py": ("manifest", "manifest_figures", "manifest_audit", "manifest_kafka", "tally"),
 }  # fmt: skip
 EXPLAINED = Path(__file__).with_name("explained.tsv")
 

@@ -28,6 +28,9 @@ class Named(MemorySink):
     def gauges(self) -> dict[str, float]:
         return {f"{self.name}_gauge": 1.0}
 
+    def counters(self) -> dict[str, float]:
+        return {f"{self.name}_counter": 2.0}
+
 
 class Rig:
     def __init__(self) -> None:
@@ -90,6 +93,32 @@ def test_one_that_fails_is_left_out_counted_and_taken_back(dead: str) -> None:
         assert whole.batches == [b"1\n", b"2\n", b"3\n", b"4\n"]
         assert rig.missed(dead) == 3
         assert rig.both.status()[dead]["trouble"] == ""
+
+    run(main())
+
+
+def test_one_that_still_fails_when_it_is_tried_is_left_alone_for_as_long_again() -> None:
+    async def main() -> None:
+        rig = Rig()
+        rig.kafka.failing = "spool full"
+        await rig.commit()
+        rig.seconds += PROBE_PERIOD
+        rig.kafka.failing = "disk gone"
+        for _ in range(3):
+            await rig.commit()
+        assert rig.kafka.probes == 1
+        assert rig.both.status()["kafka"]["trouble"] == "disk gone"
+
+    run(main())
+
+
+def test_what_was_stored_before_is_not_missed_with_what_fails() -> None:
+    async def main() -> None:
+        rig = Rig()
+        await rig.commit()
+        rig.kafka.failing = "spool full"
+        await rig.commit()
+        assert rig.missed("kafka") == 1
 
     run(main())
 
@@ -174,3 +203,85 @@ def test_every_sink_is_closed_though_one_fails() -> None:
         assert rig.both.gauges() == {"file_gauge": 1.0, "kafka_gauge": 1.0}
 
     run(main())
+
+
+def test_its_numbers_are_those_of_its_sinks_and_it_counts_nothing_as_its_own() -> None:
+    async def main() -> None:
+        rig = Rig()
+        rig.kafka.failing = "spool full"
+        await rig.commit()
+        assert (rig.both.name, rig.both.final) == ("both", False)
+        assert rig.both.status() == {
+            "file": {"batches": 1, "trouble": "", "missed_events": 0},
+            "kafka": {"batches": 0, "trouble": "spool full", "missed_events": 1},
+        }
+        assert rig.both.counters() == {
+            "file_counter": 2.0, "kafka_counter": 2.0, "file_missed_events": 0, "kafka_missed_events": 1,
+        }  # fmt: skip
+
+    run(main())
+
+
+@pytest.mark.parametrize("broken", ["file", "kafka"])
+def test_it_does_not_open_where_one_of_them_does_not(broken: str) -> None:
+    async def main() -> None:
+        rig = Rig()
+        (rig.file if broken == "file" else rig.kafka).failing = "no"
+        with pytest.raises(SinkError, match="no"):
+            await rig.both.open()
+
+    run(main())
+
+
+def test_ticks_and_rotations_go_to_all_but_those_left_out_and_a_tick_takes_them_back() -> None:
+    async def main() -> None:
+        rig = Rig()
+        rig.kafka.failing = "spool full"
+        await rig.commit()
+        await rig.both.tick()
+        await rig.both.rotate()
+        assert (rig.file.calls, rig.kafka.calls) == (["tick", "rotate"], [])
+        rig.kafka.failing = ""
+        rig.seconds += PROBE_PERIOD
+        await rig.both.tick()
+        await rig.both.rotate()
+        assert rig.kafka.calls == ["tick", "rotate"]
+        assert rig.both.status()["kafka"]["trouble"] == ""
+
+    run(main())
+
+
+def test_one_that_fails_to_close_does_not_cut_short_another_that_takes_its_time() -> None:
+    async def main() -> None:
+        rig = Rig()
+        closed: list[str] = []
+
+        async def fail() -> None:
+            raise SinkError("cannot finish")
+
+        async def slow() -> None:
+            await turns()
+            closed.append("kafka")
+
+        rig.file.close = fail  # type: ignore[method-assign]
+        rig.kafka.close = slow  # type: ignore[method-assign]
+        with pytest.raises(SinkError, match="cannot finish"):
+            await rig.both.close()
+        assert closed == ["kafka"]
+
+    run(main())
+
+
+def test_that_one_is_left_out_is_said_once_and_that_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        rig = Rig()
+        rig.kafka.failing = "spool full"
+        for _ in range(3):
+            await rig.commit()
+            rig.seconds += PROBE_PERIOD
+        rig.kafka.failing = ""
+        await rig.commit()
+
+    with caplog.at_level("WARNING"):
+        run(main())
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import orjson
@@ -12,6 +13,7 @@ import pytest
 from ingestd.commands.replay import event_of
 from ingestd.sinks.dead_letters import DeadLetterFile
 from ingestd.sinks.kafka_records import Record
+from tests.unit.filing import failing
 
 EVENT = b'{"v":1,"id":"018f2b2e-0000-7000-8000-000000000001","note":"\xe6\x8a\x96 \\"event\\":"}'
 
@@ -43,6 +45,38 @@ def test_a_letter_holds_reason_topic_and_the_event_byte_for_byte(
     assert path.name.startswith("dead-0-")
     assert path.stat().st_mode & 0o777 == 0o640
     assert path.parent.stat().st_mode & 0o777 == 0o750
+
+
+def test_a_letter_says_when_it_was_written_and_its_file_the_day(
+    letters: DeadLetterFile, tmp_path: Path
+) -> None:
+    began = time.time()
+    letters.write([record()], "why")
+    ended = time.time()
+    at = orjson.loads(written(tmp_path)[0])["at"]
+    assert int(began * 1000) <= at <= ended * 1000
+    days = {time.strftime("%Y%m%d", time.gmtime(moment)) for moment in (began, ended)}
+    assert {path.name for path in (tmp_path / "dead").iterdir()} <= {f"dead-0-{day}.ndjson" for day in days}
+
+
+def test_a_link_in_the_file_s_place_is_not_followed(letters: DeadLetterFile, tmp_path: Path) -> None:
+    letters.write([record()], "one")
+    (path,) = (tmp_path / "dead").iterdir()
+    path.rename(tmp_path / "other")
+    path.symlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match="symbolic links"):
+        letters.write([record()], "two")
+
+
+def test_nothing_stays_open_whether_it_is_written_or_not(
+    letters: DeadLetterFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = os.listdir("/proc/self/fd")
+    letters.write([record()], "one")
+    monkeypatch.setattr(os, "fdatasync", failing(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left"):
+        letters.write([record()], "two")
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_letters_are_added_to_the_day_s_file(letters: DeadLetterFile, tmp_path: Path) -> None:
@@ -89,5 +123,11 @@ def test_a_new_file_is_durable_in_its_directory(
     synced: list[Path] = []
     monkeypatch.setattr("ingestd.fsutil.fsync_directory", synced.append)
     letters.write([record()], "one")
+    assert synced == [tmp_path / "dead"]
     letters.write([record()], "two")
     assert synced == [tmp_path / "dead"]
+
+
+def test_the_directory_is_made_wherever_it_is_to_be(tmp_path: Path) -> None:
+    DeadLetterFile(tmp_path / "of" / "clicks" / "dead", "0").write([record()], "one")
+    assert len(list((tmp_path / "of" / "clicks" / "dead").iterdir())) == 1

@@ -82,7 +82,9 @@ class MemorySpool:
 class Rig:
     """A delivery whose rounds wait for `gate` and fail while `failing`."""
 
-    def __init__(self, before: int = 0, window: int = 10 * SIZE, share: int = 4 * SIZE) -> None:
+    def __init__(
+        self, before: int = 0, window: int = 10 * SIZE, share: int = 4 * SIZE, linger: float = 0.0
+    ) -> None:
         self.spool = MemorySpool(before)
         self.gate = asyncio.Event()
         self.gate.set()
@@ -94,7 +96,7 @@ class Rig:
         self.published = 0
         self.delivery = Delivery(
             cast(Spool, self.spool), Progress([], Position(1, 0)), self._send, self._save, self._call,
-            self.accounts, Pace(0, share, window), self._publish,
+            self.accounts, Pace(linger, share, window), self._publish,
         )  # fmt: skip
         self.task = asyncio.create_task(self.delivery.run())
 

@@ -77,6 +77,23 @@ def test_a_manifest_that_gets_its_name_while_it_looks_is_no_hole(
     assert report.places == 2
 
 
+def test_a_chain_that_begins_while_it_looks_is_not_called_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance finishes its first file between the look at the chains and that at the manifests."""
+    path = finished(tmp_path, 1, LINES[0])
+    listing = audit_files._chains
+
+    def listed_before_the_first(directory: Path, report: Report) -> dict[str, manifests.Chain]:
+        chains = listing(directory, report)
+        assert manifests.write_manifest(path, "clicks") is not None
+        return chains
+
+    monkeypatch.setattr(audit_files, "_chains", listed_before_the_first)
+    report = audit([path])
+    assert (report.findings, report.status, report.places) == ([], 0, 1)
+
+
 def test_a_removed_line_is_missing(files: list[Path]) -> None:
     name = change(files[1], LINES[1][:4] + LINES[1][5:])
     found = only(audit(files))

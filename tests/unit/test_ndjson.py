@@ -13,9 +13,9 @@ import pytest
 
 from ingestd import fsutil
 from ingestd.sinks import recovery
-from ingestd.sinks.ndjson import NdjsonFile, finished_name
+from ingestd.sinks.ndjson import NdjsonFile, claim, finished_name, ours
 from tests.support.fakes import event_line
-from tests.unit.filing import failing
+from tests.unit.filing import failing, synced
 
 WALL = 1_718_000_000.123
 
@@ -40,6 +40,11 @@ def locked(path: Path) -> bool:
 def test_a_file_is_named_after_its_prefix_its_instance_and_its_start(tmp_path: Path) -> None:
     create(tmp_path)
     assert names(tmp_path) == ["clicks-one-20240610T061320.123Z.ndjson.open"]
+
+
+def test_a_new_file_holds_nothing(tmp_path: Path) -> None:
+    file = create(tmp_path)
+    assert (file.size, file.events) == (0, 0)
 
 
 def test_files_of_one_moment_are_numbered(tmp_path: Path) -> None:
@@ -127,12 +132,14 @@ def test_a_file_a_recovery_removed_before_it_was_locked_is_not_written_to(
 def test_a_file_a_recovery_is_looking_at_is_left_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = len(os.listdir("/proc/self/fd"))
     answers = iter([False, True])
     monkeypatch.setattr(fsutil, "try_lock", lambda fd: next(answers))
     file = create(tmp_path)
     file.append(b"kept\n")
     assert file.path.read_bytes() == b"kept\n"
     assert len(names(tmp_path)) == 2
+    assert len(os.listdir("/proc/self/fd")) == before + 1, "the other is closed"
 
 
 def test_an_unlink_that_fails_is_repeated_and_makes_no_second_name(
@@ -179,6 +186,28 @@ def test_a_reservation_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert file.path.read_bytes() == b"a\nb\n"
 
 
+@pytest.mark.parametrize("call", ["posix_fallocate", "fdatasync", "ftruncate"])
+def test_a_reservation_that_the_disk_refuses_is_an_error(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = create(tmp_path)
+    monkeypatch.setattr(os, call, failing(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
+        file.reserve(1 << 20)
+
+
+def test_what_was_reserved_and_cut_again_is_durably_cut_before_a_file_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No recovery looks at a finished file: zeros at its end would stay."""
+    file = create(tmp_path)
+    file.append(b"a\n")
+    file.reserve(1 << 20)
+    seen = synced(monkeypatch)
+    file.finish()
+    assert seen == [(file.path, 2)]
+
+
 def test_an_abandoned_file_ends_where_it_was_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = create(tmp_path)
     file.append(event_line(1))
@@ -205,8 +234,11 @@ def test_a_closed_files_descriptor_is_never_used_again(tmp_path: Path) -> None:
 
 
 def test_a_discarded_file_is_gone(tmp_path: Path) -> None:
-    create(tmp_path).discard()
+    file = create(tmp_path)
+    file.discard()
     assert names(tmp_path) == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        file.append(b"a\n")
 
 
 def test_a_file_whose_name_cannot_be_made_durable_is_let_go(
@@ -221,3 +253,22 @@ def test_a_file_whose_name_cannot_be_made_durable_is_let_go(
     assert not locked(left)
     recovery.recover(left)
     assert names(tmp_path) == []
+
+
+def test_a_prefix_is_noted_once_and_for_whoever_may_see_the_files(tmp_path: Path) -> None:
+    claim(tmp_path, "clicks")
+    mark = tmp_path / ".clicks.prefix"
+    assert stat.S_IMODE(mark.stat().st_mode) == 0o640
+    os.utime(mark, (1, 1))
+    claim(tmp_path, "clicks")
+    assert mark.stat().st_mtime == 1
+    claim(tmp_path / "missing", "clicks")  # the next one notes it
+
+
+def test_a_name_of_a_longer_prefix_that_was_noted_is_not_ours(tmp_path: Path) -> None:
+    for prefix in ("clicks", "clicks-ios"):
+        claim(tmp_path, prefix)
+    mine, theirs = ours(tmp_path, "clicks"), ours(tmp_path, "clicks-ios")
+    found = [Path(f"{stem}-1.ndjson") for stem in ("clicks-ios", "clicks-iosx", "clicks-one")]
+    assert list(map(mine, found)) == [False, True, True]
+    assert theirs(found[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from ingestd.sinks.progress import OwnerFile, Progress, ProgressFile
 from ingestd.sinks.spool import Position
+from tests.unit.filing import synced
 
 LAST = 60
 
@@ -70,6 +72,16 @@ def test_a_gap_grows_where_the_next_one_begins_at_its_end() -> None:
     assert progress.gaps == [(at(0), at(2)), (at(4), at(7))]
 
 
+def test_a_manifest_is_part_of_it_where_there_is_one() -> None:
+    """Without one nothing is said of it."""
+    plain = Progress([(at(2), at(4))], at(9))
+    assert plain.encode() == b'{"gaps":[["1:2","1:4"]],"live":"1:9"}'
+    counted = Progress(plain.gaps, plain.live, [{"events": 1}])
+    assert counted.encode() == plain.encode()[:-1] + b',"manifest":[{"events":1}]}'
+    for one in (plain, counted):
+        assert Progress.decode(one.encode()).manifest == one.copy().manifest == one.manifest
+
+
 @pytest.mark.parametrize(
     "text", [b"", b"{}", b"[]", b'{"gaps":[["x","y"]],"live":"1:0"}', b'{"gaps":1,"live":2}']
 )
@@ -95,6 +107,18 @@ class TestProgressFile:
         file.save(Progress([(at(2), at(4))], at(9)))
         assert file.load(at(checkpoint), at(end)).encode() == Progress([], at(checkpoint)).encode()
 
+    def test_is_believed_where_it_just_fits(self, tmp_path: Path) -> None:
+        file = ProgressFile(tmp_path / "0.progress")
+        kept = Progress([(at(2), at(4))], at(9))
+        file.save(kept)
+        assert file.load(at(2), at(9)).encode() == kept.encode()
+
+    def test_is_one_file_and_not_for_everybody_to_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "0.progress"
+        for number in (1, 2):
+            ProgressFile(path).save(Progress([], at(number)))
+        assert [(one, stat.S_IMODE(one.stat().st_mode)) for one in tmp_path.iterdir()] == [(path, 0o640)]
+
     def test_damaged_or_missing_means_from_the_checkpoint_on(self, tmp_path: Path) -> None:
         path = tmp_path / "0.progress"
         assert ProgressFile(path).load(at(3), at(9)).oldest == at(3)
@@ -112,3 +136,11 @@ def test_the_owner_file_remembers_the_last_owner(tmp_path: Path) -> None:
     file.write("b" * 32)
     assert OwnerFile(tmp_path / "0.owner").read() == "b" * 32
     assert [path.name for path in tmp_path.iterdir()] == ["0.owner"]
+
+
+def test_the_owner_s_name_is_durable_when_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = synced(monkeypatch)
+    OwnerFile(tmp_path / "0.owner").write("a" * 32)
+    assert [what for _, what in seen] == [32, ["0.owner"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -11,6 +12,7 @@ import pytest
 
 from ingestd.sinks import ndjson, recovery, retention
 from tests.support.fakes import event_line
+from tests.unit.filing import failing, synced
 from tests.unit.sinks_under_test import read_files
 
 DATA = b"".join(event_line(number) for number in range(500))
@@ -53,6 +55,27 @@ def test_a_compressed_file_keeps_the_mode_and_the_time_of_the_plain_one(method: 
     assert target is not None
     state = target.stat()
     assert (stat.S_IMODE(state.st_mode), state.st_mtime) == (0o604, 1_000_000 - 77)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_copy_is_whole_and_durable_before_the_plain_file_goes(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = finished(tmp_path, "clicks-a-1.ndjson")
+    before = os.listdir("/proc/self/fd")
+    seen = synced(monkeypatch)
+    target = retention.compress(path, method)
+    assert target is not None
+    copy = target.with_name(f"{target.name}.tmp")
+    assert seen == [(copy, target.stat().st_size), (tmp_path, [path.name, target.name])]
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_gzip_file_holds_no_name_of_its_own(tmp_path: Path) -> None:
+    """`gunzip -N` would take it for the file's."""
+    target = retention.compress(finished(tmp_path, "clicks-a-1.ndjson"), "gzip")
+    assert target is not None
+    assert target.read_bytes()[3] == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -102,6 +125,16 @@ def test_where_the_disk_is_full_no_half_copy_stays(
         retention.compress(path, method)
     assert names(tmp_path) == [path.name]
     assert path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_file_whose_copy_fails_stays(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though everything after the copy would succeed."""
+    path = finished(tmp_path, "clicks-a-1.ndjson")
+    monkeypatch.setattr(retention, "_copy", failing(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
+        retention.compress(path, method)
+    assert names(tmp_path) == [path.name]
 
 
 def test_a_copy_a_crash_left_whole_is_used(tmp_path: Path) -> None:
@@ -166,6 +199,17 @@ def test_the_oldest_files_are_removed_past_the_bytes_to_keep(keep: int, left: in
     assert names(tmp_path) == [f"clicks-a-{age}.ndjson" for age in range(left)]
 
 
+def test_who_wants_to_know_is_told_of_each_file_before_it_goes(tmp_path: Path) -> None:
+    for age in (9, 8, 1):
+        finished(tmp_path, f"clicks-a-{age}.ndjson", age=age)
+    told: list[tuple[str, bool]] = []
+    retention.expire(
+        tmp_path, "clicks", older_than=1_000_000 - 5, keep_bytes=0,
+        removing=lambda path: told.append((path.name, path.exists())),
+    )  # fmt: skip
+    assert told == [("clicks-a-9.ndjson", True), ("clicks-a-8.ndjson", True)]
+
+
 def test_without_limits_everything_is_kept(tmp_path: Path) -> None:
     finished(tmp_path, "clicks-a-1.ndjson", age=10**6)
     assert retention.expire(tmp_path, "clicks", older_than=None, keep_bytes=0) == []
@@ -216,3 +260,10 @@ def test_half_copies_a_kill_left_are_removed_whatever_the_method_is_now(tmp_path
         "clicks-a-1.ndjson", "clicks-a-1.ndjson.manifest.tmp", "clicks-a-2.ndjson", names_of_copies[1],
         "other-a-1.ndjson.zst.tmp",
     ]  # fmt: skip
+
+
+def test_every_half_copy_is_removed_though_others_are_without_their_file(tmp_path: Path) -> None:
+    for number in range(4):
+        finished(tmp_path, f"clicks-a-{number}.ndjson.gz.tmp", b"half")
+    assert len(retention.sweep(tmp_path, "clicks")) == 4
+    assert names(tmp_path) == []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -96,10 +98,15 @@ def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
     text = (
         "import asyncio, threading\n"
         "from ingestd.worker import Worker\n"
+        "begun = threading.Event()\n"
+        "def hang():\n"
+        "    begun.set()\n"
+        "    threading.Event().wait()\n"
         "async def main():\n"
         "    worker = Worker('test')\n"
-        "    call = asyncio.ensure_future(worker.call(threading.Event().wait))\n"
-        "    await asyncio.sleep(0)\n"
+        "    call = asyncio.ensure_future(worker.call(hang))\n"
+        "    while not begun.is_set():\n"
+        "        await asyncio.sleep(0)\n"
         "    call.cancel()\n"
         "    worker.close()\n"
         "asyncio.run(main())\n"
@@ -127,6 +134,48 @@ def test_what_nobody_waits_for_any_more_goes_nowhere_and_is_in_nobody_s_way() ->
         release.set()
         assert await worker.call(int, "7") == 7
         assert call.cancelled()
+        worker.close()
+
+    run(main())
+
+
+def test_a_closed_one_leaves_neither_its_thread_nor_the_loop_anything_to_do() -> None:
+    def closed() -> bool:
+        return any(thread.name == "closed" for thread in threading.enumerate())
+
+    async def main() -> None:
+        worker = Worker("closed")
+        await worker.call(int, "7")
+        worker.close()
+        ends = time.monotonic() + 10
+        while closed() and time.monotonic() < ends:
+            time.sleep(0.01)
+        assert not closed()
+        os.eventfd_write(worker._done, 1)
+        await turns(20)
+        assert os.eventfd_read(worker._done) == 1, "the loop does not look at it any more"
+
+    run(main())
+
+
+def test_the_loop_is_told_of_each_piece_of_work_once() -> None:
+    async def main() -> None:
+        told: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+        worker = Worker("test")
+        await worker.call(int, "7")
+        await turns(20)
+        assert told == [], "nobody is waiting"
+        worker.close()
+
+    run(main())
+
+
+def test_its_descriptors_hold_up_no_loop_and_go_to_no_other_process() -> None:
+    async def main() -> None:
+        worker = Worker("test")
+        assert not os.get_blocking(worker._done)
+        assert not any(os.get_inheritable(fd) for fd in (worker._go, worker._done))
         worker.close()
 
     run(main())
