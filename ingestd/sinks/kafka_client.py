@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, ProducerClosed
+from aiokafka.errors import IllegalOperation, KafkaError, KafkaTimeoutError, ProducerClosed
 from aiokafka.helpers import create_ssl_context
 
 from ingestd import secrets
@@ -26,6 +26,9 @@ START_TIMEOUT = 15.0
 STOP_TIMEOUT = 3.0
 ABANDON_PATIENCE = 0.2
 FIRST_BACKOFF, LAST_BACKOFF = 0.25, 5.0
+# What a producer raises. Where a transaction has failed it says of the next step that none is open, which is
+# no KafkaError, or asserts its state.
+PRODUCER_ERRORS = (KafkaError, IllegalOperation, AssertionError)
 # aiokafka's sequence numbers wrap wrongly after 2^31 records of a partition: every later batch fails.
 MAX_RECORDS = 1 << 30
 

@@ -20,7 +20,7 @@ from aiokafka import errors as kafka_errors
 from ingestd.errors import SinkError
 from ingestd.sinks.dead_letters import DeadLetterFile
 from ingestd.sinks.kafka_chunks import Chunk, Chunker, Finished, compress
-from ingestd.sinks.kafka_client import Client
+from ingestd.sinks.kafka_client import PRODUCER_ERRORS, Client
 from ingestd.sinks.kafka_manifest import KafkaManifest
 from ingestd.sinks.kafka_outcome import Attempt, Sent
 from ingestd.sinks.kafka_records import Record, Topics, partition
@@ -179,7 +179,7 @@ class Sender:
                 flying[await self._submit(producer, chunk)] = chunk
             except kafka_errors.UnknownTopicOrPartitionError:
                 result.again.append(chunk)  # said as well when nobody answers: the next attempt asks
-            except kafka_errors.KafkaError as error:
+            except PRODUCER_ERRORS as error:
                 result.failed(chunk, error)
         return flying
 
