@@ -199,6 +199,7 @@ class Sender:
                 if self._client.stale:
                     raise
                 continue  # the batch before it has not left yet: Kafka is away, and we wait
+            queued.add_done_callback(_heard)
             return queued
 
     async def _look_for_lost_topics(
@@ -270,6 +271,12 @@ class Sender:
         lost = present is not None and topic not in present
         (self._lost.add if lost else self._lost.discard)(topic)
         return lost
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    """Where nobody waits for a batch any more the loop would complain of what it fails with."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _unmarked(record: Record) -> Record:
