@@ -101,9 +101,14 @@ class Client:
         self.stale = True
 
     async def fresh(self) -> AIOKafkaProducer:
-        """The producer, for a round that begins: nothing of an earlier one is under way."""
+        """The producer, for a round that begins: nothing of an earlier one is under way.
+
+        Another one where the settings are, or where it has sent enough.
+        """
         if self.stale:
             await self.discard("connecting with new settings")
+        elif self._records >= MAX_RECORDS:
+            await self.discard("renewed")
         return await self.producer()
 
     async def producer(self) -> AIOKafkaProducer:
@@ -156,11 +161,9 @@ class Client:
         if producer is not None:
             await abandon(producer)
 
-    async def count(self, records: int) -> None:
-        """Tell that so many records were sent, between two sends; renews a producer that has sent enough."""
+    def count(self, records: int) -> None:
+        """Tell that so many records were sent. Their transaction may be open: the next round renews."""
         self._records += records
-        if self._records >= MAX_RECORDS:
-            await self.discard("renewed")
 
     async def patiently(self, work: Awaitable[T]) -> T:
         """Wait for as long as it takes, but not past new settings. Raises what `work` raises."""

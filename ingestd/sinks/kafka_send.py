@@ -155,7 +155,7 @@ class Sender:
         if not result.complete:
             reasons = ",".join({reason for _, reason in result.refused}) or "batch failed"
             await self._client.discard(reasons)
-        await self._client.count(sum(chunk.count for chunk in chunks))
+        self._client.count(sum(chunk.count for chunk in chunks))
         return result
 
     async def _take_off(
