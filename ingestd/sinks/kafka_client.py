@@ -9,7 +9,7 @@ import random
 import ssl
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, KafkaTimeoutError, ProducerClosed
@@ -50,14 +50,13 @@ def connection_options(settings: Kafka) -> dict[str, Any]:
         options["ssl_context"] = _tls(security)
     if security.protocol.startswith("SASL"):
         options["sasl_mechanism"] = security.mechanism
-        options["sasl_plain_username"] = _secret(security.username_file)
-        options["sasl_plain_password"] = _secret(security.password_file)
+        # KafkaSecurity is not made without them.
+        options["sasl_plain_username"] = _secret(cast("Path", security.username_file))
+        options["sasl_plain_password"] = _secret(cast("Path", security.password_file))
     return options
 
 
-def _secret(path: Path | None) -> str:
-    if path is None:
-        raise IngestdError("kafka.security: SASL needs username_file and password_file")
+def _secret(path: Path) -> str:
     try:
         return secrets.read(path)[0].reveal().decode()
     except UnicodeDecodeError:  # from None: the error holds the secret
