@@ -140,14 +140,24 @@ def test_what_the_spool_refused_and_nobody_brings_again_ends_with_another_or_the
             assert rig.sink._spool is not None
             full(rig.sink._spool, monkeypatch)
             rig.cluster.open.clear()
+            sends = []
             for number in (1, 2):
                 with pytest.raises(SinkError):
                     await rig.sink.commit(rig.batch(number))
-            assert rig.sink._refused is not None
-            assert not rig.sink._refused[1].done()
+                assert rig.sink._refused is not None
+                sends.append(rig.sink._refused[1])
+            assert [send.cancelled() for send in sends] == [True, False]
+            assert not sends[1].done()
+            rig.cluster.open.set()
+            await rig.sink.commit(rig.batch(3))
+            assert rig.arrived()[-1] == event(3), "and is not taken for it"
+            assert rig.account.delivered == {"kafka": 1}
+            rig.cluster.open.clear()
+            with pytest.raises(SinkError):
+                await rig.sink.commit(rig.batch(4))
         await turns()
         assert asyncio.all_tasks() == before
-        assert rig.account.delivered == {}
+        assert rig.account.delivered == {"kafka": 1}
 
     run(main())
 
@@ -191,11 +201,11 @@ def test_a_tick_has_rows_published_that_come_due_while_nothing_comes(tmp_path: P
             await until(lambda: rig.account.spooled == 0)
             rig.wall.now += PERIOD
             rig.progress.unlink(missing_ok=True)
-            await turns(50)
+            await asyncio.sleep(0.05)
             assert rig.published() == []
             rig.sink._client.error = "away"
             await rig.sink.tick()
-            await turns(50)
+            await asyncio.sleep(0.05)
             assert rig.published() == [], "nobody waits for a cluster that is away"
             rig.sink._client.error = ""
             await rig.sink.tick()
