@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,7 @@ from ingestd.cli import main
 from ingestd.commands import audit_topic
 from ingestd.commands.audit_report import Report
 from ingestd.errors import IngestdError
-from ingestd.manifest import HOUR_MS, Row, Rows, hour_text, rows_tree
+from ingestd.manifest import HOUR_MS, Row, Rows, hour_text, received_at, rows_tree
 from tests.support.fakes import settings
 from tests.unit.test_manifest import HOUR, event, rows_of
 
@@ -36,6 +36,7 @@ class Topics:
         self.open_from: dict[str, int] = {}
         self.starting: BaseException | None = None
         self.consumers: list[Consumer] = []
+        self.read: list[tuple[str, int]] = []  # topic and offset of what was handed out
 
     def consumer(self, **options: Any) -> Consumer:
         made = Consumer(self, options["isolation_level"] == "read_committed")
@@ -85,6 +86,15 @@ class Consumer:
         """As Kafka: to a read_committed consumer the end is where a transaction is open."""
         return {place: self._topics.end(place.topic, self._committed) for place in places}
 
+    async def offsets_for_times(self, times: dict[TopicPartition, int]) -> dict[TopicPartition, Any]:
+        """As Kafka: to a read_committed consumer there is nothing where a transaction is open."""
+        found: dict[TopicPartition, Any] = {}
+        for place, time_ms in times.items():
+            held = self._topics.held[place.topic][: self._topics.end(place.topic, self._committed)]
+            later = [at for at, one in enumerate(held) if received_at(one[1] or b"") >= time_ms]
+            found[place] = SimpleNamespace(offset=later[0]) if later else None
+        return found
+
     async def position(self, place: TopicPartition) -> int:
         return self._at[place]
 
@@ -93,6 +103,7 @@ class Consumer:
         for place in places:
             start, end = self._at[place], self._topics.end(place.topic, self._committed)
             held = list(enumerate(self._topics.held[place.topic]))[start:end]
+            self._topics.read += [(place.topic, at) for at, _ in held]
             if held:
                 found[place] = [SimpleNamespace(offset=at, key=one[0], value=one[1]) for at, one in held]
             self._at[place] = max(start, end)
@@ -108,8 +119,10 @@ def topics(monkeypatch: pytest.MonkeyPatch) -> Iterator[Topics]:
     assert all(one.stopped for one in made.consumers)
 
 
-def audit(toml: str = TOML, hours: Callable[[int], bool] = lambda hour: True) -> Report:
-    return audit_topic.audit(settings(toml), hours, None)
+def audit(toml: str = TOML, first_hour: int | None = None) -> Report:
+    return audit_topic.audit(
+        settings(toml), lambda hour: first_hour is None or hour >= first_hour, first_hour
+    )
 
 
 def fill(topics: Topics, lines: list[bytes]) -> None:
@@ -194,6 +207,23 @@ def test_what_lies_behind_an_open_transaction_is_said_not_to_be_read(topics: Top
     topics.open_from = {"manifest": 0}
     report = audit()
     assert report.notes == ["manifest/0: not read to the end; a transaction is open there"]
+
+
+def test_from_an_hour_on_only_what_came_since_is_read_and_that_behind_an_open_transaction_is_told(
+    topics: Topics,
+) -> None:
+    lines = [event(number, hours=number) for number in range(4)]
+    fill(topics, lines)
+    topics.say(rows_of(lines))
+    report = audit(first_hour=HOUR + 2)
+    assert (report.findings, report.notes, report.events) == ([], [], 2)
+    assert [at for topic, at in topics.read if topic == "clicks"] == [2, 3]
+    topics.open_from["clicks"] = 2
+    report = audit(first_hour=HOUR + 2)
+    assert report.notes == ["clicks/0: not read to the end; a transaction is open there"]
+    assert [one.kind for one in report.findings] == ["missing", "missing"]
+    report = audit(first_hour=HOUR + 4)
+    assert (report.findings, report.notes, report.events) == ([], [], 0), "there is nothing to read"
 
 
 @pytest.mark.parametrize("gone", ["manifest", "clicks"])
