@@ -143,7 +143,7 @@ class Client:
             **connection_options(settings),
         )
         try:
-            await asyncio.wait_for(producer.start(), START_TIMEOUT)
+            await within(producer.start(), START_TIMEOUT)
         except BaseException:
             await abandon(producer)
             raise
@@ -192,10 +192,29 @@ class Client:
         return self._settings.request_timeout
 
 
+async def within(work: Awaitable[T], seconds: float) -> T:
+    """Raises TimeoutError, and what `work` raises.
+
+    Python 3.11's `wait_for` loses a cancellation that comes as the work ends; then a send goes on for ever.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # heard, where nobody waits for it any more
+    if task.cancelled():
+        raise TimeoutError
+    return task.result()
+
+
 async def stop(consumer: Any) -> None:
     """Stop a consumer within a bound."""
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(consumer.stop(), STOP_TIMEOUT)
+        await within(consumer.stop(), STOP_TIMEOUT)
 
 
 async def abandon(producer: Any) -> None:
@@ -211,5 +230,5 @@ async def abandon(producer: Any) -> None:
             sending.cancel()
             await asyncio.wait([sending], timeout=ABANDON_PATIENCE)
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(producer.client.close(), STOP_TIMEOUT)
+        await within(producer.client.close(), STOP_TIMEOUT)
     producer._message_accumulator.fail_all(ProducerClosed())

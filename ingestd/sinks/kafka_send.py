@@ -20,7 +20,7 @@ from aiokafka import errors as kafka_errors
 from ingestd.errors import SinkError
 from ingestd.sinks.dead_letters import DeadLetterFile
 from ingestd.sinks.kafka_chunks import Chunk, Chunker, Finished, compress
-from ingestd.sinks.kafka_client import PRODUCER_ERRORS, Client
+from ingestd.sinks.kafka_client import PRODUCER_ERRORS, Client, within
 from ingestd.sinks.kafka_manifest import KafkaManifest
 from ingestd.sinks.kafka_outcome import Attempt, Sent
 from ingestd.sinks.kafka_records import Record, Topics, partition
@@ -294,7 +294,7 @@ async def _topics(producer: Any) -> set[str] | None:
     """The topics the cluster has now; None where it does not answer."""
     asking: Awaitable[Any] = producer.client.fetch_all_metadata()
     try:
-        metadata = await asyncio.wait_for(asking, ASK_TIMEOUT)
+        metadata = await within(asking, ASK_TIMEOUT)
     except (kafka_errors.KafkaError, OSError, TimeoutError):
         return None
     return set(metadata.topics())

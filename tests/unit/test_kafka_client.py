@@ -9,9 +9,9 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError
 
 from ingestd.errors import IngestdError
-from ingestd.sinks.kafka_client import connection_options
+from ingestd.sinks.kafka_client import connection_options, within
 from ingestd.sinks.kafka_manifest import KafkaManifest
-from tests.support.fakes import run
+from tests.support.fakes import run, turns
 from tests.unit.kafka_stand_in import Cluster, kafka_settings, sender_of
 from tests.unit.test_manifest import event
 from tests.unit.test_manifest_kafka import rows_of
@@ -67,6 +67,43 @@ def test_work_for_kafka_ends_with_its_own_error_and_is_given_up_for_new_settings
         with pytest.raises(KafkaTimeoutError, match="given up for new settings"):
             await waiting
         assert work.cancelled()
+
+    run(main())
+
+
+def test_a_cancellation_is_not_lost_in_a_bounded_wait_that_ends_at_that_moment() -> None:
+    async def main() -> None:
+        for error in (None, KafkaTimeoutError()):
+            work: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting = asyncio.create_task(within(work, 5))
+            await turns()
+            if error is None:
+                work.set_result(None)
+            else:
+                work.set_exception(error)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+    run(main())
+
+
+def test_a_bounded_wait_ends_what_it_waits_for_and_raises_what_that_raises() -> None:
+    async def main() -> None:
+        for cancelled in (False, True):
+            work: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting = asyncio.create_task(within(work, 5 if cancelled else 0.01))
+            await turns()
+            if cancelled:
+                waiting.cancel()
+            with pytest.raises(asyncio.CancelledError if cancelled else TimeoutError):
+                await waiting
+            assert work.cancelled()
+        work = asyncio.get_running_loop().create_future()
+        work.set_exception(KafkaTimeoutError("no"))
+        with pytest.raises(KafkaTimeoutError, match="no"):
+            await within(work, 5)
+        assert await within(asyncio.sleep(0, "done"), 5) == "done"
 
     run(main())
 
