@@ -47,7 +47,7 @@ def audit(settings: config.Config, hours: Hours, first_hour: int | None) -> Repo
     try:
         return asyncio.run(_audit(kafka, topics_of(settings, kafka), hours, first_hour))
     except (KafkaError, OSError, TimeoutError) as error:
-        raise IngestdError(f"kafka: {error or type(error).__name__}") from error
+        raise IngestdError(f"kafka: {str(error) or type(error).__name__}") from error
 
 
 def topics_of(settings: config.Config, kafka: Kafka) -> list[str]:
@@ -131,9 +131,9 @@ async def _manifest(kafka: Kafka, report: Report) -> Rows:
 
 
 @asynccontextmanager
-async def _consumer(kafka: Kafka) -> AsyncIterator[Any]:
+async def _consumer(kafka: Kafka, isolation: str) -> AsyncIterator[Any]:
     consumer = AIOKafkaConsumer(
-        isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="none",
+        isolation_level=isolation, enable_auto_commit=False, auto_offset_reset="none",
         **connection_options(kafka),
     )  # fmt: skip
     try:
@@ -143,27 +143,36 @@ async def _consumer(kafka: Kafka) -> AsyncIterator[Any]:
         await stop(consumer)
 
 
+async def _places(consumer: Any, topics: Sequence[str]) -> list[TopicPartition]:
+    """Every partition of the topics. Raises IngestdError where one is not there."""
+    # No public call asks for the partitions of topics that are not subscribed to.
+    cluster = await asyncio.wait_for(consumer._client.fetch_all_metadata(), START_TIMEOUT)
+    places = []
+    for topic in topics:
+        numbers = cluster.partitions_for_topic(topic)
+        if not numbers:
+            raise IngestdError(f"topic {topic} is not there")
+        places += [TopicPartition(topic, number) for number in sorted(numbers)]
+    return places
+
+
 async def _read(
     kafka: Kafka, topics: Sequence[str], take: Take, report: Report, label: str, first_hour: int | None
 ) -> int:
     """Every record to the present ends. Returns the hour up to which retention has removed some, or -1."""
-    async with _consumer(kafka) as consumer:
-        # No public call asks for the partitions of topics that are not subscribed to.
-        cluster = await asyncio.wait_for(consumer._client.fetch_all_metadata(), START_TIMEOUT)
-        places = []
-        for topic in topics:
-            numbers = cluster.partitions_for_topic(topic)
-            if not numbers:
-                raise IngestdError(f"topic {topic} is not there")
-            places += [TopicPartition(topic, number) for number in sorted(numbers)]
-        consumer.assign(places)
+    # Not the end a read_committed consumer is told: that lies before an open transaction, and whatever is
+    # behind it would be missing without a word.
+    async with _consumer(kafka, "read_uncommitted") as consumer:
+        places = await _places(consumer, topics)
         starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
         cut = {place for place in places if starts[place] > 0}
-        floor = -1
         if first_hour is not None:
             found = await consumer.offsets_for_times(dict.fromkeys(places, first_hour * HOUR_MS))
             for place, at in found.items():
                 starts[place] = max(starts[place], at.offset if at is not None else ends[place])
+    floor = -1
+    async with _consumer(kafka, "read_committed") as consumer:
+        consumer.assign(places)
         for place in places:
             consumer.seek(place, starts[place])
         left = {place for place in places if starts[place] < ends[place]}

@@ -86,6 +86,8 @@ class KafkaSink:
         self._delivery: Delivery | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._late: asyncio.Task[Sent] | None = None  # a send that takes longer than we wait for
+        # ... and that the spool had no room for: its lines are expected again.
+        self._refused: tuple[Sequence[bytes], asyncio.Task[Sent]] | None = None
         self._fenced = ""
 
     # Sink
@@ -163,10 +165,11 @@ class KafkaSink:
             drained = False
             logger.warning("kafka is away, the rest stays in the spool", extra=self._rest())
         finally:
-            for task in [*self._tasks, self._late, self._publishing]:
+            refused = self._refused[1] if self._refused is not None else None
+            for task in [*self._tasks, self._late, refused, self._publishing]:
                 if task is not None:
                     task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
+                    with contextlib.suppress(asyncio.CancelledError, SinkError):
                         await task
             if drained and not self._client.error:
                 await self._keeping.publish_rest(self._progress)
@@ -207,7 +210,7 @@ class KafkaSink:
 
     async def _straight(self, batch: Batch, lines: Sequence[bytes]) -> None:
         """To Kafka, if it confirms in time; if not, into the spool while the send goes on."""
-        task = asyncio.create_task(self._produce(lines))
+        task = self._sending(lines)
         done, _ = await asyncio.wait([task], timeout=self._settings.direct_timeout)
         if done:
             sent = task.result()
@@ -225,12 +228,20 @@ class KafkaSink:
         try:
             end = await self._append(lines)
         except SinkError:
-            task.cancel()
-            self._late = None
+            self._late, self._refused = None, (lines, task)
             raise
         self._count_spooled(batch)
         self._delivery.hold(end)
         task.add_done_callback(lambda late: self._arrived(late, start, end))
+
+    def _sending(self, lines: Sequence[bytes]) -> asyncio.Task[Sent]:
+        """A send; where the spool has refused the lines and they come again, the one that is under way."""
+        refused, self._refused = self._refused, None
+        if refused is not None:
+            if refused[0] == lines:
+                return refused[1]
+            refused[1].cancel()
+        return asyncio.create_task(self._produce(lines))
 
     def _arrived(self, late: asyncio.Task[Sent], start: Position, end: Position) -> None:
         self._late = None

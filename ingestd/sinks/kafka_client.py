@@ -9,10 +9,10 @@ import random
 import ssl
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, ProducerClosed
+from aiokafka.errors import IllegalOperation, KafkaError, KafkaTimeoutError, ProducerClosed
 from aiokafka.helpers import create_ssl_context
 
 from ingestd import secrets
@@ -26,6 +26,9 @@ START_TIMEOUT = 15.0
 STOP_TIMEOUT = 3.0
 ABANDON_PATIENCE = 0.2
 FIRST_BACKOFF, LAST_BACKOFF = 0.25, 5.0
+# What a producer raises. Where a transaction has failed it says of the next step that none is open, which is
+# no KafkaError, or asserts its state.
+PRODUCER_ERRORS = (KafkaError, IllegalOperation, AssertionError)
 # aiokafka's sequence numbers wrap wrongly after 2^31 records of a partition: every later batch fails.
 MAX_RECORDS = 1 << 30
 
@@ -47,14 +50,13 @@ def connection_options(settings: Kafka) -> dict[str, Any]:
         options["ssl_context"] = _tls(security)
     if security.protocol.startswith("SASL"):
         options["sasl_mechanism"] = security.mechanism
-        options["sasl_plain_username"] = _secret(security.username_file)
-        options["sasl_plain_password"] = _secret(security.password_file)
+        # KafkaSecurity is not made without them.
+        options["sasl_plain_username"] = _secret(cast("Path", security.username_file))
+        options["sasl_plain_password"] = _secret(cast("Path", security.password_file))
     return options
 
 
-def _secret(path: Path | None) -> str:
-    if path is None:
-        raise IngestdError("kafka.security: SASL needs username_file and password_file")
+def _secret(path: Path) -> str:
     try:
         return secrets.read(path)[0].reveal().decode()
     except UnicodeDecodeError:  # from None: the error holds the secret
@@ -98,9 +100,14 @@ class Client:
         self.stale = True
 
     async def fresh(self) -> AIOKafkaProducer:
-        """The producer, for a round that begins: nothing of an earlier one is under way."""
+        """The producer, for a round that begins: nothing of an earlier one is under way.
+
+        Another one where the settings are, or where it has sent enough.
+        """
         if self.stale:
             await self.discard("connecting with new settings")
+        elif self._records >= MAX_RECORDS:
+            await self.discard("renewed")
         return await self.producer()
 
     async def producer(self) -> AIOKafkaProducer:
@@ -136,7 +143,7 @@ class Client:
             **connection_options(settings),
         )
         try:
-            await asyncio.wait_for(producer.start(), START_TIMEOUT)
+            await within(producer.start(), START_TIMEOUT)
         except BaseException:
             await abandon(producer)
             raise
@@ -153,11 +160,9 @@ class Client:
         if producer is not None:
             await abandon(producer)
 
-    async def count(self, records: int) -> None:
-        """Tell that so many records were sent, between two sends; renews a producer that has sent enough."""
+    def count(self, records: int) -> None:
+        """Tell that so many records were sent. Their transaction may be open: the next round renews."""
         self._records += records
-        if self._records >= MAX_RECORDS:
-            await self.discard("renewed")
 
     async def patiently(self, work: Awaitable[T]) -> T:
         """Wait for as long as it takes, but not past new settings. Raises what `work` raises."""
@@ -187,10 +192,29 @@ class Client:
         return self._settings.request_timeout
 
 
+async def within(work: Awaitable[T], seconds: float) -> T:
+    """Raises TimeoutError, and what `work` raises.
+
+    Python 3.11's `wait_for` loses a cancellation that comes as the work ends; then a send goes on for ever.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # heard, where nobody waits for it any more
+    if task.cancelled():
+        raise TimeoutError
+    return task.result()
+
+
 async def stop(consumer: Any) -> None:
     """Stop a consumer within a bound."""
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(consumer.stop(), STOP_TIMEOUT)
+        await within(consumer.stop(), STOP_TIMEOUT)
 
 
 async def abandon(producer: Any) -> None:
@@ -206,5 +230,5 @@ async def abandon(producer: Any) -> None:
             sending.cancel()
             await asyncio.wait([sending], timeout=ABANDON_PATIENCE)
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(producer.client.close(), STOP_TIMEOUT)
+        await within(producer.client.close(), STOP_TIMEOUT)
     producer._message_accumulator.fail_all(ProducerClosed())

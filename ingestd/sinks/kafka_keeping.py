@@ -9,10 +9,8 @@ import asyncio
 import logging
 from pathlib import Path
 
-from aiokafka.errors import KafkaError
-
 from ingestd.errors import SinkError
-from ingestd.sinks.kafka_client import Client
+from ingestd.sinks.kafka_client import PRODUCER_ERRORS, Client
 from ingestd.sinks.kafka_outcome import Sent
 from ingestd.sinks.kafka_send import Sender
 from ingestd.sinks.progress import OwnerFile, Progress, ProgressFile
@@ -87,7 +85,7 @@ class Keeping:
             if progress is not None:
                 await self._worker.call(self.save, self.snapshot(progress))
             await self._sender.publish(all_of_it=all_of_it, transactional=self._transactional)
-        except (SinkError, KafkaError, AssertionError) as error:  # aiokafka asserts its state
+        except (SinkError, *PRODUCER_ERRORS) as error:
             manifest.failed(str(error) or type(error).__name__)
             await self._client.discard(type(error).__name__)
 

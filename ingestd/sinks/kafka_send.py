@@ -20,7 +20,7 @@ from aiokafka import errors as kafka_errors
 from ingestd.errors import SinkError
 from ingestd.sinks.dead_letters import DeadLetterFile
 from ingestd.sinks.kafka_chunks import Chunk, Chunker, Finished, compress
-from ingestd.sinks.kafka_client import Client
+from ingestd.sinks.kafka_client import PRODUCER_ERRORS, Client, within
 from ingestd.sinks.kafka_manifest import KafkaManifest
 from ingestd.sinks.kafka_outcome import Attempt, Sent
 from ingestd.sinks.kafka_records import Record, Topics, partition
@@ -155,7 +155,7 @@ class Sender:
         if not result.complete:
             reasons = ",".join({reason for _, reason in result.refused}) or "batch failed"
             await self._client.discard(reasons)
-        await self._client.count(sum(chunk.count for chunk in chunks))
+        self._client.count(sum(chunk.count for chunk in chunks))
         return result
 
     async def _take_off(
@@ -179,7 +179,7 @@ class Sender:
                 flying[await self._submit(producer, chunk)] = chunk
             except kafka_errors.UnknownTopicOrPartitionError:
                 result.again.append(chunk)  # said as well when nobody answers: the next attempt asks
-            except kafka_errors.KafkaError as error:
+            except PRODUCER_ERRORS as error:
                 result.failed(chunk, error)
         return flying
 
@@ -199,6 +199,7 @@ class Sender:
                 if self._client.stale:
                     raise
                 continue  # the batch before it has not left yet: Kafka is away, and we wait
+            queued.add_done_callback(_heard)
             return queued
 
     async def _look_for_lost_topics(
@@ -272,6 +273,12 @@ class Sender:
         return lost
 
 
+def _heard(future: asyncio.Future[Any]) -> None:
+    """Where nobody waits for a batch any more the loop would complain of what it fails with."""
+    if not future.cancelled():
+        future.exception()
+
+
 def _unmarked(record: Record) -> Record:
     """The record that was marked, by the last two headers of the mark."""
     original = dict(record.headers)["topic"].decode()
@@ -287,7 +294,7 @@ async def _topics(producer: Any) -> set[str] | None:
     """The topics the cluster has now; None where it does not answer."""
     asking: Awaitable[Any] = producer.client.fetch_all_metadata()
     try:
-        metadata = await asyncio.wait_for(asking, ASK_TIMEOUT)
+        metadata = await within(asking, ASK_TIMEOUT)
     except (kafka_errors.KafkaError, OSError, TimeoutError):
         return None
     return set(metadata.topics())

@@ -24,7 +24,7 @@ from ingestd.config_kafka import Kafka
 from ingestd.errors import IngestdError, SinkError
 from ingestd.manifest import Rows
 from ingestd.sinks.kafka_chunks import Chunk
-from ingestd.sinks.kafka_client import Client, connection_options, stop
+from ingestd.sinks.kafka_client import PRODUCER_ERRORS, Client, connection_options, stop
 from ingestd.sinks.kafka_manifest import count_rows
 from ingestd.sinks.kafka_outcome import Attempt, Sent
 from ingestd.sinks.kafka_records import partition
@@ -75,7 +75,7 @@ class Transactions:
         try:
             await producer.begin_transaction()
             await self._commit(producer, progress)
-        except (KafkaError, AssertionError) as error:  # aiokafka asserts its state
+        except PRODUCER_ERRORS as error:
             await self._client.discard(type(error).__name__)
             raise SinkError(f"cannot take over {self._id}: {type(error).__name__}") from error
         return progress
@@ -91,7 +91,7 @@ class Transactions:
                 except SinkError:
                     await self._client.discard("transaction given up")
                     raise
-                except (KafkaError, AssertionError) as error:
+                except PRODUCER_ERRORS as error:
                     logger.warning("transaction failed", extra={"error": type(error).__name__})
                     await self._client.discard(type(error).__name__)
                     if await self._committed_after_all(after):

@@ -14,6 +14,7 @@ import orjson
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from confluent_kafka import Producer
 
 from tests.integration.conftest import open_place
 from tests.kafka.producing import produce, within
@@ -23,6 +24,7 @@ from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.clients import Record
 from tests.support.load import Load
 from tests.support.oracle import Ledger
+from tests.support.wire import ask, request
 
 KILLS = 5
 
@@ -152,3 +154,25 @@ def test_in_queued_mode_without_a_spool_a_run_that_stops_in_order_is_all_there(k
         status, tree = audit(daemon)
         assert (status, tree["findings"], tree["notes"]) == (0, [], [])
         assert tree["events"] >= 300
+
+
+@pytest.mark.kafka
+def test_what_lies_behind_an_open_transaction_is_said_not_to_be_read(kafka: KafkaBroker) -> None:
+    """Kafka tells a read_committed consumer an end before it; what is behind it was missing, unexplained."""
+    with open_place() as place, daemon_of(place, kafka, "at_least_once") as daemon:
+        topic = name_of(daemon, "topic")
+        neighbour = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": f"{topic}-tx"})
+        neighbour.init_transactions(20)
+        neighbour.begin_transaction()
+        for number in range(3):
+            neighbour.produce(topic, b"{}", partition=number)
+        neighbour.flush(20)
+        assert ask(daemon.socket, request("/c/demo?n=1")).status == 200
+        daemon.drained()
+        assert daemon.stop() == 0
+        _, tree = audit(daemon)
+        places = ", ".join(f"{topic}/{number}" for number in range(3))
+        assert tree["notes"] == [f"{places}: not read to the end; a transaction is open there"]
+        neighbour.abort_transaction(20)
+        status, tree = audit(daemon)
+        assert (status, tree["events"], tree["notes"]) == (0, 1, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -317,3 +318,28 @@ def test_dead_letters_that_cannot_be_kept_hold_delivery_back_until_they_can(
         daemon.drained()
         assert len(daemon.dead_letters()) == 1
         assert_accounts_balance(daemon)
+
+
+@pytest.mark.kafka
+def test_a_refusal_while_the_rest_of_its_transaction_is_being_queued_costs_the_others_nothing(
+    guarded: KafkaBroker, topic_name: str, place: Path
+) -> None:
+    """aiokafka then says of every further batch that there is no transaction; compressing takes so long."""
+    forbidden, checkpoints = f"{topic_name}-forbidden", f"{topic_name}-checkpoint"
+    for name in (topic_name, forbidden, checkpoints):
+        guarded.create_topic(name, 1)
+    guarded.admin.forbid_writing(forbidden, reading=True)
+    sources = [{"name": "shut", "path": "/c/shut", "topic": forbidden}, {"name": "demo", "path": "/c/demo"}]
+    settings = {
+        "topic": topic_name, "checkpoint_topic": checkpoints, "delivery": "exactly_once", "linger": "2s",
+        "compression": "gzip",
+    }  # fmt: skip
+    with KafkaDaemon(place, guarded.bootstrap, sources=sources, kafka=settings) as daemon:
+        for number in range(80):
+            big = random.Random(number).randbytes(10_000).hex()
+            send(daemon, number, f"&big={big}", path=("/c/shut", "/c/demo")[number // 40])
+        daemon.drained()
+        assert_accounts_balance(daemon)
+        assert len(daemon.dead_letters()) == 40
+        assert daemon.stop() == 0
+    assert arrived(guarded, topic_name) == list(range(40, 80))

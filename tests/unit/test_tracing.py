@@ -47,6 +47,23 @@ def test_a_commit_that_fails_is_a_span_with_the_error(tracing: Tracing, spans: I
     assert "no space left" in (span.status.description or "")
 
 
+def test_a_sink_whose_commits_are_spans_is_asked_whether_it_can_store(
+    tracing: Tracing, spans: InMemorySpanExporter
+) -> None:
+    """And that is no commit."""
+
+    async def probe() -> None:
+        sink = MemorySink()
+        await Traced(sink, tracing).probe()
+        sink.failing = "no space left"
+        with pytest.raises(SinkError, match="no space left"):
+            await Traced(sink, tracing).probe()
+        assert sink.probes == 2
+
+    asyncio.run(probe())
+    assert spans.get_finished_spans() == ()
+
+
 def test_a_rounds_links_are_read_from_what_goes_to_kafka(
     tracing: Tracing, spans: InMemorySpanExporter
 ) -> None:
