@@ -42,7 +42,7 @@ LAG_PERIOD = 0.1
 # More objects than a batch has entries, so that the collector does not see the same ones three times each.
 GC_THRESHOLDS = (50_000, 20, 20)
 # Seconds the thread of the commits waits for the loop to let go of Python's lock, and it asks several times a
-# commit. By default it is 5 ms, which at some thousand events a second was most of what an answer took.
+# commit. By default it is 5 ms, which shows in the slowest replies under load (README, Decisions).
 SWITCH_INTERVAL = 0.0005
 TICK_PERIOD = 1.0
 # So long a start that has failed waits for its sink to close, seconds.

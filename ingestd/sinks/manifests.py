@@ -195,7 +195,7 @@ def prune(directory: Path, prefix: str, now: float) -> None:
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """One process at a time changes chains. Raises OSError where another takes too long."""
-    fd = os.open(directory, os.O_RDONLY)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         deadline = time.monotonic() + _LOCK_SECONDS
         while not fsutil.try_lock(fd):
