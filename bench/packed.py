@@ -14,8 +14,8 @@ from pathlib import Path
 import zstandard
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-import ingestd.sinks.kafka_client  # noqa: F401 - sets the compression level
-from ingestd.sinks.kafka_records import Topics, records
+import ingestd.kafka.producer  # noqa: F401 - sets the compression level
+from ingestd.kafka.records import Topics, records
 
 LINES = 640
 LZ4 = 3  # Kafka's number for it

@@ -9,8 +9,8 @@ from pathlib import Path
 from bench import mix
 from bench.paths import CALLBACKS
 from bench.stages import Workbench
-from ingestd.sinks.kafka_records import PAYLOAD_BYTES
-from ingestd.sinks.spool import Spool
+from ingestd.kafka.records import PAYLOAD_BYTES
+from ingestd.spool.spool import Spool
 
 APPEND_BYTES = 4 << 20
 

@@ -16,17 +16,17 @@ import uvloop
 from bench.ingestd_rows import sources
 from bench.mix import PUBLIC_BASE, Request
 from ingestd import config
-from ingestd.accounts import Account, Accounts
-from ingestd.buffer import Buffer
 from ingestd.event import Batch, Entry
-from ingestd.http1 import Headers, Limits, RequestParser
-from ingestd.manifest import scan as scan_file
-from ingestd.protocol import Connection, Shared
-from ingestd.router import Intake, Match, Router
-from ingestd.sinks.file import FileSink
+from ingestd.file.sink import FileSink
+from ingestd.http.connection import Connection, Shared
+from ingestd.http.parser import Headers, Limits, RequestParser
+from ingestd.intake import Intake, Match, Router
+from ingestd.pipeline.buffer import Buffer
+from ingestd.pipeline.counters import Account, Accounts
 from ingestd.sources import query
-from ingestd.sources.build import build
+from ingestd.sources.factory import build
 from ingestd.sources.scan import scan
+from ingestd.tally import scan as scan_file
 
 BATCH = 500
 PLENTY = 1 << 40

@@ -16,25 +16,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ingestd import descriptors, systemd, wall
-from ingestd.accounts import Accounts
-from ingestd.admin import AdminConnection
-from ingestd.buffer import Buffer
-from ingestd.config import Config, too_many_sources
+from ingestd.admin.certificates import Surroundings
+from ingestd.admin.endpoints import Report
+from ingestd.admin.server import AdminConnection
+from ingestd.config.sections import Config, too_many_sources
 from ingestd.errors import ConfigError, Problem, SinkError
 from ingestd.event import Call
-from ingestd.flusher import Clock, Flusher, FlushPolicy
-from ingestd.following import Following
-from ingestd.http1 import Limits
-from ingestd.listener import Listener, Timeouts, open_sockets, tcp_socket, unix_socket
-from ingestd.log import RateLimit
-from ingestd.metrics import BatchMetrics
-from ingestd.protocol import Shared
-from ingestd.report import Report
-from ingestd.router import Intake, Router
-from ingestd.sinks.build import build, need_restart, renew
-from ingestd.sources.build import build as build_sources
-from ingestd.surroundings import Surroundings
+from ingestd.http import fd_limit
+from ingestd.http.connection import Shared
+from ingestd.http.listener import Listener, Timeouts, open_sockets, tcp_socket, unix_socket
+from ingestd.http.parser import Limits
+from ingestd.intake import Intake, Router
+from ingestd.pipeline.batch_metrics import BatchMetrics
+from ingestd.pipeline.buffer import Buffer
+from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.flusher import Clock, Flusher, FlushPolicy
+from ingestd.pipeline.subscribers import Following
+from ingestd.sinks import build, need_restart, renew
+from ingestd.sources.factory import build as build_sources
+from ingestd.system import clock, systemd
+from ingestd.system.log import RateLimit
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class App:
         sources = build_sources(config, self._accounts, self._node)
         self._intake = Intake(Router(sources), self._accounts, self._buffer, ack_stored=stored)
         limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
-        connections = descriptors.room(ingest.max_connections)
+        connections = fd_limit.room(ingest.max_connections)
         self._shared = Shared(self._intake, limits, self._accounts.refuse, connections)
         self._report = Report(
             self._node, ingest.ack, self._accounts, self._metrics, self._buffer, self._flusher, self._sink,
@@ -261,7 +262,7 @@ class App:
 
 def _watch_clock(known: str) -> str:
     """Say when the clock has become wrong or right. `known`: what was wrong at the last look."""
-    trouble = wall.trouble(time.time_ns())
+    trouble = clock.trouble(time.time_ns())
     if trouble and not known:
         logger.error("the clock is wrong: events are refused until it is right", extra={"error": trouble})
     elif known and not trouble:

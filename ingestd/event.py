@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mypy_extensions import mypyc_attr
 
 if TYPE_CHECKING:
-    from ingestd.accounts import Account
+    from ingestd.pipeline.counters import Account
 
 SCHEMA_VERSION = 1
 

@@ -6,9 +6,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingestd.config import Config
-from ingestd.config_fields import is_local
-from ingestd.config_source import Source
+from ingestd.config.sections import Config
+from ingestd.config.source import Source
+from ingestd.config.types import is_local
 from ingestd.errors import Problem
 from ingestd.sources import links
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ingestd import config
 from ingestd.commands import audit_files
 from ingestd.errors import IngestdError
-from ingestd.manifest import parse_hour
+from ingestd.tally import parse_hour
 
 
 def run(path: Path, directory: Path | None, hours: str | None, *, topic: bool, as_json: bool) -> int:

@@ -12,9 +12,9 @@ from xxhash import xxh3_128, xxh3_128_intdigest
 from ingestd.commands.audit_report import Finding, Repeats, Report
 from ingestd.errors import IngestdError
 from ingestd.event import ID_SLICE
-from ingestd.manifest import SUFFIXES, UNREADABLE, Row, Rows, Scan, add_row, key_of, plain, scan
-from ingestd.sinks import manifests
-from ingestd.sinks.manifests import CHAIN, MANIFEST, Chain, Manifest
+from ingestd.file import manifests
+from ingestd.file.manifests import CHAIN, MANIFEST, Chain, Manifest
+from ingestd.tally import SUFFIXES, UNREADABLE, Row, Rows, Scan, add_row, key_of, plain, scan
 
 Read = Callable[[int], None]
 Hours = Callable[[int], bool]

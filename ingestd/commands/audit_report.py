@@ -8,7 +8,7 @@ import click
 import orjson
 
 from ingestd.event import ID_SLICE
-from ingestd.manifest import Key, Row, Rows, add_row, hour_text, rows_tree
+from ingestd.tally import Key, Row, Rows, add_row, hour_text, rows_tree
 
 # Exit statuses; 2 is what a wrong command line ends with.
 ALL_THERE, MISSING, REPEATED = 0, 1, 3

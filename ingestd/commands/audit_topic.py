@@ -20,10 +20,10 @@ from aiokafka.errors import KafkaError
 
 from ingestd import config
 from ingestd.commands.audit_report import Finding, Repeats, Report
-from ingestd.config_kafka import Kafka
+from ingestd.config.kafka import Kafka
 from ingestd.errors import IngestdError
-from ingestd.manifest import HOUR_MS, Key, Row, Rows, Tally, add_row, hour_text, parse_hour
-from ingestd.sinks.kafka_client import connection_options, stop
+from ingestd.kafka.producer import connection_options, stop
+from ingestd.tally import HOUR_MS, Key, Row, Rows, Tally, add_row, hour_text, parse_hour
 
 START_TIMEOUT = 15.0
 # Where nothing comes for so long, something holds the end of a partition back: an open transaction.

@@ -11,10 +11,11 @@ from time import time_ns
 import click
 import orjson
 
-from ingestd import config, tracing, wall
+from ingestd import config
 from ingestd.commands.advice import advice
 from ingestd.errors import ConfigError, IngestdError, Problem
-from ingestd.sources.build import secret_problems
+from ingestd.sources.factory import secret_problems
+from ingestd.system import clock, tracing
 
 EX_CONFIG = 78
 MAKE_IT = "make it, owned by the user that runs ingestd"
@@ -29,7 +30,7 @@ def run(path: Path, *, as_json: bool) -> int:
     except ConfigError as error:
         problems += error.problems
     warnings: list[Problem] = []
-    if trouble := wall.trouble(time_ns()):  # no problem of the configuration, and it may pass by itself
+    if trouble := clock.trouble(time_ns()):  # no problem of the configuration, and it may pass by itself
         warnings.append(Problem("this machine", trouble, "events are refused until it is right"))
     if settings is not None:
         problems += surroundings(settings)
@@ -61,7 +62,7 @@ def surroundings(settings: config.Config) -> list[Problem]:
     """What the configuration names and this machine does not have, or not for this user."""
     problems = secret_problems(settings)
     if settings.kafka is not None:
-        from ingestd.sinks.kafka_client import connection_options
+        from ingestd.kafka.producer import connection_options
 
         try:
             connection_options(settings.kafka)

@@ -9,11 +9,11 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from ingestd.config import Config
-from ingestd.config_kafka import Kafka
-from ingestd.config_source import Source
+from ingestd.config.kafka import Kafka
+from ingestd.config.sections import Config
+from ingestd.config.source import Source
 from ingestd.errors import IngestdError, Problem
-from ingestd.sinks.kafka_client import connection_options
+from ingestd.kafka.producer import connection_options
 
 TIMEOUT = 5.0
 COMPACT = "create it with cleanup.policy=compact"

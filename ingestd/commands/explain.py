@@ -10,16 +10,17 @@ from typing import Any
 import click
 import orjson
 
-from ingestd import config, masking
-from ingestd.accounts import Accounts
+from ingestd import config
+from ingestd.admin import redaction
 from ingestd.commands import explain_text, requests
 from ingestd.commands.requests import Asked
 from ingestd.errors import RequestRefusedError
-from ingestd.http1 import Limits
-from ingestd.replies import REFUSALS, Reply
-from ingestd.router import Match, Router
-from ingestd.sources import build, macros, query, values
-from ingestd.sources.answers import Answering
+from ingestd.http.parser import Limits
+from ingestd.http.responses import REFUSALS, Reply
+from ingestd.intake import Match, Router
+from ingestd.pipeline.counters import Accounts
+from ingestd.sources import factory, macros, null_values, query
+from ingestd.sources.responses import Answering
 
 CLIENT = "192.0.2.1"  # for documentation (RFC 5737); give another with -H 'X-Real-IP: ...'
 
@@ -34,7 +35,7 @@ def run(
     asked = requests.read(
         what, post, content_type, headers, Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
     )
-    sources = build.build(settings, Accounts(), f"explain/{ingest.instance}")
+    sources = factory.build(settings, Accounts(), f"explain/{ingest.instance}")
     raw_path, _, raw = asked.target.partition(b"?")
     match = Router(sources).match(raw_path)
     if match is None:
@@ -60,7 +61,7 @@ def _refused(reason: str, why: str) -> dict[str, Any]:
 
 def _explained(match: Match, asked: Asked, raw: bytes, base: str, *, show_secrets: bool) -> dict[str, Any]:
     source = match.source
-    hidden = frozenset() if show_secrets else masking.names(source.config)
+    hidden = frozenset() if show_secrets else redaction.names(source.config)
     found: dict[str, Any] = {
         "source": source.name,
         "path": source.config.path,
@@ -112,7 +113,7 @@ def _signature(match: Match, asked: Asked, raw: bytes, base: str, hidden: frozen
     if signed is None:
         return found
     number = verifier.key_number(signed)
-    keys = build.read_keys(match.source.config, [])
+    keys = factory.read_keys(match.source.config, [])
     found["key"] = f"{number + 1} of {len(keys)} ({keys[number].origin})" if number >= 0 else "none fits"
     if signed.given is None:
         found["why"] = f"{settings.param} is not the last parameter"
@@ -122,7 +123,7 @@ def _signature(match: Match, asked: Asked, raw: bytes, base: str, hidden: frozen
         found["over"] = f"the values of {' + '.join(settings.params)} + the key"
     elif settings.kind != "token":
         address, question, rest = signed.content.partition(b"?")
-        found["over"] = (address + question + masking.mask_query(rest, hidden)).decode("latin-1")
+        found["over"] = (address + question + redaction.mask_query(rest, hidden)).decode("latin-1")
         if settings.kind == "md5_url_key":
             found["over"] += " + the key"
     return found
@@ -143,24 +144,24 @@ def _event(
     def value_of(name: str) -> Any:
         return event["params"].get(name, keys.get(name))
 
-    click_id = next((one for one in settings.dedup if values.real(value_of(one.split("+")[0]))), None)
+    click_id = next((one for one in settings.dedup if null_values.real(value_of(one.split("+")[0]))), None)
     key: dict[str, Any] = {"value": event["dup_key"], "from": "dup_key"}
     if answering is not None and answering.keys is not None:
         chosen = answering.keys[number]
-        name = next((one for one in settings.key if values.real(value_of(one))), None)
-        shown = None if chosen is None else masking.MASK if str(name).lower() in hidden else chosen.decode()
+        name = next((one for one in settings.key if null_values.real(value_of(one))), None)
+        shown = None if chosen is None else redaction.MASK if str(name).lower() in hidden else chosen.decode()
         key = {"value": shown, "from": name or "no real value: no key, any partition"}
     everything = {**keys, **event["params"]}
     return {
         "parameters": {
             name: {"value": value, "notes": _notes(match, name, everything[name])}
-            for name, value in masking.mask_event({"params": everything}, hidden)["params"].items()
+            for name, value in redaction.mask_event({"params": everything}, hidden)["params"].items()
         },
         "event_at": _moment(event["event_at"]),
         "dup_key": {"value": event["dup_key"], "from": click_id or _whole(match)},
         "kafka_key": key,
         "flags": event["flags"],
-        "event": masking.mask_event(event, hidden),
+        "event": redaction.mask_event(event, hidden),
     }
 
 
@@ -196,7 +197,7 @@ def _notes(match: Match, name: str, value: Any) -> list[str]:
     first = value[0] if isinstance(value, list) and value else value
     if macros.is_macro(first):
         notes.append("macro left in")
-    elif values.real(first) is None and not isinstance(first, dict | float):
+    elif null_values.real(first) is None and not isinstance(first, dict | float):
         notes.append("says nothing")
     if isinstance(value, list):
         notes.append(f"{len(value)} values")

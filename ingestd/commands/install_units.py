@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
-from ingestd import fsutil
 from ingestd.commands import host_files
 from ingestd.commands.host_files import SPILL_TIMER, Host, HostFile
 from ingestd.errors import IngestdError
+from ingestd.system import durable
 
 # Debian's own site claims port 80 as the default server too, and nginx takes only one.
 DEFAULT_SITE = Path("/etc/nginx/sites-enabled/default")
@@ -79,7 +79,7 @@ def _write(path: Path, text: str) -> None:
     temporary.write_text(text, "utf-8")
     temporary.chmod(0o644)
     temporary.replace(path)
-    fsutil.fsync_directory(path.parent)
+    durable.fsync_directory(path.parent)
 
 
 def _diff(path: Path, there: str, new: str) -> str:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import click
 
-from ingestd import config, fsutil, spill_log
-from ingestd.config_source import OverloadConfig, ReplyConfig, Source
+from ingestd import config
+from ingestd.cli import spill_log
+from ingestd.config.source import OverloadConfig, ReplyConfig, Source
 from ingestd.errors import IngestdError
+from ingestd.system import durable
 
 SPILL = "/var/log/nginx/ingestd.spill"
 SWITCH = "/run/ingestd/no-spill"
@@ -51,7 +53,7 @@ def _write(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, "utf-8")
     temporary.replace(path)
-    fsutil.fsync_directory(path.parent)
+    durable.fsync_directory(path.parent)
 
 
 def http_part(sources: Sequence[Source], log_format: str, rate: int = RATE) -> str:

@@ -15,16 +15,17 @@ from typing import Any
 import click
 import orjson
 
-from ingestd import config, fsutil, log
+from ingestd import config
 from ingestd.errors import IngestdError
 from ingestd.event import LINE_START
-from ingestd.manifest import UNREADABLE, plain
-from ingestd.sinks import spool_inspect
-from ingestd.sinks.dead_letters import DeadLetterFile
-from ingestd.sinks.kafka_client import Client
-from ingestd.sinks.kafka_outcome import Sent
-from ingestd.sinks.kafka_records import Topics
-from ingestd.sinks.kafka_send import Sender
+from ingestd.kafka.dead_letter_file import DeadLetterFile
+from ingestd.kafka.delivery_report import Sent
+from ingestd.kafka.producer import Client
+from ingestd.kafka.records import Topics
+from ingestd.kafka.sender import Sender
+from ingestd.spool import inspect
+from ingestd.system import durable, log
+from ingestd.tally import UNREADABLE, plain
 
 ROUND_BYTES = 4 << 20
 # A dead letter's line: the reason and the topic stand before the event, in our own words.
@@ -58,7 +59,7 @@ class Checkpoints:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
-        fsutil.fsync_directory(self._path.absolute().parent)
+        durable.fsync_directory(self._path.absolute().parent)
 
 
 class Totals:
@@ -201,7 +202,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
     """The lines of a file, plain or compressed, or of a spool. Raises IngestdError."""
     try:
         if path.is_dir():
-            for stored in spool_inspect.entries(path):
+            for stored in inspect.entries(path):
                 yield from stored.payload.rstrip(b"\n").split(b"\n")
             return
         with path.open("rb") as raw:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingestd.errors import IngestdError, RequestRefusedError
-from ingestd.http1 import Headers, Limits, RequestParser
-from ingestd.replies import REFUSALS
+from ingestd.http.parser import Headers, Limits, RequestParser
+from ingestd.http.responses import REFUSALS
 
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
 

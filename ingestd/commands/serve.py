@@ -9,8 +9,9 @@ from pathlib import Path
 
 import uvloop
 
-from ingestd import config, log
+from ingestd import config
 from ingestd.app import App
+from ingestd.system import log
 
 logger = logging.getLogger(__name__)
 

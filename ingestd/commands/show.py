@@ -12,18 +12,19 @@ from urllib.parse import quote
 import click
 import orjson
 
-from ingestd import config, config_source
+from ingestd import config
+from ingestd.config.source import Source as SourceConfig
 from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.event import JSON_SCHEMA
 from ingestd.sources import links
-from ingestd.sources.build import read_keys
+from ingestd.sources.factory import read_keys
 
 # Each has its equal in Python, at several times the cost.
 COMPILED = (
     "ingestd._hot__mypyc",
-    "ingestd._murmur2",
+    "ingestd.kafka._murmur2",
     "ingestd._tally",
-    "ingestd.sinks._kafka_packer",
+    "ingestd.kafka._packer",
     "ingestd.sources._line",
     "ingestd.sources._scan",
 )
@@ -95,7 +96,7 @@ def print_links(path: Path, base: str | None, route: str, *, show_secrets: bool,
         click.echo()
 
 
-def _token(source: config_source.Source) -> str:
+def _token(source: SourceConfig) -> str:
     """The token to put into the link. Raises ConfigError where it cannot be read."""
     problems: list[Problem] = []
     keys = read_keys(source, problems) if source.signature.kind == "token" else []

@@ -17,17 +17,19 @@ from pathlib import Path
 import click
 from xxhash import xxh3_64_hexdigest
 
-from ingestd import config, fsutil, log, spill_log
+from ingestd import config
+from ingestd.cli import spill_log
 from ingestd.commands.replay import Checkpoints
 from ingestd.commands.spill_events import Converter, Round
-from ingestd.config_kafka import Kafka
+from ingestd.config.kafka import Kafka
 from ingestd.errors import IngestdError
 from ingestd.event import RECEIVED_AT_SLICE
-from ingestd.sinks.dead_letters import DeadLetterFile
-from ingestd.sinks.kafka_client import Client
-from ingestd.sinks.kafka_outcome import Sent
-from ingestd.sinks.kafka_records import Topics, payloads
-from ingestd.sinks.kafka_send import Sender
+from ingestd.kafka.dead_letter_file import DeadLetterFile
+from ingestd.kafka.delivery_report import Sent
+from ingestd.kafka.producer import Client
+from ingestd.kafka.records import Topics, payloads
+from ingestd.kafka.sender import Sender
+from ingestd.system import durable, log
 
 ROUND_BYTES = 16 << 20
 
@@ -131,7 +133,7 @@ def _set_torn_aside(file: Path, line: bytes, mark: str, totals: Totals, marks: C
     totals.lines += 1
     totals.bad["torn or foreign line"] += 1
     if marks is not None:
-        fsutil.set_aside(file, line + b"\n")
+        durable.set_aside(file, line + b"\n")
         marks.save(mark, len(line))
 
 
@@ -144,7 +146,7 @@ async def _store(
     if sink is None or now.last == now.first:
         return
     if now.bad:
-        fsutil.set_aside(file, b"".join(now.bad))
+        durable.set_aside(file, b"".join(now.bad))
     if now.entries:
         await sink.store(name, now)
     marks.save(name, now.last)
@@ -209,9 +211,9 @@ class FileOut:
             if os.geteuid() == 0:  # the daemon, which compresses and removes files, is another user
                 owner = directory.stat()
                 os.fchown(fd, owner.st_uid, owner.st_gid)
-            fsutil.write_all(fd, data)
+            durable.write_all(fd, data)
             os.fsync(fd)
         finally:
             os.close(fd)
-        self._totals.files.append(fsutil.rename_new(temporary, final))
-        fsutil.fsync_directory(directory)
+        self._totals.files.append(durable.rename_new(temporary, final))
+        durable.fsync_directory(directory)

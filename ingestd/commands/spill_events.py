@@ -8,13 +8,14 @@ from collections import Counter
 
 from xxhash import xxh3_128_intdigest
 
-from ingestd import config, spill_log
-from ingestd.accounts import Accounts
+from ingestd import config
+from ingestd.cli import spill_log
+from ingestd.cli.spill_log import BadLineError, Spilled
 from ingestd.errors import RequestRefusedError
 from ingestd.event import ID_SLICE, Entry
-from ingestd.router import MAX_TRACE, Router
-from ingestd.sources import build
-from ingestd.spill_log import BadLineError, Spilled
+from ingestd.intake import MAX_TRACE, Router
+from ingestd.pipeline.counters import Accounts
+from ingestd.sources import factory
 
 FLAG = b'"spilled"'
 
@@ -29,7 +30,7 @@ class Converter:
         self._mark = secrets.token_hex(16)
         node = f"{socket.gethostname()}/{settings.ingest.instance}"
         self._node = b',"node":"%s"' % node.encode()
-        sources = build.build(settings.model_copy(update={"source": unbounded}), Accounts(), self._mark)
+        sources = factory.build(settings.model_copy(update={"source": unbounded}), Accounts(), self._mark)
         self._router = Router(sources)
 
     def entry(self, request: Spilled) -> Entry:

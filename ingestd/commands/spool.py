@@ -14,8 +14,8 @@ import orjson
 from ingestd import config
 from ingestd.commands.show import print_table
 from ingestd.errors import IngestdError
-from ingestd.sinks import spool_inspect
-from ingestd.sinks.spool import Stored
+from ingestd.spool import inspect
+from ingestd.spool.spool import Stored
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def ls(path: Path, instance: str | None, *, as_json: bool) -> int:
     rows = [("INSTANCE", "SEGMENT", "FRAMES", "BYTES", "FIRST", "LAST", "DELIVERED")]
     plain = []
     for directory in directories(path, instance):
-        for one in _asking(directory, spool_inspect.ls):
+        for one in _asking(directory, inspect.ls):
             rows.append((
                 directory.name, one.file, str(one.frames), str(one.bytes),
                 moment(one.first_ms), moment(one.last_ms), f"{one.released:.0%}",
@@ -52,7 +52,7 @@ def verify(path: Path, instance: str | None, *, as_json: bool) -> int:
     sound = True
     plain = []
     for directory in directories(path, instance):
-        report = _asking(directory, spool_inspect.verify)
+        report = _asking(directory, inspect.verify)
         sound = sound and report.sound
         findings = [{key: getattr(one, key) for key in one.__slots__} for one in report.findings]
         plain.append({
@@ -92,7 +92,7 @@ def moment(milliseconds: int | None) -> str:
 
 def _entries(directory: Path) -> Iterator[Stored]:
     """What waits, with the spool's name in what cannot be read: the output's troubles are its own."""
-    entries = spool_inspect.entries(directory)
+    entries = inspect.entries(directory)
     while (stored := _asking(directory, lambda _: next(entries, None))) is not None:
         yield stored
 

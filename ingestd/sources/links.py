@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingestd.config_source import Source
+from ingestd.config.source import Source
 
 TOKEN = "<token>"  # noqa: S105 - where the token goes
 

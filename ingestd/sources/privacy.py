@@ -18,10 +18,10 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import orjson
 
-from ingestd.config_source import Source
-from ingestd.sources import values
-from ingestd.sources.bodies import FORM, is_json, is_json_lines
-from ingestd.sources.signature import HIDDEN
+from ingestd.config.source import Source
+from ingestd.sources import null_values
+from ingestd.sources.body import FORM, is_json, is_json_lines
+from ingestd.sources.signatures import HIDDEN
 
 Action = Callable[[bytes], bytes]  # a value's bytes to what is kept; b"" where nothing is
 WITHHELD = "body_withheld"
@@ -161,7 +161,7 @@ class Privacy:
     def _value(self, name: bytes, value: bytes, taken: dict[bytes, bytes]) -> bytes | None:
         """What is kept of a parameter's value; None: nothing, not even the name."""
         chosen, act = self._params[name]
-        if chosen != "drop" and values.real(value.decode("utf-8", "replace")) is None:
+        if chosen != "drop" and null_values.real(value.decode("utf-8", "replace")) is None:
             return value  # a macro left in or a filler is nobody's, and worth a flag
         kept = _take(act, value, taken)
         return None if chosen == "drop" else kept

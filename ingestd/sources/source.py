@@ -12,18 +12,19 @@ from typing import Any
 import orjson
 from xxhash import xxh3_128_hexdigest
 
-from ingestd import config_source
-from ingestd.accounts import Account
+from ingestd.config.source import Source as SourceConfig
 from ingestd.errors import RequestRefusedError
-from ingestd.http1 import Headers
-from ingestd.replies import Reply
-from ingestd.sources import answers, bodies, lines, macros, query, values
+from ingestd.http.parser import Headers
+from ingestd.http.responses import Reply
+from ingestd.pipeline.counters import Account
+from ingestd.sources import body as bodies
+from ingestd.sources import encoder, macros, null_values, query, responses
+from ingestd.sources.event_time import EventClock
 from ingestd.sources.privacy import Privacy, Request
 from ingestd.sources.query import Params
-from ingestd.sources.rate import RateLimit
+from ingestd.sources.rate_limit import RateLimit
 from ingestd.sources.scan import scan
-from ingestd.sources.signature import Token, Verifier
-from ingestd.sources.times import EventClock
+from ingestd.sources.signatures import Token, Verifier
 
 dumps = orjson.dumps
 
@@ -61,7 +62,7 @@ class Source:
     )  # fmt: skip
 
     def __init__(
-        self, settings: config_source.Source, account: Account, node: str, inflated_limit: int,
+        self, settings: SourceConfig, account: Account, node: str, inflated_limit: int,
         verifier: Verifier | None = None, privacy: Privacy | None = None,
     ) -> None:  # fmt: skip
         self.config = settings
@@ -70,10 +71,10 @@ class Source:
         self.type = settings.type
         self.methods = frozenset(method.encode() for method in settings.methods)
         # what is answered
-        self.reply = answers.success(settings.reply)
-        self._refusals = answers.refusals(settings.on_overload)
+        self.reply = responses.success(settings.reply)
+        self._refusals = responses.refusals(settings.on_overload)
         redirect = settings.reply.redirect
-        self._redirect = answers.Redirect(redirect, self.reply) if redirect else None
+        self._redirect = responses.Redirect(redirect, self.reply) if redirect else None
         # what is taken
         self.verifier = verifier
         self._token = verifier if isinstance(verifier, Token) else None
@@ -101,10 +102,10 @@ class Source:
             settings.keep_raw == "odd" and settings.signature.covers_query
         )
         self._keep_lossy = settings.keep_raw != "never"
-        self._frames = lines.Frames(settings.name, settings.type)
-        self._tails = lines.Tails(node)
+        self._frames = encoder.Frames(settings.name, settings.type)
+        self._tails = encoder.Tails(node)
         plain = not self._own_answer and privacy is None and self._token is None
-        self._maker = lines.maker(settings, node, self._prefix, keep_raw=self._keep_raw) if plain else None
+        self._maker = encoder.maker(settings, node, self._prefix, keep_raw=self._keep_raw) if plain else None
 
     def refusal(self, reason: str) -> Reply:
         """The reply where no event is taken: in the source's own form if it cannot be taken now."""
@@ -113,7 +114,7 @@ class Source:
     def events(
         self, method: bytes, path: str, route: str, raw: bytes, headers: Headers, body: bytes,
         client_ip: str, received_ns: int,
-    ) -> tuple[bytes, int, answers.Answering | None]:  # fmt: skip
+    ) -> tuple[bytes, int, responses.Answering | None]:  # fmt: skip
         """The NDJSON lines a request becomes, how many, and their answer if it is not simply the source's.
 
         `received_ns`: wall clock, ns. Raises RequestRefusedError where there is no event to be had: the
@@ -145,11 +146,11 @@ class Source:
     def _with_care(
         self, method: bytes, path: str, route: str, raw: bytes, headers: Headers, body: bytes,
         client_ip: str, forwarded: bytes, agent: bytes, received_ns: int, signature: str, flags: list[str],
-    ) -> tuple[bytes, int, answers.Answering | None]:  # fmt: skip
+    ) -> tuple[bytes, int, responses.Answering | None]:  # fmt: skip
         """`events` of what the compiled maker leaves to us, whatever it is."""
         about_body, media_type, parts = b"", "", bodies.NO_PARTS
         if body:
-            about_body, media_type, odd = lines.content_type(headers.find(b"Content-Type") or b"")
+            about_body, media_type, odd = encoder.content_type(headers.find(b"Content-Type") or b"")
             flags += odd
             encoding = headers.find(b"Content-Encoding")
             if encoding:
@@ -177,8 +178,8 @@ class Source:
         shared = Shared(params, route, raw, received_ns // 1_000_000, b"".join((
             self._frames.get(method, path, route), encoded, kept, about_body,
             b',"client_ip":', dumps(client_ip),
-            b',"forwarded_for":', lines.header_text(forwarded, flags),
-            b',"user_agent":', lines.header_text(agent, flags),
+            b',"forwarded_for":', encoder.header_text(forwarded, flags),
+            b',"user_agent":', encoder.header_text(agent, flags),
         )), signature)  # fmt: skip
         if len(parts) == 1:
             (part,) = parts
@@ -246,7 +247,7 @@ class Source:
         if self._key:
             shared.keys += (self._partition_key(params, keys),)
         return b"".join((
-            lines.head(dup_key, received_at, event_at),
+            encoder.head(dup_key, received_at, event_at),
             shared.middle,
             self._tails.get(shared.signature, flags, part.encoded),
         ))  # fmt: skip
@@ -254,7 +255,7 @@ class Source:
     def _dup_key(self, shared: Shared, part: bodies.Part) -> str:
         """Equal for repeats: by the first click id that is one, else by all that was sent."""
         for first, *others in self._dedup:
-            click_id = values.real(_value(first, shared.params, part.keys))
+            click_id = null_values.real(_value(first, shared.params, part.keys))
             if click_id is not None:
                 for name in others:
                     click_id += f"\0{_value(name, shared.params, part.keys)}"
@@ -267,15 +268,15 @@ class Source:
     def _partition_key(self, params: Params, keys: dict[str, Any]) -> bytes | None:
         """The first real value of the parameters named, in lower case: platforms differ in their hashes'."""
         for name in self._key:
-            found = values.real(_value(name, params, keys))
+            found = null_values.real(_value(name, params, keys))
             if found is not None:
                 return found.lower().encode()
         return None
 
-    def _answering(self, shared: Shared) -> answers.Answering:
+    def _answering(self, shared: Shared) -> responses.Answering:
         reply = self.reply if self._redirect is None else self._redirect.reply(shared.params)
         dead_letter = "signature" if self._sets_aside and shared.signature != "ok" else None
-        return answers.Answering(self, reply, shared.keys or None, shared.remembered, dead_letter)
+        return responses.Answering(self, reply, shared.keys or None, shared.remembered, dead_letter)
 
 
 def _value(name: str, params: Params, keys: dict[str, Any]) -> Any:

@@ -6,8 +6,9 @@ import math
 
 from bench.measure import inside
 from bench.scrape import Histogram, between, parse, total
-from ingestd.accounts import Accounts
-from ingestd.metrics import BatchMetrics, IngestCollector, exposition
+from ingestd.admin.metrics import IngestCollector, exposition
+from ingestd.pipeline.batch_metrics import BatchMetrics
+from ingestd.pipeline.counters import Accounts
 
 LAG = "ingestd_loop_lag_seconds"
 

@@ -11,8 +11,8 @@ import json
 import zstandard
 
 from ingestd.errors import RequestRefusedError
-from ingestd.http1 import Headers
-from ingestd.replies import REFUSALS
+from ingestd.http.parser import Headers
+from ingestd.http.responses import REFUSALS
 from tests.fuzz.lines import checked
 from tests.support.fakes import make_source
 

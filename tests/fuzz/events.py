@@ -7,8 +7,8 @@ body.
 from __future__ import annotations
 
 from ingestd.errors import RequestRefusedError
-from ingestd.http1 import Headers
-from ingestd.replies import REFUSALS
+from ingestd.http.parser import Headers
+from ingestd.http.responses import REFUSALS
 from tests.fuzz.bodies import TYPES
 from tests.fuzz.lines import checked
 from tests.integration.front import SAMPLES

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 
-from ingestd.http1 import Headers
-from ingestd.protocol import Exchange
-from ingestd.replies import REFUSALS, Reply
+from ingestd.http.connection import Exchange
+from ingestd.http.parser import Headers
+from ingestd.http.responses import REFUSALS, Reply
 from tests.support.fakes import connect
-from tests.unit.http1_cases import ACCEPTED, REFUSED
-from tests.unit.parsing import Outcome, by_byte, parse, parse_pieces
+from tests.support.parser_cases import ACCEPTED, REFUSED
+from tests.support.parsing import Outcome, by_byte, parse, parse_pieces
 
 CASES = [case[0] for case in ACCEPTED.values()] + [case[0] for case in REFUSED.values()]
 SEEDS = [b"\x20\x80\xc0" + data for data in CASES]

@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
-from ingestd.http1 import Headers
+from ingestd.http.parser import Headers
 from ingestd.sources import query
 from tests.integration.front import SAMPLES
 from tests.support.fakes import make_source

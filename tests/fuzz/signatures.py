@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from ingestd.http1 import Headers
+from ingestd.http.parser import Headers
 from tests.sources.making import BASE, one
 
 KEY = b"key-of-the-fuzzer"

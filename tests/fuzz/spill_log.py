@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from ingestd import spill_log
+from ingestd.cli import spill_log
+from ingestd.cli.spill_log import BadLineError, Spilled
 from ingestd.commands.spill_events import Converter, Round
-from ingestd.spill_log import BadLineError, Spilled
 from tests.fuzz.lines import checked
 from tests.support.fakes import settings
 from tests.support.spilled import escape, line

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from ingestd.sinks.spool import SpoolError
-from ingestd.sinks.spool_inspect import entries, ls, verify
+from ingestd.spool.inspect import entries, ls, verify
+from ingestd.spool.spool import SpoolError
 from tests.support.fakefs import FakeFs, Node
 from tests.support.spool import DIRECTORY, FIRST, SENT, SIZE, made, payloads, recovered
 

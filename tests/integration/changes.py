@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingestd.config import Flush
+from ingestd.config.sections import Flush
 from tests.integration.checks import until
 from tests.integration.conftest import open_place
 from tests.support.activated import Activated

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.config import MAX_SOURCES
-from ingestd.descriptors import RESERVED
-from ingestd.following import MAX_FOLLOWERS
-from ingestd.log import REPEATS_PER_MINUTE
-from ingestd.router import MAX_CACHED_PATHS
+from ingestd.config.sections import MAX_SOURCES
+from ingestd.http.fd_limit import RESERVED
+from ingestd.intake import MAX_CACHED_PATHS
+from ingestd.pipeline.subscribers import MAX_FOLLOWERS
+from ingestd.system.log import REPEATS_PER_MINUTE
 from tests.integration.checks import until
 from tests.integration.conftest import open_place
 from tests.support.daemon import Daemon, DaemonEndedError

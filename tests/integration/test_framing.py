@@ -16,10 +16,10 @@ import pytest
 from tests.integration.conftest import need_nginx, open_place
 from tests.support.daemon import Daemon
 from tests.support.nginx import Nginx
+from tests.support.parser_cases import ACCEPTED, REFUSED
+from tests.support.parsing import parse_pieces
 from tests.support.recording import Recorded, Recorder
 from tests.support.wire import connect
-from tests.unit.http1_cases import ACCEPTED, REFUSED
-from tests.unit.parsing import parse_pieces
 
 CASES = {name: case[0] for name, case in ACCEPTED.items()}
 CASES |= {name: case[0] for name, case in REFUSED.items()}

@@ -16,7 +16,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from ingestd.config import Config
+from ingestd.config.sections import Config
 from tests.integration.checks import until
 from tests.integration.conftest import open_place
 from tests.support.daemon import ROOT, SECRET_KEYS, Daemon, environment

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.commands import nginx as command
-from ingestd.config import Ingest
+from ingestd.config.sections import Ingest
 from tests.integration.checks import assert_books_balance, assert_fresh_event_passes, verdict
 from tests.integration.conftest import need_nginx
 from tests.support.load import Load

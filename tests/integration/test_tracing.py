@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.config import Tracing
+from ingestd.config.sections import Tracing
 from tests.integration.checks import until
 from tests.support.daemon import Daemon, environment
 from tests.support.otlp import Collector, attributes, linked

@@ -17,7 +17,7 @@ import pytest
 
 from ingestd.commands import asking
 from ingestd.event import Entry
-from ingestd.following import MAX_WAITING, Follower
+from ingestd.pipeline.subscribers import MAX_WAITING, Follower
 from tests.support.daemon import Daemon
 
 SOURCES = ({"name": "demo", "path": "/c/demo"}, {"name": "other", "path": "/c/other"})

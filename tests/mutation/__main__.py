@@ -1,7 +1,7 @@
 """Small bugs put into the durable part, one at a time: do the unit tests see each?
 
     nice python -m tests.mutation                                   # all modules of the list below
-    python -m tests.mutation ingestd/sinks/spool.py --minutes 10    # one, as far as ten minutes go
+    python -m tests.mutation ingestd/spool/spool.py --minutes 10    # one, as far as ten minutes go
 
 Only the tests that reach the changed line are run. What survives is printed, unless `explained.tsv` beside
 this file says why it cannot be seen; the exit status is 1 where a survivor is not explained.
@@ -23,33 +23,37 @@ from tests.support.daemon import ROOT
 
 # A module to the unit tests that are about it: quick ones, for each is run many times.
 TARGETS: dict[str, tuple[str, ...]] = {
-    "ingestd/buffer.py": ("buffer", "intake", "flusher"),
-    "ingestd/flusher.py": ("flusher", "flusher_faults", "following", "intake"),
-    "ingestd/fsutil.py": ("fsutil", "ndjson", "recovery", "file_sink"),
-    "ingestd/sinks/file.py": (
-        "file_sink", "file_sink_faults", "file_sink_upkeep", "sink_contract", "retention", "manifest",
+    "ingestd/pipeline/buffer.py": ("pipeline/buffer", "intake", "pipeline/flusher"),
+    "ingestd/pipeline/flusher.py": (
+        "pipeline/flusher", "pipeline/flusher_faults", "pipeline/subscribers", "intake",
     ),
-    "ingestd/sinks/ndjson.py": ("ndjson", "file_sink", "file_sink_faults", "recovery"),
-    "ingestd/sinks/recovery.py": ("recovery", "recovery_steps", "crash_at_any_step"),
-    "ingestd/sinks/retention.py": ("retention", "manifest"),
-    "ingestd/sinks/manifests.py": ("manifest", "manifest_steps", "manifest_audit", "crash_at_any_step"),
+    "ingestd/system/durable.py": ("system/durable", "file/ndjson", "file/recovery", "file/sink"),
+    "ingestd/file/sink.py": (
+        "file/sink", "file/sink_faults", "file/sink_upkeep", "pipeline/sink_contract", "file/retention",
+        "file/manifests",
+    ),
+    "ingestd/file/ndjson.py": ("file/ndjson", "file/sink", "file/sink_faults", "file/recovery"),
+    "ingestd/file/recovery.py": ("file/recovery", "file/recovery_steps", "file/crash_at_any_step"),
+    "ingestd/file/retention.py": ("file/retention", "file/manifests"),
+    "ingestd/file/manifests.py": (
+        "file/manifests", "file/manifests_steps", "cli/audit_files", "file/crash_at_any_step",
+    ),
     **{
-        f"ingestd/sinks/{name}.py": (
-            "spool", "spool_checkpoint", "spool_damage", "spool_format", "spool_fs", "spool_full",
-            "spool_inspect", "spool_missing", "spool_model", "spool_real", "spool_recovery", "spool_scan",
-            "spool_command",
+        f"ingestd/spool/{name}.py": (
+            "spool/spool", "spool/checkpoint", "spool/damage", "spool/format", "spool/fs", "spool/full",
+            "spool/inspect", "spool/missing", "spool/model", "spool/real", "spool/recovery", "spool/scan",
+            "cli/spool_command",
         )
         for name in (
-            "spool", "spool_checkpoint", "spool_files", "spool_format", "spool_fs", "spool_inspect",
-            "spool_recovery", "spool_scan", "spool_segment",
+            "spool", "checkpoint", "directory", "format", "fs", "inspect", "recovery", "scan", "segment",
         )
     },
-    "ingestd/sinks/progress.py": ("progress", "delivery", "delivery_bounds"),
-    "ingestd/sinks/delivery.py": ("delivery", "delivery_bounds", "progress"),
-    "ingestd/sinks/both.py": ("both", "sink_contract"),
-    "ingestd/sinks/dead_letters.py": ("dead_letters",),
-    "ingestd/worker.py": ("worker",),
-    "ingestd/manifest.py": ("manifest", "manifest_figures", "manifest_audit", "manifest_kafka", "tally"),
+    "ingestd/kafka/progress.py": ("kafka/progress", "kafka/delivery", "kafka/delivery_bounds"),
+    "ingestd/kafka/delivery.py": ("kafka/delivery", "kafka/delivery_bounds", "kafka/progress"),
+    "ingestd/pipeline/fanout.py": ("pipeline/fanout", "pipeline/sink_contract"),
+    "ingestd/kafka/dead_letter_file.py": ("kafka/dead_letter_file",),
+    "ingestd/system/io_thread.py": ("system/io_thread",),
+    "ingestd/tally.py": ("file/manifests", "tally_figures", "cli/audit_files", "kafka/manifest", "tally"),
 }  # fmt: skip
 EXPLAINED = Path(__file__).with_name("explained.tsv")
 

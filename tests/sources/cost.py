@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ingestd.accounts import Accounts
-from ingestd.buffer import Buffer
-from ingestd.http1 import Headers, Limits
-from ingestd.protocol import Connection, Shared
-from ingestd.router import Intake, Router
+from ingestd.http.connection import Connection, Shared
+from ingestd.http.parser import Headers, Limits
+from ingestd.intake import Intake, Router
+from ingestd.pipeline.buffer import Buffer
+from ingestd.pipeline.counters import Accounts
 from tests.sources.cases import SAMPLES
 from tests.sources.making import Desk, secret
 

@@ -17,7 +17,7 @@ from collections import Counter
 
 import uvloop
 
-from ingestd.replies import REFUSAL_REPLIES
+from ingestd.http.responses import REFUSAL_REPLIES
 from tests.integration.conftest import open_place
 from tests.support.daemon import Daemon
 from tests.support.nginx import Nginx

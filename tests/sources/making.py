@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ingestd import config
-from ingestd.accounts import Account, Accounts
-from ingestd.http1 import Headers
-from ingestd.replies import Reply
-from ingestd.router import Match, Router
-from ingestd.sources import build
-from ingestd.sources.answers import Answering
+from ingestd.http.parser import Headers
+from ingestd.http.responses import Reply
+from ingestd.intake import Match, Router
+from ingestd.pipeline.counters import Account, Accounts
+from ingestd.sources import factory
+from ingestd.sources.responses import Answering
 from ingestd.sources.source import Source
 
 BASE = "https://trk.example.com"
@@ -52,7 +52,7 @@ class Desk:
         tree = tomllib.loads(f'[ingest]\npublic_base = "{base}"\n{sources}')
         self.config = config.parse(tree, str(place / "test.toml"), {})
         self.accounts = Accounts()
-        self.sources = build.build(self.config, self.accounts, "test/0")
+        self.sources = factory.build(self.config, self.accounts, "test/0")
         self._router = Router(self.sources)
         self.now_ms = NOW_MS
 

@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 import pytest
 
-from ingestd.accounts import Account
 from ingestd.errors import SinkError
 from ingestd.event import Batch, Entry
-from ingestd.sinks.aside import Aside
+from ingestd.pipeline.counters import Account
+from ingestd.pipeline.quarantine import Aside
 from tests.sources.cases import SAMPLES
 from tests.support.daemon import Daemon
 from tests.support.wire import ask, request

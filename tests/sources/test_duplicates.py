@@ -10,9 +10,9 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestd.accounts import Accounts
-from ingestd.duplicates import DuplicateWindow
-from ingestd.metrics import _recognition
+from ingestd.admin.metrics import _recognition
+from ingestd.pipeline.counters import Accounts
+from ingestd.sources.dedup_window import DuplicateWindow
 from tests.sources.making import NOW_MS, Desk, one
 
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingestd.sources import macros
-from ingestd.sources.lines import MAX_FRAME_PATH, MAX_FRAMES, Frames
+from ingestd.sources.encoder import MAX_FRAME_PATH, MAX_FRAMES, Frames
 from tests.sources.making import NOW_MS, secret
 from tests.sources.test_any_query import QUERY
 from tests.support import compiled, fuzz_line
@@ -80,7 +80,7 @@ def test_any_path_and_headers_make_the_same_line(
 
 
 def test_made_up_requests_make_the_same_lines(module: ModuleType) -> None:
-    """The other variants of the build are for the sanitizers, in tests/unit/test_line_build.py."""
+    """The other variants of the build are for the sanitizers, in tests/unit/sources/test_line_build.py."""
     count, usual = fuzz_line.compare(module, random.Random(7), seconds=60, at_most=2000)
     assert count / 3 < usual < count  # both ways were tried
 

@@ -7,8 +7,8 @@ import hashlib
 import pytest
 
 from ingestd.errors import RequestRefusedError
-from ingestd.sources.rate import SECOND, RateLimit
-from ingestd.sources.values import NULL_LIKE, real
+from ingestd.sources.null_values import NULL_LIKE, real
+from ingestd.sources.rate_limit import SECOND, RateLimit
 from tests.sources.making import NOW_MS, one
 
 HOUR = 3_600_000

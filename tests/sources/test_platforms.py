@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import xxhash
 
-from ingestd import profiles
+from ingestd.config import profiles
 from ingestd.event import DUP_KEY_SLICE, ID_SLICE, JSON_SCHEMA, LINE_START, RECEIVED_AT_SLICE
 from tests.sources import cases_media, cases_others, cases_phones
 from tests.sources.cases import Case

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ingestd.sources import values
+from ingestd.sources import null_values
 from ingestd.sources.privacy import truncate_ip
 from tests.sources.making import Desk, one, secret
 
@@ -183,7 +183,7 @@ def test_the_signature_is_verified_over_what_came(tmp_path: Path) -> None:
 # whatever is sent
 
 VALUES = st.binary(min_size=6, max_size=40).filter(
-    lambda value: values.real(value.decode("utf-8", "replace")) is not None
+    lambda value: null_values.real(value.decode("utf-8", "replace")) is not None
 )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ingestd import config, profiles
-from ingestd.config_source import Source
+from ingestd import config
+from ingestd.config import profiles
+from ingestd.config.source import Source
 from ingestd.errors import ConfigError
 from ingestd.sources import links
 from tests.sources.making import Desk

@@ -10,12 +10,13 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from ingestd import config, secrets
-from ingestd.accounts import Accounts
+from ingestd import config
 from ingestd.cli import main
+from ingestd.config import secrets
+from ingestd.config.secrets import SecretError
 from ingestd.errors import ConfigError
-from ingestd.secrets import SecretError
-from ingestd.sources import build
+from ingestd.pipeline.counters import Accounts
+from ingestd.sources import factory
 from tests.sources.cases import SAMPLES
 
 KEY = "test-akey-0001="
@@ -103,7 +104,7 @@ def test_all_missing_secrets_are_told_at_once_and_no_account_is_touched(tmp_path
     (tmp_path / "token").write_text("")
     accounts = Accounts()
     with pytest.raises(ConfigError) as refused:
-        build.build(settings, accounts, "n")
+        factory.build(settings, accounts, "n")
     assert [problem.key for problem in refused.value.problems] == [
         "source baidu: signature.key_file",
         "source net: signature.key_file",
@@ -158,7 +159,7 @@ def test_no_command_no_log_and_no_error_shows_a_secret(
                 ("explain", token_url.replace(TOKEN, "wrong-token")),
             )
         ]
-    sources = build.build(config.load(Path(file)), Accounts(), "n")
+    sources = factory.build(config.load(Path(file)), Accounts(), "n")
     shown = "".join([*said, caplog.text, repr(sources), repr(config.load(Path(file)))])
     assert KEY not in shown
     assert TOKEN not in shown

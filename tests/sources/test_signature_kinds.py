@@ -1,4 +1,4 @@
-"""Every other kind of signature, and what holds for all of them."""
+"""Every other kind of signatures, and what holds for all of them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestd.http1 import Headers
-from ingestd.secrets import Secret
-from ingestd.sources import signature
+from ingestd.config.secrets import Secret
+from ingestd.http.parser import Headers
+from ingestd.sources import signatures
 from tests.sources.making import BASE, NOW_MS, Desk, Taken, one, secret
 
 
@@ -198,7 +198,7 @@ def test_comparisons_take_the_time_of_compare_digest(tmp_path: Path, monkeypatch
         compared.append((one, other))
         return False
 
-    monkeypatch.setattr(signature, "compare_digest", watch)
+    monkeypatch.setattr(signatures, "compare_digest", watch)
     assert result(hmac_url(tmp_path).take(f"/c/x?sign={'0' * 64}")) == "bad"
     assert result(token(tmp_path, 'place = "query", param = "tk"').take("/c/x?tk=new-t0ken")) == "bad"
     assert [len(one) for one, _ in compared] == [32, 9, len("old t0ken/é".encode())]
@@ -241,7 +241,7 @@ def test_any_bytes_as_a_signature_are_one_of_the_results(path_end: bytes, sign: 
                 }
             )
             keys = [Secret(b"longer than what is tried", "test")]
-            verifier = signature.build(settings.model_copy(update={"signature": chosen}), keys, BASE)
+            verifier = signatures.build(settings.model_copy(update={"signature": chosen}), keys, BASE)
             headers = Headers({b"X": sign})
             found = verifier.check(b"/c/baidu", path_end + b"&sign=" + sign, headers, path_end, 1)
             assert found in ("bad", "missing")

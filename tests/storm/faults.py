@@ -10,7 +10,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from ingestd.wall import EARLIEST_NS
+from ingestd.system.clock import EARLIEST_NS
 from tests.integration.checks import until
 from tests.storm.stage import SMALL_SPOOL, Instance, Stage
 from tests.support.clock import SECOND

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingestd.sinks.spool_fs import FileInfo
+from ingestd.spool.fs import FileInfo
 
 SECTOR = 512
 
@@ -53,7 +53,7 @@ def _resize(data: bytearray, size: int) -> None:
 
 
 class FakeFs:
-    """Implements `ingestd.sinks.spool_fs.Fs`. Directories spring into being; all names are full paths."""
+    """Implements `ingestd.spool.fs.Fs`. Directories spring into being; all names are full paths."""
 
     def __init__(self, seed: int = 0) -> None:
         self.random = random.Random(seed)

@@ -17,17 +17,17 @@ from typing import Any, Self, TypeVar, cast
 import uvloop
 
 from ingestd import config
-from ingestd.accounts import Account, Accounts
-from ingestd.buffer import Buffer
 from ingestd.errors import SinkError
 from ingestd.event import Batch, Entry
-from ingestd.flusher import Clock, Flusher, FlushPolicy
-from ingestd.following import Following
-from ingestd.http1 import Headers, Limits
-from ingestd.metrics import BatchMetrics
-from ingestd.protocol import Connection, Exchange, Intake, Shared
-from ingestd.replies import Reply
-from ingestd.sources.build import build as build_sources
+from ingestd.http.connection import Connection, Exchange, Intake, Shared
+from ingestd.http.parser import Headers, Limits
+from ingestd.http.responses import Reply
+from ingestd.pipeline.batch_metrics import BatchMetrics
+from ingestd.pipeline.buffer import Buffer
+from ingestd.pipeline.counters import Account, Accounts
+from ingestd.pipeline.flusher import Clock, Flusher, FlushPolicy
+from ingestd.pipeline.subscribers import Following
+from ingestd.sources.factory import build as build_sources
 from ingestd.sources.source import Source
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from unittest import mock
 
 from ingestd.errors import RequestRefusedError
-from ingestd.http1 import Headers
+from ingestd.http.parser import Headers
 from tests.sources.making import CLIENT, NOW_MS, Desk, secret
 from tests.support import compiled, fuzz_scan
 from tests.support.daemon import ROOT

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from ingestd import manifest
-from ingestd.manifest import Tally
+from ingestd import tally
+from ingestd.tally import Tally
 from tests.support import compiled
 
-SOURCE = Path(manifest.__file__).with_name("_tally.c")
+SOURCE = Path(tally.__file__).with_name("_tally.c")
 VARIANTS: dict[str, tuple[str, ...]] = {"as installed": ()}
 
 _IDS = b'0123456789abcdef-\xff\x00\\"'
@@ -61,7 +61,7 @@ def both(module: ModuleType, block: bytes) -> tuple[Tally, Tally, int]:
     rows, left, end = module.count_lines(block)
     tallies[0].add_rows(rows)
     tallies[0].add(left)
-    none, lines, expected = manifest.count_lines_in_python(block)
+    none, lines, expected = tally.count_lines_in_python(block)
     tallies[1].add(lines)
     assert (none, expected) == ([], end), f"{block!r}: {end}"
     return *tallies, len(left)

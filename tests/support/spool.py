@@ -6,10 +6,10 @@ import errno
 import os
 from pathlib import Path
 
-from ingestd.sinks.spool import Position, Recovery, Spool
-from ingestd.sinks.spool_files import segment_path
-from ingestd.sinks.spool_format import FRAME_HEADER_SIZE, SEGMENT_HEADER_SIZE
-from ingestd.sinks.spool_inspect import Finding, verify
+from ingestd.spool.directory import segment_path
+from ingestd.spool.format import FRAME_HEADER_SIZE, SEGMENT_HEADER_SIZE
+from ingestd.spool.inspect import Finding, verify
+from ingestd.spool.spool import Position, Recovery, Spool
 from tests.support.fakefs import FakeFs
 
 DIRECTORY = Path("/spool")

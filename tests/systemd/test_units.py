@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.config import Ingest
+from ingestd.config.sections import Ingest
 from tests.systemd.conftest import SERVICES, SOCKETS, UNITS, Host
 
 HIGHEST_EXPOSURE = 1.2

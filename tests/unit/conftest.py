@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.filing import Files
+from tests.support.filing import Files
 
 
 @pytest.fixture

@@ -15,16 +15,18 @@ import pytest
 from click.testing import CliRunner
 from pydantic import BaseModel
 
-from ingestd import config, metrics
-from ingestd.accounts import MAX_MACRO_NAME, MAX_MACRO_PARAMS, Accounts
-from ingestd.admin import MAX_CONNECTIONS
+from ingestd import config
+from ingestd.admin import metrics
+from ingestd.admin.server import MAX_CONNECTIONS
 from ingestd.cli import main
-from ingestd.descriptors import RESERVED
 from ingestd.event import JSON_SCHEMA
-from ingestd.following import MAX_FOLLOWERS
-from ingestd.log import REPEATS_PER_MINUTE
-from ingestd.protocol import MAX_PIPELINE, MAX_TURNED_AWAY
-from ingestd.sources.bodies import MAX_EVENTS, MAX_MEMBERS
+from ingestd.http.connection import MAX_PIPELINE, MAX_TURNED_AWAY
+from ingestd.http.fd_limit import RESERVED
+from ingestd.pipeline.batch_metrics import BatchMetrics
+from ingestd.pipeline.counters import MAX_MACRO_NAME, MAX_MACRO_PARAMS, Accounts
+from ingestd.pipeline.subscribers import MAX_FOLLOWERS
+from ingestd.sources.body import MAX_EVENTS, MAX_MEMBERS
+from ingestd.system.log import REPEATS_PER_MINUTE
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -41,7 +43,7 @@ def exposed_metrics() -> set[str]:
     accounts = Accounts()
     accounts.account("any")
     collector = metrics.IngestCollector(
-        accounts, metrics.BatchMetrics(), lambda: everything, lambda: counters, "0", "file"
+        accounts, BatchMetrics(), lambda: everything, lambda: counters, "0", "file"
     )
     return {family.name + ("_total" if family.type == "counter" else "") for family in collector.collect()}
 
@@ -176,7 +178,7 @@ def test_the_top_level_holds_what_it_should() -> None:
     assert found - expected - beside <= ignored
 
 
-PROFILES = sorted(path.stem for path in (ROOT / "ingestd" / "profiles").glob("*.toml"))
+PROFILES = sorted(path.stem for path in (ROOT / "ingestd" / "config" / "profiles").glob("*.toml"))
 
 
 def test_the_readme_has_a_row_for_every_profile_and_no_other() -> None:

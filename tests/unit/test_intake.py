@@ -5,14 +5,14 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from ingestd.router import Router
+from ingestd.intake import Router
 from tests.support.fakes import (
     assert_conserved,
     make_source,
     run,
     turns,
 )
-from tests.unit.front import Front, get, post
+from tests.support.front import Front, get, post
 
 
 def test_a_click_becomes_an_event_and_is_answered_when_it_is_stored() -> None:

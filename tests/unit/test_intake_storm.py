@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from ingestd.protocol import Connection
+from ingestd.http.connection import Connection
 from tests.support.fakes import assert_conserved, run, turns
-from tests.unit.front import Front, get, post
+from tests.support.front import Front, get, post
 
 
 class Storm:

@@ -11,10 +11,16 @@ import pytest
 from tests.support import interpreted
 
 TESTS = (
-    "unit/test_protocol.py", "unit/test_intake.py", "unit/test_router.py", "unit/test_buffer.py",
-    "unit/test_bodies.py", "unit/test_macros.py", "sources/test_meaning.py", "sources/test_signature.py",
-)  # fmt: skip
-WHICH = "import ingestd.protocol, ingestd.sources.source as s; print(ingestd.protocol.__file__, s.__file__)"
+    "unit/http/test_connection.py",
+    "unit/test_intake.py",
+    "unit/sources/test_router.py",
+    "unit/pipeline/test_buffer.py",
+    "unit/sources/test_body.py",
+    "unit/sources/test_macros.py",
+    "sources/test_meaning.py",
+    "sources/test_signature.py",
+)
+WHICH = "import ingestd.http.connection as c, ingestd.sources.source as s; print(c.__file__, s.__file__)"
 
 
 def test_interpreted_it_does_the_same(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from types import ModuleType
 import pytest
 from xxhash import xxh3_128_intdigest
 
-from ingestd import manifest
-from ingestd.manifest import Row, Tally
+from ingestd import tally
+from ingestd.tally import Row, Tally
 from tests.support import compiled, fuzz_tally
-from tests.unit.test_manifest import HOUR, event, finished, rows_of
+from tests.unit.file.test_manifests import HOUR, event, finished, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +84,9 @@ def test_a_scan_counts_the_same_with_it_and_without(
     lines = [event(n, hours=n % 3) for n in range(3000)]  # several chunks, cut within a line
     path = finished(tmp_path, 1, [*lines[:1500], b"no event\n", *lines[1500:], event(1)[:50]])
     scans = []
-    for count in (native.count_lines, manifest.count_lines_in_python):
-        monkeypatch.setattr(manifest, "count_lines", count)
-        scans.append(manifest.scan(path))
+    for count in (native.count_lines, tally.count_lines_in_python):
+        monkeypatch.setattr(tally, "count_lines", count)
+        scans.append(tally.scan(path))
     assert [scan[:2] for scan in scans] == [scans[0][:2]] * 2
     assert [scan.tally.rows for scan in scans] == [rows_of(lines)] * 2
     assert [scan.tally.others for scan in scans] == [2, 2]

@@ -11,12 +11,14 @@ from ingestd.commands.show import COMPILED
 from tests.support.daemon import environment
 
 EQUALS = {
-    "ingestd._murmur2": "from ingestd import murmur2 as m; assert m.murmur2 is m.murmur2_in_python",
-    "ingestd._tally": "from ingestd import manifest as m; assert m.count_lines is m.count_lines_in_python",
-    "ingestd.sinks._kafka_packer": "from ingestd.sinks import kafka_packer as m; "
+    "ingestd.kafka._murmur2": "from ingestd.kafka import murmur2 as m; "
+    "assert m.murmur2 is m.murmur2_in_python",
+    "ingestd._tally": "from ingestd import tally as m; assert m.count_lines is m.count_lines_in_python",
+    "ingestd.kafka._packer": "from ingestd.kafka import packer as m; "
     "assert type(m.packer(1000, with_ids=True)) is m.PackerInPython",
-    "ingestd.sources._line": "from ingestd import config_source; from ingestd.sources.lines import maker; "
-    "one = config_source.Source(name='demo', path='/c/demo'); "
+    "ingestd.sources._line": "from ingestd.config.source import Source; "
+    "from ingestd.sources.encoder import maker; "
+    "one = Source(name='demo', path='/c/demo'); "
     "assert maker(one, 'n', b'', keep_raw=False) is None",
     "ingestd.sources._scan": "from ingestd.sources import scan as m; assert m.scan is m.scan_in_python",
 }

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from ingestd import __version__
 from ingestd.commands.replay import Checkpoints
-from ingestd.sinks.dead_letters import DeadLetterFile
-from ingestd.sinks.kafka_records import Record
-from ingestd.sinks.progress import OwnerFile
+from ingestd.kafka.dead_letter_file import DeadLetterFile
+from ingestd.kafka.progress import OwnerFile
+from ingestd.kafka.records import Record
 from tests.integration.checks import until
 from tests.integration.conftest import open_place
 from tests.kafka.rig import KafkaDaemon

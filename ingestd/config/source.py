@@ -1,0 +1,195 @@
+"""[[source]]: what is configured of one ad platform's feed. A profile gives the defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+
+from ingestd.config.types import Duration, Name, PublicBase, SecretFile, Section, one_or_list
+
+Method = Literal["GET", "POST"]
+Param = Annotated[str, StringConstraints(min_length=1)]
+Params = Annotated[tuple[Param, ...], BeforeValidator(one_or_list)]
+PrivacyAction = Literal["drop", "sha256", "hmac", "truncate_ip"]
+MAX_KEYS = 32  # each costs a bad signature another hash
+MAX_WINDOW = 20_000_000
+
+
+def _host(value: str) -> str:
+    if "/" in value or ":" in value or not value.strip("."):
+        raise ValueError(f'{value!r} is no host; write "example.com", or ".example.com" for all below it')
+    return value.lower()
+
+
+Host = Annotated[str, AfterValidator(_host)]
+
+
+class RedirectConfig(Section):
+    """`reply.redirect`: a user's browser is sent on to the address in a parameter, if its host is allowed.
+
+    `hosts`: names, or `.example.com` for every host below it. `fallback`: where to where it is not
+    allowed or missing; without one the answer is then the reply's own.
+    """
+
+    param: Param
+    hosts: Annotated[tuple[Host, ...], BeforeValidator(one_or_list), Field(min_length=1)]
+    fallback: Annotated[str, Field(pattern=r"^(https?://[!-~]+)?$")] = ""
+    status: Literal[301, 302, 303, 307, 308] = 302
+
+
+class ReplyConfig(Section):
+    """`reply`: what the platform wants to hear when its event is taken. `pixel`: a 1x1 transparent GIF."""
+
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    body: str = "ok"
+    content_type: Annotated[str, Field(pattern=r"^[!-~]+(; ?[!-~]+)*$")] = "text/plain"
+    pixel: bool = False
+    redirect: RedirectConfig | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.status in (204, 304) and self.body and not self.pixel:
+            raise ValueError(f'a {self.status} has no body; write body = ""')
+        if self.pixel and self.status in (204, 304):
+            raise ValueError(f"a {self.status} has no body, so no pixel; leave status out")
+        return self
+
+
+class OverloadConfig(Section):
+    """`on_overload`: what the platform is told when its event cannot be taken now. `retry_after`: s."""
+
+    status: Annotated[int, Field(ge=200, le=599)] = 503
+    body: str = "busy"
+    retry_after: Annotated[int, Field(ge=0, le=86400)] = 1
+
+
+class EventTime(Section):
+    """`event_time`: the parameter with the platform's own time of the event, and its unit.
+
+    An event is flagged `stale` or `future` where it is further from our clock; "0s": never.
+    """
+
+    param: Param
+    unit: Literal["auto", "s", "ms"] = "auto"
+    stale_after: Duration = "24h"  # type: ignore[assignment]
+    future_after: Duration = "5m"  # type: ignore[assignment]
+
+
+class SignatureConfig(Section):
+    """`signature`: how a request proves whose it is. Without a `key_file` nothing is verified.
+
+    `md5_url_key`      md5(public URL less its `param`, then the key); `last`: `param` must end the query
+    `md5_concat`       md5(the decoded values of `params`, then the key)
+    `hmac_sha256_url`  HMAC of the public URL less its `param`, or (`covers = "target"`) of path and query
+    `hmac_sha256_body` HMAC of the body as sent, in `header`, after `prefix`
+    `token`            a fixed text, in the query's `param`, in `header`, or (`path`) the first segment
+                       after the source's path
+
+    Where what is signed holds a time: `expires_param` names the parameter with the time it ends at,
+    `time_param` the one it began at, and `max_age` how long it lasts; seconds or milliseconds.
+    """
+
+    kind: Literal[
+        "none", "md5_url_key", "md5_concat", "hmac_sha256_url", "hmac_sha256_body", "token"
+    ] = "none"  # fmt: skip
+    key_file: Annotated[tuple[SecretFile, ...], BeforeValidator(one_or_list)] = ()
+    param: Param = "sign"
+    place: Literal["query", "header", "path"] = "query"
+    header: str = ""
+    prefix: str = ""
+    params: Params = ()
+    encoding: Literal["hex", "base64"] = "hex"
+    covers: Literal["url", "target"] = "url"
+    last: bool = True
+    public_base: PublicBase = ""
+    time_param: str = ""
+    max_age: Duration = "0s"  # type: ignore[assignment]
+    expires_param: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.kind == "md5_concat" and not self.params:
+            raise ValueError('md5_concat needs params; write params = ["click_id", "payout"]')
+        if not self.header and (self.kind == "hmac_sha256_body" or self.place == "header"):
+            raise ValueError('the header is not named; write header = "X-Signature"')
+        if bool(self.time_param) != bool(self.max_age):
+            raise ValueError('time_param and max_age go together; write time_param = "ts", max_age = "1h"')
+        times = {self.time_param, self.expires_param} - {""}
+        if times and self.kind not in ("md5_url_key", "md5_concat", "hmac_sha256_url"):
+            raise ValueError(f"{self.kind} signs no parameter, so no time; leave {', '.join(times)} out")
+        if self.kind == "md5_concat" and not times.issubset(self.params):
+            raise ValueError(f"a time that is not signed proves nothing; add {', '.join(times)} to params")
+        return self
+
+    @property
+    def verifies(self) -> bool:
+        """There is a scheme, and a key to it."""
+        return self.kind != "none" and bool(self.key_file)
+
+    @property
+    def needs_base(self) -> bool:
+        """It is verified over a URL whose scheme and host must be known."""
+        whole = self.kind == "md5_url_key" or (self.kind == "hmac_sha256_url" and self.covers == "url")
+        return whole and self.verifies
+
+    @property
+    def covers_query(self) -> bool:
+        """It is verified, and only the raw query can prove or disprove it again."""
+        return self.verifies and self.kind in ("md5_url_key", "md5_concat", "hmac_sha256_url")
+
+
+class Source(Section):
+    """[[source]]: one ad platform's feed. A profile gives the defaults; every key overrides its own."""
+
+    # what comes in
+    name: Name
+    path: Annotated[str, Field(pattern=r"^/[!-~]*[!-.0-~]$|^/[!-.0-~]$")]
+    profile: Name = "generic"
+    type: Literal["click", "impression", "postback"] = "click"
+    methods: tuple[Method, ...] = ("GET", "POST")
+    max_rate: Annotated[float, Field(ge=0)] = 0  # requests a second; 0: no limit
+    signature: SignatureConfig = SignatureConfig()
+    on_bad_signature: Literal["flag", "dead_letter", "reject"] = "flag"
+
+    # what it means
+    event_time: EventTime | None = None
+    dedup: Params = ()  # the first that has a value identifies the event; "a+b": both together
+    volatile: Params = ()
+    dedup_window: Annotated[int, Field(ge=0, le=MAX_WINDOW)] = 0  # events; 0: no window
+    key: Params = ()
+    ip_param: str = ""
+    ua_param: str = ""
+
+    # what is kept
+    keep_raw: Literal["always", "odd", "never"] = "odd"
+    privacy: dict[Param, PrivacyAction] = Field(default_factory=dict)
+    address_privacy: Literal["keep", "drop", "sha256", "hmac", "truncate_ip"] = "keep"
+    privacy_key_file: SecretFile | None = None
+    credentials: Params = ()  # parameters that are as good as a password: masked in what commands print
+    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._{}-]{0,249}$")] = ""  # in Kafka; "": [kafka]'s
+
+    # what is answered
+    reply: ReplyConfig = ReplyConfig()
+    on_overload: OverloadConfig = OverloadConfig()
+
+    # for the people at the platform's console
+    title: str = ""
+    link: dict[Param, str] = Field(default_factory=dict)
+    mandatory: Params = ()
+    link_notes: tuple[str, ...] = ()
+    unconfirmed: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        signature = self.signature
+        if len(signature.key_file) > MAX_KEYS:
+            raise ValueError(f"signature.key_file: more than {MAX_KEYS}; use a source for each few accounts")
+        if self.on_bad_signature != "flag" and not signature.verifies:
+            raise ValueError(
+                f'on_bad_signature = "{self.on_bad_signature}" needs something to verify; '
+                "write signature.kind and signature.key_file"
+            )
+        if "hmac" in (*self.privacy.values(), self.address_privacy) and self.privacy_key_file is None:
+            raise ValueError('privacy by hmac needs a key; write privacy_key_file = "privacy.key"')
+        return self

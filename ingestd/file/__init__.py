@@ -1,0 +1,1 @@
+"""The file sink: rotating NDJSON files, their recovery, retention and manifests."""

@@ -1,0 +1,1 @@
+"""The Kafka sinks: through the spool, or straight from memory."""

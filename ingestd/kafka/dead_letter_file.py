@@ -1,0 +1,62 @@
+"""The last place for a record Kafka will not have: a file, one line each, with the reason. Blocking.
+
+A line is JSON: `reason`, the `topic` it was meant for, `at` (ms since the epoch), and `event`, the
+original bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from ingestd.kafka.records import Record
+from ingestd.system import durable
+
+_APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class DeadLetterFile:
+    """Appends to `<directory>/dead-<instance>-<UTC day>.ndjson`."""
+
+    def __init__(self, directory: Path, instance: str) -> None:
+        self._directory = directory
+        self._instance = instance
+
+    def write(self, records: Sequence[Record], reason: str) -> None:
+        """Durable when it returns. Raises OSError."""
+        self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        day = time.strftime("%Y%m%d", time.gmtime())
+        path = self._directory / f"dead-{self._instance}-{day}.ndjson"
+        lines = b"".join(dead_letter(record, reason) + b"\n" for record in records)
+        new = not path.exists()
+        fd = os.open(path, _APPEND, 0o640)
+        try:
+            size = os.fstat(fd).st_size
+            if size and os.pread(fd, 1, size - 1) != b"\n":  # a crash tore a line; this one is not its end
+                lines = b"\n" + lines
+            try:
+                durable.write_all(fd, lines)
+                os.fdatasync(fd)
+            except OSError:
+                os.ftruncate(fd, size)
+                raise
+        finally:
+            os.close(fd)
+        if new:
+            durable.fsync_directory(self._directory)
+
+
+def dead_letter(record: Record, reason: str) -> bytes:
+    """One line."""
+    return orjson.dumps(
+        {
+            "reason": reason,
+            "topic": record.topic,
+            "at": time.time_ns() // 1_000_000,
+            "event": orjson.Fragment(record.value),
+        }
+    )

@@ -1,1 +1,0 @@
-"""Sinks: where batches become durable. A sink knows nothing of HTTP."""

@@ -1,0 +1,125 @@
+"""An event's line put together: what is the same for many events is made once, the rest is joined.
+
+Where a compiler was at hand at installation, `maker` makes the usual event's line in one go (_line.c).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import orjson
+from uuid_utils import uuid7
+from xxhash import xxh3_128_hexdigest
+
+from ingestd.config.source import Source as SourceConfig
+from ingestd.event import SCHEMA_VERSION
+from ingestd.sources import null_values
+from ingestd.sources.event_time import EventClock
+
+if TYPE_CHECKING:
+    from ingestd.sources._line import LineMaker
+
+_START = f'{{"v":{SCHEMA_VERSION},"id":"'
+# Paths come from outside: so many are kept ready, and only short ones.
+MAX_FRAMES = 1024
+MAX_FRAME_PATH = 256
+
+
+class Frames:
+    """The part of a line from `source` to the name of `params`, ready for the paths that come often."""
+
+    __slots__ = ("_by_method", "_fixed", "_type")
+
+    def __init__(self, source: str, kind: str) -> None:
+        self._fixed = b',"source":%s,"route":' % orjson.dumps(source)
+        self._type = b',"type":%s,"method":' % orjson.dumps(kind)
+        self._by_method: dict[bytes, dict[str, bytes]] = {}
+
+    def get(self, method: bytes, path: str, route: str) -> bytes:
+        """The frame of a request; `route` follows from `path`."""
+        frames = self._by_method.get(method)
+        if frames is None:
+            frames = self._by_method[method] = {}
+        frame = frames.get(path)
+        if frame is None:
+            frame = b'%b%b%b"%b","path":%b,"params":' % (
+                self._fixed, orjson.dumps(route), self._type, method, orjson.dumps(path),
+            )  # fmt: skip
+            if len(path) <= MAX_FRAME_PATH:
+                if len(frames) >= MAX_FRAMES:
+                    frames.clear()
+                frames[path] = frame
+        return frame
+
+
+class Tails:
+    """The part of a line from `signature` on, ready for events that have no flag."""
+
+    __slots__ = ("_node", "_plain")
+
+    def __init__(self, node: str) -> None:
+        self._node = b',"node":%s' % orjson.dumps(node)
+        self._plain = {
+            result: b',"signature":"%s","flags":[]%s' % (result.encode(), self._node)
+            for result in ("none", "ok", "bad", "missing")
+        }
+
+    def get(self, signature: str, flags: list[str], body: bytes | None) -> bytes:
+        """The tail of an event. `body`: as JSON."""
+        if flags:
+            tail = b',"signature":"%s","flags":%s%s' % (signature.encode(), orjson.dumps(flags), self._node)
+        else:
+            tail = self._plain[signature]
+        return tail + b"}\n" if body is None else b'%s,"body":%s}\n' % (tail, body)
+
+
+def head(dup_key: str, received_at: int, event_at: int | None) -> bytes:
+    """The part of a line up to `event_at`: at fixed places, see event.py."""
+    at = "null" if event_at is None else event_at
+    return f'{_START}{uuid7()}","dup_key":"{dup_key}","received_at":{received_at},"event_at":{at}'.encode()
+
+
+def maker(settings: SourceConfig, node: str, prefix: bytes, *, keep_raw: bool) -> LineMaker | None:
+    """What makes a source's usual lines in one go; None where it was not compiled.
+
+    `prefix`: of what a `dup_key` is made of.
+    """
+    try:
+        from ingestd.sources._line import LineMaker
+    except ImportError:
+        return None
+    clock = EventClock(settings.event_time) if settings.event_time else None
+    return LineMaker(
+        source=b',"source":%s,"route":' % orjson.dumps(settings.name),
+        kind=b',"type":%s,"method":' % orjson.dumps(settings.type),
+        node=b',"node":%s' % orjson.dumps(node),
+        prefix=prefix,
+        dedup=tuple(tuple(name.encode() for name in names.split("+")) for names in settings.dedup),
+        volatiles=tuple(name.encode() + b"=" for name in settings.volatile),
+        fillers=null_values.NULL_LIKE,
+        digest=xxh3_128_hexdigest,
+        clock=clock.param.encode() if clock else None,
+        unit=clock.unit if clock else "auto",
+        stale_after=clock.stale_after if clock else 0,
+        future_after=clock.future_after if clock else 0,
+        keep_raw=keep_raw,
+    )
+
+
+@lru_cache(maxsize=128)
+def content_type(value: bytes) -> tuple[bytes, str, tuple[str, ...]]:
+    """A Content-Type as its part of a line, its media type (in lower case, without parameters), and flags."""
+    flags: list[str] = []
+    part = b',"content_type":' + header_text(value, flags)
+    return part, value.partition(b";")[0].strip().lower().decode("latin-1"), tuple(flags)
+
+
+def header_text(value: bytes, flags: list[str]) -> bytes:
+    """A header as a JSON string: UTF-8 where it is, else each byte as one character, with a flag."""
+    try:
+        return orjson.dumps(value.decode())
+    except UnicodeDecodeError:
+        if "header_not_utf8" not in flags:
+            flags.append("header_not_utf8")
+        return orjson.dumps(value.decode("latin-1"))

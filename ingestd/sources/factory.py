@@ -1,0 +1,68 @@
+"""From the configuration to sources at work: reads their secrets, and says of all at once what is wrong."""
+
+from __future__ import annotations
+
+from ingestd.config import secrets
+from ingestd.config.secrets import Secret, SecretError
+from ingestd.config.sections import Config
+from ingestd.config.source import Source as SourceConfig
+from ingestd.errors import ConfigError, Problem
+from ingestd.pipeline.counters import Accounts
+from ingestd.sources import signatures
+from ingestd.sources.privacy import Privacy
+from ingestd.sources.source import Source
+
+HINT = "the file holds the secret and nothing else, readable for ingestd's user"
+
+
+def build(config: Config, accounts: Accounts, node: str) -> list[Source]:
+    """The configured sources. Raises ConfigError for secrets not to be had, before any account is touched."""
+    problems: list[Problem] = []
+    keys = [read_keys(source, problems) for source in config.source]
+    privacy = [_privacy(source, problems) for source in config.source]
+    if problems:
+        raise ConfigError("secrets", problems)
+    return [
+        Source(
+            source,
+            accounts.account(source.name),
+            node,
+            config.ingest.max_inflated,
+            signatures.build(source, found, config.ingest.public_base) if found else None,
+            hidden,
+        )
+        for source, found, hidden in zip(config.source, keys, privacy, strict=True)
+    ]
+
+
+def secret_problems(config: Config) -> list[Problem]:
+    """What is wrong with the secrets the sources need."""
+    problems: list[Problem] = []
+    for source in config.source:
+        read_keys(source, problems)
+        _privacy(source, problems)
+    return problems
+
+
+def read_keys(source: SourceConfig, problems: list[Problem]) -> list[Secret]:
+    """The keys a source verifies with, of all its files; what is wrong with one is added to `problems`."""
+    found: list[Secret] = []
+    if source.signature.verifies:
+        for path in source.signature.key_file:
+            try:
+                found += secrets.read(path)
+            except SecretError as error:
+                problems.append(Problem(f"source {source.name}: signature.key_file", str(error), HINT))
+    return found
+
+
+def _privacy(source: SourceConfig, problems: list[Problem]) -> Privacy | None:
+    if not source.privacy and source.address_privacy == "keep":
+        return None
+    key = b""
+    if source.privacy_key_file is not None:
+        try:
+            key = secrets.read(source.privacy_key_file)[0].reveal()
+        except SecretError as error:
+            problems.append(Problem(f"source {source.name}: privacy_key_file", str(error), HINT))
+    return Privacy(source, key)

@@ -1,0 +1,105 @@
+"""What a source answers: one reply made beforehand, or, where users' browsers call, a redirect each."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from ingestd.config.source import OverloadConfig, RedirectConfig, ReplyConfig
+from ingestd.http.responses import REFUSAL_REPLIES, REFUSALS, Reply
+from ingestd.sources.dedup_window import DuplicateWindow
+from ingestd.sources.query import Params
+
+PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")  # 1x1, transparent
+NO_STORE = (("Cache-Control", "no-store"),)
+# Stricter than any URL parser, so that no browser can read another host out of it than we do.
+_ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+)(?::\d{1,5})?(?:[/?#][^\\]*)?")
+_SAFE = "!#$%&'()*+,/:;=?@[]~"
+
+
+def success(settings: ReplyConfig) -> Reply:
+    """The reply to an event that was taken."""
+    if settings.pixel:
+        return Reply(settings.status, PIXEL, "image/gif", NO_STORE)
+    return Reply(settings.status, settings.body.encode(), settings.content_type)
+
+
+def refusals(overload: OverloadConfig) -> dict[str, Reply]:
+    """The reply for every reason: what cannot be taken now in the source's own form."""
+    headers = (("Retry-After", str(overload.retry_after)),) if overload.retry_after else ()
+    own = Reply(overload.status, overload.body.encode(), headers=headers)
+    return {reason: own if REFUSALS[reason].status == 503 else REFUSAL_REPLIES[reason] for reason in REFUSALS}
+
+
+class Redirect:
+    """Sends a browser on, to allowed hosts only."""
+
+    __slots__ = ("_below", "_fallback", "_hosts", "_param", "_status")
+
+    def __init__(self, settings: RedirectConfig, otherwise: Reply) -> None:
+        self._param = settings.param
+        self._hosts = frozenset(host for host in settings.hosts if not host.startswith("."))
+        self._below = tuple(host for host in settings.hosts if host.startswith("."))
+        self._status = settings.status
+        self._fallback = self._to(settings.fallback) if settings.fallback else otherwise
+
+    def reply(self, params: Params) -> Reply:
+        """The reply to an event with these parameters."""
+        address = params.get(self._param)
+        if isinstance(address, list):
+            address = address[0]
+        return self._to(address) if address is not None and self.allows(address) else self._fallback
+
+    def allows(self, address: str) -> bool:
+        """Whether an address is one of the web, on a host of the list."""
+        found = _ADDRESS.fullmatch(address)
+        if found is None:
+            return False
+        host = found[1].lower()
+        return host in self._hosts or host.endswith(self._below)
+
+    def _to(self, address: str) -> Reply:
+        return Reply(self._status, headers=(("Location", quote(address, safe=_SAFE)), *NO_STORE))
+
+
+class Refusing(Protocol):
+    """What an answer asks of its source."""
+
+    window: DuplicateWindow | None
+
+    def refusal(self, reason: str) -> Reply:
+        """The reply where no event is taken."""
+
+
+class Answering:
+    """The answer to one request, where it is not simply the source's (see `protocol.Answering`).
+
+    `keys`, `dead_letter`: of its events, see event.Entry. `remembered`: places and keys by turns, of what
+    the window took in. Of refused events it is forgotten: what the platform sends again is no duplicate.
+    """
+
+    __slots__ = ("_remembered", "_source", "dead_letter", "keys", "reply")
+
+    def __init__(
+        self,
+        source: Refusing,
+        reply: Reply,
+        keys: tuple[bytes | None, ...] | None,
+        remembered: tuple[Any, ...],
+        dead_letter: str | None,
+    ) -> None:
+        self._source = source
+        self.reply = reply
+        self.keys = keys
+        self._remembered = remembered
+        self.dead_letter = dead_letter
+
+    def refusal(self, reason: str) -> Reply:
+        """The reply to an event that cannot be taken now."""
+        window = self._source.window
+        if window is not None:
+            for place, key in zip(self._remembered[::2], self._remembered[1::2], strict=True):
+                window.forget(place, key)
+        return self._source.refusal(reason)

@@ -1,0 +1,1 @@
+"""The spool: batches on disk that Kafka has not confirmed yet."""

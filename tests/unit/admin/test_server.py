@@ -1,0 +1,134 @@
+"""The admin connection: one request, one answer, whoever asks and however."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from ingestd.admin.server import MAX_CONNECTIONS, PATIENCE, AdminConnection, Handler, as_json
+from ingestd.http.responses import Reply
+from tests.support.fakes import FakeTransport, Received, run, turns
+
+
+async def livez(query: str) -> Reply:
+    return Reply(200, f"ok {query}\n".encode())
+
+
+async def buggy(query: str) -> Reply:
+    raise ZeroDivisionError(query)
+
+
+HANDLERS: dict[str, Handler] = {"/livez": livez, "/buggy": buggy}
+
+
+def connected(connections: set[AdminConnection] | None = None) -> tuple[FakeTransport, AdminConnection]:
+    connection = AdminConnection(HANDLERS, connections if connections is not None else set())
+    transport = FakeTransport()
+    connection.connection_made(transport)
+    return transport, connection
+
+
+def ask(data: bytes, heads: tuple[int, ...] = ()) -> tuple[Received, FakeTransport]:
+    async def main() -> FakeTransport:
+        transport, connection = connected()
+        connection.data_received(data)
+        await turns()
+        connection.connection_lost(None)
+        return transport
+
+    transport = run(main())
+    [reply] = transport.replies(heads)
+    return reply, transport
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_a_known_path_is_answered_and_the_connection_closed(version: bytes) -> None:
+    reply, transport = ask(b"GET /livez?a=b HTTP/" + version + b"\r\n\r\n")
+    assert (reply.status, reply.body, reply.closes, transport.closed) == (200, b"ok a=b\n", True, True)
+
+
+def test_a_head_request_has_no_body() -> None:
+    reply, _ = ask(b"HEAD /livez HTTP/1.1\r\n\r\n", heads=(0,))
+    assert (reply.status, reply.headers["content-length"]) == (200, "4")
+
+
+def test_an_unknown_path_says_which_there_are() -> None:
+    reply, _ = ask(b"GET /metrix HTTP/1.1\r\n\r\n")
+    assert (reply.status, reply.body) == (404, b"not here; try /buggy, /livez\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"POST /livez HTTP/1.1\r\n\r\n", 405),
+        (b"BREW /livez HTTP/1.1\r\n\r\n", 405),
+        (b"\0garbage", 400),
+        (b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"POST /livez HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", 413),
+        (b"POST /livez HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n", 417),
+    ],
+)
+def test_what_is_no_request_for_it_is_refused(data: bytes, status: int) -> None:
+    reply, transport = ask(data)
+    assert (reply.status, reply.closes, transport.closed) == (status, True, True)
+
+
+def test_a_bug_of_ours_is_a_logged_500(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        reply, _ = ask(b"GET /buggy HTTP/1.1\r\n\r\n")
+    assert reply.status == 500
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_second_request_is_not_answered() -> None:
+    reply, _ = ask(b"GET /livez HTTP/1.1\r\n\r\n" * 3)
+    assert reply.status == 200
+
+
+def test_callers_too_many_are_turned_away() -> None:
+    async def main() -> list[FakeTransport]:
+        connections: set[AdminConnection] = set()
+        made = [connected(connections) for _ in range(MAX_CONNECTIONS + 1)]
+        for _, connection in made:
+            connection.connection_lost(None)
+        assert connections == set()
+        return [transport for transport, _ in made]
+
+    transports = run(main())
+    assert [transport.closed for transport in transports] == [False] * MAX_CONNECTIONS + [True]
+    assert transports[-1].statuses() == [503]
+
+
+def test_a_caller_that_asks_for_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        due: list[float] = []
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr("ingestd.admin.server.PATIENCE", 0.01)
+        transport, connection = connected()
+        while not transport.closed:
+            await asyncio.sleep(0.001)
+            due.append(loop.time())
+        connection.connection_lost(None)
+        assert due
+
+    assert PATIENCE > 1
+    run(main())
+
+
+def test_a_caller_gone_before_the_answer_does_no_harm() -> None:
+    async def main() -> FakeTransport:
+        transport, connection = connected()
+        connection.data_received(b"GET /livez HTTP/1.1\r\n\r\n")
+        connection.connection_lost(ConnectionResetError())
+        await turns()
+        return transport
+
+    assert run(main()).written == b""
+
+
+def test_json_is_said_to_be_json() -> None:
+    reply = as_json({"a": [1, 2]})
+    assert b"Content-Type: application/json" in reply.head_keep
+    assert reply.keep.endswith(b"}\n")

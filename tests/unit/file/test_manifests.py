@@ -1,0 +1,412 @@
+"""Manifests: figures that add up, written beside each finished file, whole after a crash at any step."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from xxhash import xxh3_128_intdigest
+
+from ingestd import config
+from ingestd import tally as manifest_module
+from ingestd.file import manifests, retention
+from ingestd.file.manifests import Chain, Manifest
+from ingestd.file.sink import FileSink
+from ingestd.system import durable
+from ingestd.tally import HOUR_MS, Row, Rows, Tally, hour_text, parse_hour, parse_rows, rows_tree, scan
+from tests.support.crashing import crash_before
+from tests.support.fakes import FakeClock, event_line, run
+from tests.support.sinks_under_test import batch_of
+
+START = 1_700_000_000_000
+HOUR = START // HOUR_MS
+
+
+def event(number: int, source: str = "demo", hours: int = 0) -> bytes:
+    """A whole line of a source and an hour."""
+    line = event_line(number).replace(b'"n":', b'"source":"%s","n":' % source.encode())
+    return line.replace(b"1700000000000", b"%d" % (START + hours * HOUR_MS))
+
+
+def rows_of(lines: list[bytes]) -> Rows:
+    tally = Tally()
+    tally.add(line[:-1] for line in lines)
+    return tally.rows
+
+
+def finished(directory: Path, number: int, lines: list[bytes]) -> Path:
+    path = directory / f"clicks-one-20231114T22133{number}.000Z.ndjson"
+    path.write_bytes(b"".join(lines))
+    return path
+
+
+def read(path: Path) -> Manifest:
+    return Manifest.decode(manifests.manifest_path(path).read_bytes())
+
+
+# figures
+
+
+def test_a_row_holds_the_count_the_bytes_and_the_sum_of_the_hashes_of_the_ids() -> None:
+    lines = [event(number) for number in range(3)]
+    expected = sum(xxh3_128_intdigest(line[13:49]) for line in lines) % 2**128
+    assert rows_of(lines) == {("demo", HOUR): Row(3, sum(map(len, lines)), expected)}
+
+
+def test_rows_do_not_depend_on_the_order_and_those_of_parts_add_up() -> None:
+    lines = [event(n, source, n % 3) for n in range(200) for source in ("ocean", "demo")]
+    whole = rows_of(lines)
+    random.Random(1).shuffle(lines)
+    assert rows_of(lines) == whole
+    first, second = rows_of(lines[:77]), rows_of(lines[77:])
+    for key, row in second.items():
+        first.setdefault(key, Row()).add(*row.figures())
+    assert first == whole
+
+
+def test_rows_survive_their_json() -> None:
+    rows = rows_of([event(n, hours=n) for n in range(4)])
+    assert parse_rows(orjson.loads(orjson.dumps(rows_tree(rows)))) == rows
+    assert parse_hour(hour_text(HOUR)) == HOUR
+
+
+def test_the_hour_is_that_of_received_at_in_utc() -> None:
+    [(_, hour)] = rows_of([event(1)])
+    assert hour_text(hour) == "2023-11-14T22"
+
+
+@pytest.mark.parametrize("junk", [b"", b"{}", b"\0" * 200, event(1)[1:-1], event(1)[:70]])
+def test_a_line_that_is_no_event_is_counted_apart(junk: bytes) -> None:
+    tally = Tally()
+    tally.add([junk])
+    assert (tally.rows, tally.others) == ({}, 1)
+
+
+@pytest.mark.parametrize("method", ["none", *retention.SUFFIXES])
+def test_a_scan_of_a_file_is_of_its_plain_bytes(method: str, tmp_path: Path) -> None:
+    lines = [event(number) for number in range(5000)]  # more than one chunk
+    path = finished(tmp_path, 1, lines)
+    whole = scan(path)
+    if method != "none":
+        path = retention.compress(path, method) or path
+    assert scan(path)[:2] == whole[:2]
+    assert scan(path).tally.rows == rows_of(lines)
+    assert whole.size == sum(map(len, lines))
+
+
+def test_a_scan_pauses_between_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest_module, "count_lines", manifest_module.count_lines_in_python)
+    pauses = []
+    scan(finished(tmp_path, 1, [event(n) for n in range(1000)]), pause=lambda: pauses.append(1))
+    assert len(pauses) >= 1000 / 128
+
+
+# the chain
+
+
+def test_each_manifest_names_the_file_before_it(tmp_path: Path) -> None:
+    paths = [finished(tmp_path, n, [event(n)]) for n in range(3)]
+    for path in paths:
+        manifests.write_manifest(path, "clicks")
+    found = [read(path) for path in paths]
+    assert [one.number for one in found] == [1, 2, 3]
+    assert [one.previous for one in found] == [None, paths[0].name, paths[1].name]
+    assert {one.instance for one in found} == {"one"}
+    assert Chain.read(tmp_path / "clicks-one.chain") == Chain(3, paths[2].name, 0)
+
+
+def test_each_instance_has_a_chain_of_its_own(tmp_path: Path) -> None:
+    for name in ("one", "two-2"):
+        path = tmp_path / f"clicks-{name}-20231114T221330.000Z-1.ndjson"
+        path.write_bytes(event(1))
+        made = manifests.write_manifest(path, "clicks")
+        assert made is not None
+        assert (made.instance, made.number) == (name, 1)
+
+
+def test_a_file_that_has_a_manifest_keeps_it(tmp_path: Path) -> None:
+    path = finished(tmp_path, 1, [event(1)])
+    assert manifests.write_manifest(path, "clicks") is not None
+    path.write_bytes(event(2))
+    assert manifests.write_manifest(path, "clicks") is None
+    assert read(path).rows == rows_of([event(1)])
+
+
+def test_a_crash_before_any_step_leaves_what_the_next_start_puts_right(tmp_path: Path) -> None:
+    step, crashed = 0, True
+    while crashed:
+        directory = tmp_path / str(step)
+        directory.mkdir()
+        first = finished(directory, 1, [event(1)])
+        manifests.write_manifest(first, "clicks")
+        second, third = (finished(directory, n, [event(n)]) for n in (2, 3))
+        crashed = crash_before(step, functools.partial(manifests.write_manifest, second, "clicks"))
+        if step % 2:  # the start's order of work must not matter
+            manifests.settle(directory, "clicks")
+        for path in (third, second):
+            manifests.write_manifest(path, "clicks")
+        found = sorted((read(path) for path in (first, second, third)), key=lambda one: one.number)
+        assert [one.number for one in found] == [1, 2, 3], step
+        assert [one.previous for one in found[1:]] == [one.file for one in found[:-1]], step
+        assert not list(directory.glob("*.tmp")), step
+        step += 1
+    assert step > 8
+
+
+# retention
+
+
+def test_retention_says_in_the_manifest_that_it_removed_the_file(tmp_path: Path) -> None:
+    path = finished(tmp_path, 1, [event(1)])
+    manifests.write_manifest(path, "clicks")
+    manifests.mark_removed(path, 1234.5)
+    assert read(path).removed_at == 1_234_500
+    assert read(path).rows == rows_of([event(1)])
+
+
+def test_manifests_of_files_removed_long_ago_go_too_and_the_chain_says_how_far(tmp_path: Path) -> None:
+    paths = [finished(tmp_path, n, [event(n)]) for n in range(4)]
+    for path in paths:
+        manifests.write_manifest(path, "clicks")
+    later = manifests.KEEP_SECONDS + 1000.0
+    for path, moment in zip(paths, (10.0, 20.0, later), strict=False):
+        manifests.mark_removed(path, moment)
+    manifests.prune(tmp_path, "clicks", later)
+    assert [manifests.manifest_path(path).exists() for path in paths] == [False, False, True, True]
+    assert Chain.read(tmp_path / "clicks-one.chain").pruned == 2
+
+
+# the file sink
+
+
+class Sinks:
+    """A directory and file sinks over it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.clock = FakeClock()
+        self.wall = 1_718_000_000.0
+
+    def sink(self, **settings: Any) -> FileSink:
+        parsed = config.File.model_validate({"directory": self.directory, **settings})
+        return FileSink(parsed, "one", self.clock.now, self._time)
+
+    def _time(self) -> float:
+        self.wall += 1.0
+        return self.wall
+
+    def found(self) -> list[Manifest]:
+        return [Manifest.decode(path.read_bytes()) for path in sorted(self.directory.glob("*.manifest"))]
+
+
+@pytest.mark.parametrize("compress", ["none", "gzip", "zstd"])
+def test_every_finished_file_has_a_manifest_of_its_plain_bytes(compress: str, tmp_path: Path) -> None:
+    sinks = Sinks(tmp_path)
+
+    async def main() -> None:
+        sink = sinks.sink(compress=compress)
+        await sink.open()
+        for numbers in ((1, 2, 3), (4,)):
+            await sink.commit(batch_of(*numbers))
+            await sink.rotate()
+        await sink.close()
+        assert sink.counters()["manifest_mismatches"] == 0
+        assert sink.counters()["file_errors"] == 0
+
+    run(main())
+    assert [sum(row.events for row in one.rows.values()) for one in sinks.found()] == [3, 1]
+    assert [one.number for one in sinks.found()] == [1, 2]
+    for one in sinks.found():
+        [path] = [path for path in tmp_path.glob(one.file + "*") if not path.name.endswith(".manifest")]
+        assert scan(path)[:2] == (one.size, one.xxh3)
+
+
+def test_a_file_of_a_crash_and_one_from_before_manifests_get_theirs_at_the_start(tmp_path: Path) -> None:
+    sinks = Sinks(tmp_path)
+    left = tmp_path / "clicks-two-20231114T221330.000Z.ndjson.open"
+    left.write_bytes(event(1) + event(2)[:50])
+    old = tmp_path / "clicks-one-20231114T221330.000Z.ndjson.gz"
+    old.write_bytes(gzip.compress(event(3)))
+
+    async def main() -> None:
+        sink = sinks.sink()
+        await sink.open()
+        await sink.close()
+
+    run(main())
+    assert [(one.instance, one.rows) for one in sinks.found()] == [
+        ("one", rows_of([event(3)])),
+        ("two", rows_of([event(1)])),
+    ]
+
+
+def test_a_file_that_does_not_hold_what_was_written_is_counted(tmp_path: Path) -> None:
+    sinks = Sinks(tmp_path)
+
+    async def main() -> float:
+        sink = sinks.sink()
+        await sink.open()
+        await sink.commit(batch_of(1, 2))
+        [path] = tmp_path.glob("*.open")
+        with path.open("ab") as file:
+            file.write(event(3))
+        await sink.close()
+        return sink.counters()["manifest_mismatches"]
+
+    assert run(main()) == 1
+
+
+def test_a_manifest_that_cannot_be_written_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sinks = Sinks(tmp_path)
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def main() -> None:
+        sink = sinks.sink(compress="zstd")
+        await sink.open()
+        await sink.commit(batch_of(1))
+        with monkeypatch.context() as patch:
+            patch.setattr(manifests, "_write_temporary", full)
+            await sink.rotate()
+            await sink.commit(batch_of(2))  # the commit path does not notice
+            sink._keeper.submit(lambda: None).result()
+        assert sink.counters()["file_errors"] == 1
+        assert list(tmp_path.glob("*.zst")) == [], "not compressed before it has its manifest"
+        await sink.tick()
+        await sink.close()
+
+    run(main())
+    assert len(sinks.found()) == len(list(tmp_path.glob("*.zst"))) == 2
+
+
+def test_a_chain_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
+    """It is never begun anew: a gap in it is what tells of a deleted file."""
+    for number, text in enumerate((b"{", b"{}", b'{"number":null,"file":null,"pruned":0}')):
+        path = tmp_path / f"clicks-{number}.chain"
+        path.write_bytes(text)
+        with pytest.raises(ValueError, match=rf"clicks-{number}\.chain: no chain"):
+            Chain.read(path)
+
+
+def test_what_is_no_finished_file_of_ours_gets_no_manifest(tmp_path: Path) -> None:
+    """A foreign name, a file that has gone, one that somebody holds."""
+    foreign = tmp_path / "notes.ndjson"
+    foreign.write_bytes(event(1))
+    assert manifests.write_manifest(foreign, "clicks") is None
+    gone = tmp_path / "clicks-one-20240610T061320.123Z.ndjson"
+    assert manifests.write_manifest(gone, "clicks") is None
+    gone.write_bytes(event(1))
+    with gone.open("rb") as held:
+        assert durable.try_lock(held.fileno())
+        assert manifests.write_manifest(gone, "clicks") is None
+    assert manifests.write_manifest(gone, "clicks") is not None
+    assert manifests.write_manifest(gone, "clicks") is None, "it has one"
+
+
+def test_a_file_that_goes_while_it_is_read_gets_no_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compression has put another in its place."""
+    path = tmp_path / "clicks-one-20240610T061320.123Z.ndjson"
+    path.write_bytes(event(1))
+
+    def vanish(*arguments: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(manifests, "scan", vanish)
+    assert manifests.write_manifest(path, "clicks") is None
+
+
+def test_a_lock_that_another_keeps_is_an_error_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the next call, once it is free, does the work."""
+    monkeypatch.setattr(manifests, "_LOCK_SECONDS", 0.02)
+    other = os.open(tmp_path, os.O_RDONLY)
+    assert durable.try_lock(other)
+    with pytest.raises(OSError, match="another instance holds"):
+        manifests.settle(tmp_path, "clicks")
+    os.close(other)
+    manifests.settle(tmp_path, "clicks")
+
+
+def test_rows_say_what_they_hold() -> None:
+    """In a failing test, and in a debugger."""
+    assert repr(Row(2, 30, 255)) == "Row(2, 30, 0xff)"
+
+
+def test_of_two_that_make_a_manifest_at_once_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other finds it there once it has the lock, and the chain has one number for it."""
+    path = tmp_path / "clicks-one-20240610T061320.123Z.ndjson"
+    path.write_bytes(event(1))
+    real = manifests._settle
+
+    def other_first(chain_path: Path) -> None:
+        manifests.manifest_path(path).write_bytes(b"the other's")
+        real(chain_path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manifests, "_settle", other_first)
+        assert manifests.write_manifest(path, "clicks") is None
+    assert manifests.manifest_path(path).read_bytes() == b"the other's"
+
+
+def test_pruning_keeps_to_the_files_of_its_own_chain(tmp_path: Path) -> None:
+    """Of instance `one`, not of `one-more`, whose names begin the same."""
+    long_ago = 1_000_000.0
+    for stem in ("clicks-one", "clicks-one-more"):
+        path = tmp_path / f"{stem}-20240610T061320.123Z.ndjson"
+        path.write_bytes(event(1))
+        assert manifests.write_manifest(path, "clicks") is not None
+        manifests.mark_removed(path, long_ago)
+    (tmp_path / "clicks-one-more.chain").rename(tmp_path / "kept")
+    manifests.prune(tmp_path, "clicks", long_ago + manifests.KEEP_SECONDS + 1)
+    left = [path.name for path in tmp_path.glob("*.manifest")]
+    assert left == ["clicks-one-more-20240610T061320.123Z.ndjson.manifest"]
+
+
+def test_a_file_with_no_newline_is_read_in_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is longer than any line is no event, and is not held to its end; what comes behind it counts."""
+    monkeypatch.setattr(manifest_module, "_MAX_LINE", 500_000)
+    path = finished(tmp_path, 1, [b"x" * 3_000_000, b"\n", event(1)])
+    found = scan(path)
+    assert (found.size, found.tally.rows) == (path.stat().st_size, rows_of([event(1)]))
+    assert found.tally.others > 3_000_000 // 800_000
+
+
+def test_a_last_line_without_its_end_is_no_event(tmp_path: Path) -> None:
+    found = scan(finished(tmp_path, 1, [event(1), event(2)[:-1]]))
+    assert (found.tally.rows, found.tally.others) == (rows_of([event(1)]), 1)
+
+
+def test_a_file_that_was_removed_once_keeps_the_time_of_that(tmp_path: Path) -> None:
+    path = finished(tmp_path, 1, [event(1)])
+    manifests.write_manifest(path, "clicks")
+    manifests.mark_removed(path, 1000.0)
+    manifests.mark_removed(path, 2000.0)
+    assert read(path).removed_at == 1_000_000
+
+
+@pytest.mark.parametrize("compress", ["none", "zstd"])
+def test_without_manifests_files_are_compressed_all_the_same(compress: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        sink = Sinks(tmp_path).sink(manifest=False, compress=compress)
+        await sink.open()
+        await sink.commit(batch_of(1))
+        await sink.close()
+
+    run(main())
+    assert [path.suffix for path in tmp_path.glob("[!.]*")] == [".ndjson" if compress == "none" else ".zst"]

@@ -1,0 +1,291 @@
+"""The Kafka sink at its turns: a send that comes late, a spool without room, the manifest's rows in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka.errors import IllegalOperation, NotLeaderForPartitionError
+
+from ingestd.config.kafka import SpoolConfig
+from ingestd.errors import SinkError
+from ingestd.event import Batch
+from ingestd.kafka.manifest import PERIOD, KafkaManifest
+from ingestd.kafka.sink import KafkaSink
+from ingestd.pipeline.counters import Accounts
+from ingestd.spool.spool import Spool, SpoolFullError
+from tests.support.fakes import FakeEntry, run, turns
+from tests.support.kafka_stand_in import Cluster, kafka_settings
+from tests.unit.file.test_manifests import event
+from tests.unit.kafka.test_manifest import Wall
+
+
+class Rig:
+    """A sink before a cluster that is a stand-in; the manifest's time is the test's."""
+
+    def __init__(self, directory: Path, *, acks: bool, spool: bool = True, **keys: Any) -> None:
+        self.cluster = Cluster({"clicks": 1, "manifest": 1, "checkpoint": 1})
+        self.accounts = Accounts()
+        self.account = self.accounts.account("demo")
+        self.wall = Wall()
+        self.progress = directory / "spool" / "one.progress"
+        self.sink = KafkaSink(
+            kafka_settings(directory, manifest_topic="manifest", checkpoint_topic="checkpoint", **keys),
+            SpoolConfig(directory=directory / "spool", enabled=spool), {}, self.accounts,
+            instance="one", node="host/1", acks=acks, patience=5.0,
+        )  # fmt: skip
+        self.manifest = self.sink._sender.manifest = KafkaManifest("manifest", "host/1", self.wall)
+
+    def batch(self, *numbers: int) -> Batch:
+        batch = Batch()
+        batch.entries = [FakeEntry(event(number), self.account) for number in numbers]
+        batch.events, batch.bytes = len(numbers), len(batch.data())
+        return batch
+
+    def arrived(self) -> list[bytes]:
+        return [line + b"\n" for line in self.cluster.values("clicks")]
+
+    def published(self) -> list[int]:
+        return [orjson.loads(value)["events"] for value in self.cluster.values("manifest")]
+
+
+@contextlib.asynccontextmanager
+async def opened(directory: Path, **options: Any) -> AsyncIterator[Rig]:
+    """A rig with an open, connected sink, closed at the end."""
+    rig = Rig(directory, **options)
+    with rig.cluster.in_place():
+        await rig.sink.open()
+        await until(lambda: not rig.sink._client.error)
+        try:
+            yield rig
+        finally:
+            await rig.sink.close()
+
+
+async def until(reached: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not reached():
+            await asyncio.sleep(0.005)
+
+
+# a send that comes late
+
+
+def full(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def append(lines: object) -> None:
+        raise SpoolFullError("the spool is full")
+
+    monkeypatch.setattr(spool, "append", append)
+
+
+def test_what_the_spool_refuses_is_not_stored_and_goes_once_where_it_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its send is under way: the flusher, which holds on to the batch, must not begin another."""
+
+    async def main() -> None:
+        async with opened(tmp_path, acks=False) as rig:
+            assert rig.sink._spool is not None
+            rig.cluster.open.clear()
+            batch = rig.batch(1, 2)
+            with monkeypatch.context() as patch:
+                full(rig.sink._spool, patch)
+                for _ in range(2):
+                    with pytest.raises(SinkError, match="the spool is full"):
+                        await rig.sink.commit(batch)
+                    assert (rig.account.spooled, rig.sink._spool.backlog_bytes) == (0, 0)
+            rig.cluster.open.set()
+            await rig.sink.commit(batch)
+            assert (rig.arrived(), rig.account.delivered) == ([event(1), event(2)], {"kafka": 2})
+            assert rig.account.spooled == 0
+            await rig.sink.commit(rig.batch(3))
+            assert rig.arrived() == [event(1), event(2), event(3)]
+
+    run(main())
+
+
+def test_what_the_spool_refused_is_held_by_it_once_it_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with opened(tmp_path, acks=False) as rig:
+            assert rig.sink._spool is not None
+            rig.cluster.open.clear()
+            batch = rig.batch(1)
+            with monkeypatch.context() as patch:
+                full(rig.sink._spool, patch)
+                with pytest.raises(SinkError):
+                    await rig.sink.commit(batch)
+            await rig.sink.commit(batch)
+            assert (rig.account.spooled, rig.arrived()) == (1, [])
+            await rig.sink.commit(rig.batch(2))
+            rig.cluster.open.set()
+            await until(lambda: rig.account.spooled == 0)
+            assert (rig.arrived(), rig.account.delivered) == ([event(1), event(2)], {"kafka": 2})
+
+    run(main())
+
+
+def test_what_the_spool_refused_and_nobody_brings_again_ends_with_another_or_the_sink(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        before = asyncio.all_tasks()
+        async with opened(tmp_path, acks=False) as rig:
+            assert rig.sink._spool is not None
+            full(rig.sink._spool, monkeypatch)
+            rig.cluster.open.clear()
+            sends = []
+            for number in (1, 2):
+                with pytest.raises(SinkError):
+                    await rig.sink.commit(rig.batch(number))
+                assert rig.sink._refused is not None
+                sends.append(rig.sink._refused[1])
+            assert [send.cancelled() for send in sends] == [True, False]
+            assert not sends[1].done()
+            rig.cluster.open.set()
+            await rig.sink.commit(rig.batch(3))
+            assert rig.arrived()[-1] == event(3), "and is not taken for it"
+            assert rig.account.delivered == {"kafka": 1}
+            rig.cluster.open.clear()
+            with pytest.raises(SinkError):
+                await rig.sink.commit(rig.batch(4))
+        await turns()
+        assert asyncio.all_tasks() == before
+        assert rig.account.delivered == {"kafka": 1}
+
+    run(main())
+
+
+def test_a_late_send_that_fails_is_delivered_from_the_spool(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here because its topic is gone, and its dead letters cannot be written."""
+    monkeypatch.setattr("ingestd.kafka.delivery.RETRY_PAUSE", 0.01)
+
+    async def main() -> None:
+        async with opened(tmp_path, acks=False) as rig:
+            (tmp_path / "dead").write_text("a file where the directory belongs")
+            rig.cluster.open.clear()
+            await rig.sink.commit(rig.batch(1))
+            assert (rig.account.spooled, rig.arrived()) == (1, [])
+            del rig.cluster.topics["clicks"]
+            await until(lambda: "delivery failed, again from the spool" in caplog.messages)
+            assert (rig.account.spooled, rig.account.dead_lettered) == (1, {}), "it is still to come"
+            rig.cluster.topics["clicks"] = 1
+            rig.cluster.open.set()
+            await until(lambda: rig.account.spooled == 0)
+            assert (rig.arrived(), rig.account.delivered) == ([event(1)], {"kafka": 1})
+            await rig.sink.commit(rig.batch(2))
+            assert rig.arrived() == [event(1), event(2)]
+
+    run(main())
+    [record] = [one for one in caplog.records if one.message == "delivery failed, again from the spool"]
+    assert "dead letters cannot be written" in record.__dict__["error"]
+
+
+# the manifest's rows
+
+
+def test_a_tick_has_rows_published_that_come_due_while_nothing_comes(tmp_path: Path) -> None:
+    """And they are on disk with the progress before they are in the topic."""
+
+    async def main() -> None:
+        async with opened(tmp_path, acks=True) as rig:
+            await rig.sink.commit(rig.batch(1, 2))
+            await until(lambda: rig.account.spooled == 0)
+            rig.wall.now += PERIOD
+            rig.progress.unlink(missing_ok=True)
+            await asyncio.sleep(0.05)
+            assert rig.published() == []
+            rig.sink._client.error = "away"
+            await rig.sink.tick()
+            await asyncio.sleep(0.05)
+            assert rig.published() == [], "nobody waits for a cluster that is away"
+            rig.sink._client.error = ""
+            await rig.sink.tick()
+            await until(rig.published)
+            assert rig.published() == [2]
+            assert orjson.loads(rig.progress.read_bytes())["manifest"][0]["events"] == 2
+
+    run(main())
+
+
+def test_without_a_spool_a_tick_publishes_what_is_due_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path, acks=False, spool=False) as rig:
+            await rig.sink.commit(rig.batch(1))
+            await rig.sink.tick()
+            await turns()
+            assert rig.published() == []
+            rig.wall.now += PERIOD
+            rig.cluster.open.clear()
+            for _ in range(3):
+                await rig.sink.tick()
+                await turns()
+            assert rig.cluster.queued == 2, "the events, and the row once, though it is still on its way"
+            rig.cluster.open.set()
+            await until(rig.published)
+            await rig.sink.commit(rig.batch(2))
+            rig.wall.now += PERIOD
+            await rig.sink.tick()
+            await until(lambda: len(rig.published()) == 2)
+            assert rig.published() == [1, 2]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "error", [NotLeaderForPartitionError(), AssertionError("state"), IllegalOperation("no")]
+)
+def test_rows_whose_transaction_fails_are_tried_again_later_by_another_producer(
+    error: Exception, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """aiokafka asserts its state; delivery goes on."""
+
+    async def main() -> None:
+        async with opened(tmp_path, acks=True, delivery="exactly_once") as rig:
+            await rig.sink.commit(rig.batch(1))
+            await until(lambda: rig.account.spooled == 0)
+            rig.wall.now += PERIOD
+            rig.cluster.committing = [error]
+            await rig.sink.tick()
+            await until(lambda: rig.manifest.failures)
+            assert rig.cluster.producers[0].closed
+            assert rig.sink.counters()["manifest_failures"] == 1
+            assert not rig.manifest.due()
+            await rig.sink.commit(rig.batch(2))
+            await until(lambda: rig.account.spooled == 0)
+            assert rig.arrived() == [event(1), event(2)]
+            rig.wall.now += PERIOD
+            await rig.sink.tick()
+            await until(lambda: len(rig.published()) > 1)
+            assert (rig.published()[-1], rig.manifest.failures) == (2, 1)
+
+    run(main())
+    [record] = [one for one in caplog.records if one.message == "cannot write the manifest"]
+    assert record.__dict__["error"] == (str(error) or type(error).__name__)
+
+
+def test_the_last_rows_are_not_waited_for_beyond_their_time_and_go_at_the_next_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingestd.kafka.state.LAST_ROWS", 0.05)
+
+    async def main() -> None:
+        async with opened(tmp_path, acks=True) as rig:
+            await rig.sink.commit(rig.batch(1))
+            await until(lambda: rig.account.spooled == 0)
+            rig.cluster.open.clear()
+        assert rig.published() == []
+        assert "the manifest's last rows go to their topic at the next start" in caplog.messages
+        async with opened(tmp_path, acks=True) as rig:
+            pass
+        assert rig.published() == [1]
+
+    run(main())

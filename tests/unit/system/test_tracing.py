@@ -1,0 +1,81 @@
+"""Spans by the SDK itself: an error is told of, and a payload for Kafka shows whose requests are in it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from ingestd.errors import SinkError
+from ingestd.kafka.records import payloads
+from ingestd.pipeline.traced import Traced
+from ingestd.system.tracing import Tracing
+from tests.support.fakes import MemorySink
+from tests.support.sinks_under_test import batch_of
+
+TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def tracing() -> Tracing:
+    return Tracing("http://127.0.0.1:9", 1.0, "host/0", "0")
+
+
+@pytest.fixture
+def spans(tracing: Tracing) -> InMemorySpanExporter:
+    """Everything `tracing` has finished."""
+    exporter = InMemorySpanExporter()
+    tracing._provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return exporter
+
+
+def test_a_commit_that_fails_is_a_span_with_the_error(tracing: Tracing, spans: InMemorySpanExporter) -> None:
+    """And the error is the caller's all the same."""
+    sink = MemorySink()
+    sink.failing = "no space left"
+
+    async def commit() -> None:
+        with pytest.raises(SinkError):
+            await Traced(sink, tracing).commit(batch_of(1, 2))
+
+    asyncio.run(commit())
+    (span,) = spans.get_finished_spans()
+    assert span.status.status_code is StatusCode.ERROR
+    assert "no space left" in (span.status.description or "")
+
+
+def test_a_sink_whose_commits_are_spans_is_asked_whether_it_can_store(
+    tracing: Tracing, spans: InMemorySpanExporter
+) -> None:
+    """And that is no commit."""
+
+    async def probe() -> None:
+        sink = MemorySink()
+        await Traced(sink, tracing).probe()
+        sink.failing = "no space left"
+        with pytest.raises(SinkError, match="no space left"):
+            await Traced(sink, tracing).probe()
+        assert sink.probes == 2
+
+    asyncio.run(probe())
+    assert spans.get_finished_spans() == ()
+
+
+def test_a_rounds_links_are_read_from_what_goes_to_kafka(
+    tracing: Tracing, spans: InMemorySpanExporter
+) -> None:
+    """With a key of the source's beside it or not; a text in an event that looks like one is none."""
+    batch = batch_of(1, 2, 3)
+    batch.entries[1].trace = TRACE
+    batch.entries[1].keys = [b'"t":"00-1"']
+    batch.entries[2].keys = [b'#{"t":"00-1"}']
+    with tracing.produce(payloads(batch.entries)):
+        pass
+    (span,) = spans.get_finished_spans()
+    assert (span.name, span.kind) == ("ingestd.produce", SpanKind.PRODUCER)
+    (link,) = span.links
+    assert f"{link.context.trace_id:032x}".encode() == TRACE.split(b"-")[1]
+    assert link.context.is_remote
