@@ -1,13 +1,15 @@
-"""What every test shares: how Hypothesis searches."""
+"""What every test shares: how Hypothesis searches, and the loop that a coroutine runs in."""
 
 from __future__ import annotations
 
+import inspect
 import os
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import interpreted
+from tests.support.loop import run
 
 # No deadline: a slow example on a busy machine is not a wrong one. A failure prints how to repeat it.
 settings.register_profile(
@@ -26,3 +28,13 @@ def pytest_configure() -> None:
                 f"{module.name} has changed since mypyc compiled it, and Python takes what is compiled: "
                 "`tests/run` builds it anew, `INGESTD_MYPYC=no pip install -e .` runs all as it stands"
             )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine in a uvloop of its own. Its fixtures run outside of it."""
+    if not inspect.iscoroutinefunction(pyfuncitem.function):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters.keys() & pyfuncitem.funcargs.keys()
+    run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import socket
 import subprocess
@@ -138,12 +137,12 @@ def test_tail_without_a_daemon_says_so(place: Path) -> None:
         assert "is ingestd running" in process.stderr.read()
 
 
-def test_a_follower_that_does_not_read_holds_a_bounded_number_of_bytes_and_is_told_what_it_missed() -> None:
+async def test_a_follower_that_does_not_read_holds_bounded_bytes_and_is_told_what_it_missed() -> None:
     entry = Entry()
     entry.data, entry.count = b"x" * (MAX_WAITING // 4), 1
     follower = Follower(None)
     follower.offer([entry] * 10)
-    lines, missed = asyncio.run(follower.next())
+    lines, missed = await follower.next()
     assert len(lines) == MAX_WAITING
     assert missed == 6
 

@@ -23,13 +23,12 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.kafka
 
 
-def test_a_batch_arrives_with_its_keys_headers_timestamps_and_offsets(kafka: KafkaBroker, topic: str) -> None:
-    async def run() -> None:
-        async with producing(kafka.bootstrap, compression_type="zstd") as producer:
-            assert await deliver(producer, topic, [0, 1], partition=2) == 0
-            assert await deliver(producer, topic, [2], partition=2) == 2
-
-    asyncio.run(run())
+async def test_a_batch_arrives_with_its_keys_headers_timestamps_and_offsets(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    async with producing(kafka.bootstrap, compression_type="zstd") as producer:
+        assert await deliver(producer, topic, [0, 1], partition=2) == 0
+        assert await deliver(producer, topic, [2], partition=2) == 2
     wanted = [
         Record(2, n, FIRST_TIMESTAMP + n, b"%d" % n, b"%d" % n, (("id", b"id-%d" % n), ("source", b"ocean")))
         for n in range(3)
@@ -37,75 +36,67 @@ def test_a_batch_arrives_with_its_keys_headers_timestamps_and_offsets(kafka: Kaf
     assert kafka.consume_all(topic) == wanted
 
 
-def test_a_transaction_is_seen_only_once_committed(kafka: KafkaBroker, topic: str) -> None:
-    async def run() -> None:
-        async with producing(kafka.bootstrap, transactional_id=f"{topic}-tx") as producer:
-            await producer.begin_transaction()
-            await deliver(producer, topic, [1, 2])
-            assert numbers(kafka.consume_all(topic, "read_uncommitted")) == [1, 2]
-            assert kafka.consume_all(topic) == []
-            await within(producer.commit_transaction())
-            # The commit is decided when it returns; its markers follow.
-            wait_until(lambda: numbers(kafka.consume_all(topic)) == [1, 2], "the transaction is seen")
-            await producer.begin_transaction()
-            await deliver(producer, topic, [3])
-            await within(producer.abort_transaction())
-            await producer.begin_transaction()
-            await deliver(producer, topic, [4])
-            await within(producer.commit_transaction())
-            wait_until(lambda: numbers(kafka.consume_all(topic)) == [1, 2, 4], "the next one is seen")
-
-    asyncio.run(run())
+async def test_a_transaction_is_seen_only_once_committed(kafka: KafkaBroker, topic: str) -> None:
+    async with producing(kafka.bootstrap, transactional_id=f"{topic}-tx") as producer:
+        await producer.begin_transaction()
+        await deliver(producer, topic, [1, 2])
+        assert numbers(kafka.consume_all(topic, "read_uncommitted")) == [1, 2]
+        assert kafka.consume_all(topic) == []
+        await within(producer.commit_transaction())
+        # The commit is decided when it returns; its markers follow.
+        wait_until(lambda: numbers(kafka.consume_all(topic)) == [1, 2], "the transaction is seen")
+        await producer.begin_transaction()
+        await deliver(producer, topic, [3])
+        await within(producer.abort_transaction())
+        await producer.begin_transaction()
+        await deliver(producer, topic, [4])
+        await within(producer.commit_transaction())
+        wait_until(lambda: numbers(kafka.consume_all(topic)) == [1, 2, 4], "the next one is seen")
 
 
-def test_a_second_producer_of_one_transactional_id_fences_the_first(kafka: KafkaBroker, topic: str) -> None:
-    async def run() -> None:
-        async with producing(kafka.bootstrap, transactional_id=f"{topic}-tx") as old:
-            await old.begin_transaction()
-            await deliver(old, topic, [1])
-            async with producing(kafka.bootstrap, transactional_id=f"{topic}-tx") as new:
-                await new.begin_transaction()
-                await deliver(new, topic, [2])
-                await within(new.commit_transaction())
-            with pytest.raises(ProducerFenced):
-                await within(old.commit_transaction())
-
-    asyncio.run(run())
+async def test_a_second_producer_of_one_transactional_id_fences_the_first(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    async with producing(kafka.bootstrap, transactional_id=f"{topic}-tx") as old:
+        await old.begin_transaction()
+        await deliver(old, topic, [1])
+        async with producing(kafka.bootstrap, transactional_id=f"{topic}-tx") as new:
+            await new.begin_transaction()
+            await deliver(new, topic, [2])
+            await within(new.commit_transaction())
+        with pytest.raises(ProducerFenced):
+            await within(old.commit_transaction())
     wait_until(lambda: numbers(kafka.consume_all(topic)) == [2], "the second producer's record is seen")
 
 
-def test_a_killed_broker_comes_back_on_its_ports_with_its_data(kafka: KafkaBroker, topic: str) -> None:
-    async def run() -> None:
-        async with producing(kafka.bootstrap) as producer:
-            await deliver(producer, topic, [1])
-            before = kafka.bootstrap, kafka.pid
-            kafka.kill()
-            assert not kafka.running()
-            waiting = await send(producer, topic, [2])
-            with pytest.raises(TimeoutError):
-                await within(asyncio.shield(waiting), 0.5)
-            await asyncio.to_thread(kafka.start)
-            assert kafka.bootstrap == before[0]
-            assert kafka.pid != before[1]
-            await within(waiting)
-
-    asyncio.run(run())
+async def test_a_killed_broker_comes_back_on_its_ports_with_its_data(kafka: KafkaBroker, topic: str) -> None:
+    async with producing(kafka.bootstrap) as producer:
+        await deliver(producer, topic, [1])
+        before = kafka.bootstrap, kafka.pid
+        kafka.kill()
+        assert not kafka.running()
+        waiting = await send(producer, topic, [2])
+        with pytest.raises(TimeoutError):
+            await within(asyncio.shield(waiting), 0.5)
+        await asyncio.to_thread(kafka.start)
+        assert kafka.bootstrap == before[0]
+        assert kafka.pid != before[1]
+        await within(waiting)
     assert numbers(kafka.consume_all(topic)) == [1, 2]
 
 
-def test_a_paused_broker_answers_nothing_and_goes_on_where_it_was(kafka: KafkaBroker, topic: str) -> None:
-    async def run() -> None:
-        async with producing(kafka.bootstrap) as producer:
-            await deliver(producer, topic, [1])
-            kafka.pause()
-            waiting = await send(producer, topic, [2])
-            with pytest.raises(TimeoutError):
-                await within(asyncio.shield(waiting), 0.5)
-            assert not kafka.admin.answers(0.2)
-            kafka.resume()
-            await within(waiting)
-
-    asyncio.run(run())
+async def test_a_paused_broker_answers_nothing_and_goes_on_where_it_was(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    async with producing(kafka.bootstrap) as producer:
+        await deliver(producer, topic, [1])
+        kafka.pause()
+        waiting = await send(producer, topic, [2])
+        with pytest.raises(TimeoutError):
+            await within(asyncio.shield(waiting), 0.5)
+        assert not kafka.admin.answers(0.2)
+        kafka.resume()
+        await within(waiting)
     assert numbers(kafka.consume_all(topic)) == [1, 2]
 
 
@@ -118,15 +109,12 @@ def test_a_broker_left_paused_or_dead_is_made_good(kafka: KafkaBroker) -> None:
     assert kafka.admin.answers(5.0)
 
 
-def test_a_topic_can_be_tightened_and_deleted(kafka: KafkaBroker, topic: str) -> None:
-    async def run() -> None:
-        async with producing(kafka.bootstrap) as producer:
-            await deliver(producer, topic, [1])
-            kafka.alter_topic(topic, {"max.message.bytes": "100", "min.insync.replicas": "2"})
-            with pytest.raises(MessageSizeTooLargeError):
-                await deliver(producer, topic, range(20))
-
-    asyncio.run(run())
+async def test_a_topic_can_be_tightened_and_deleted(kafka: KafkaBroker, topic: str) -> None:
+    async with producing(kafka.bootstrap) as producer:
+        await deliver(producer, topic, [1])
+        kafka.alter_topic(topic, {"max.message.bytes": "100", "min.insync.replicas": "2"})
+        with pytest.raises(MessageSizeTooLargeError):
+            await deliver(producer, topic, range(20))
     assert kafka.admin.topic_configs(topic)["min.insync.replicas"] == "2"
     kafka.delete_topic(topic)
     with pytest.raises(KafkaException):

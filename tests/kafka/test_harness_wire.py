@@ -70,21 +70,18 @@ def test_a_swallowed_ack_costs_the_client_a_timeout(
 @pytest.mark.parametrize(
     ("fault", "written"), [(Fault.RESET, [1]), (Fault.LOSE_ACK, [1, 2]), (Fault.SWALLOW, [1, 2])]
 )
-def test_what_the_broker_has_when_the_client_knows_nothing(
+async def test_what_the_broker_has_when_the_client_knows_nothing(
     kafka: KafkaBroker, kafka_proxy: KafkaProxy, topic: str, fault: Fault, written: list[int]
 ) -> None:
-    async def run() -> None:
-        async with producing(kafka_proxy.bootstrap) as producer:
-            await deliver(producer, topic, [1])
-            kafka_proxy.set(fault)
-            waiting = await send(producer, topic, [2])
-            await asyncio.to_thread(kafka_proxy.wait_hits, 1)
-            assert not waiting.done()
-            assert numbers(kafka.consume_all(topic)) == written
-            kafka_proxy.set(Fault.PASS)
-            await within(waiting)
-
-    asyncio.run(run())
+    async with producing(kafka_proxy.bootstrap) as producer:
+        await deliver(producer, topic, [1])
+        kafka_proxy.set(fault)
+        waiting = await send(producer, topic, [2])
+        await asyncio.to_thread(kafka_proxy.wait_hits, 1)
+        assert not waiting.done()
+        assert numbers(kafka.consume_all(topic)) == written
+        kafka_proxy.set(Fault.PASS)
+        await within(waiting)
     assert numbers(kafka.consume_all(topic)) == [1, 2]
 
 
@@ -96,126 +93,111 @@ def test_a_late_answer_is_late_by_the_delay(kafka: KafkaBroker, kafka_proxy: Kaf
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("fault", [Fault.CUT, Fault.STALL])
-def test_nothing_arrives_over_a_cut_or_stalled_wire_until_it_is_whole(
+async def test_nothing_arrives_over_a_cut_or_stalled_wire_until_it_is_whole(
     kafka: KafkaBroker, kafka_proxy: KafkaProxy, topic: str, fault: Fault
 ) -> None:
-    async def run() -> None:
-        async with producing(kafka_proxy.bootstrap) as producer:
-            await deliver(producer, topic, [1])
-            kafka_proxy.set(fault)
-            waiting = await send(producer, topic, [2])
-            with pytest.raises(TimeoutError):
-                await within(asyncio.shield(waiting), 0.5)
-            assert numbers(kafka.consume_all(topic)) == [1]
-            if fault is Fault.CUT:
-                with pytest.raises(ConnectionRefusedError):
-                    await asyncio.open_connection("127.0.0.1", kafka_proxy.port)
-            else:
-                assert kafka_proxy.hits >= 1
-            kafka_proxy.set(Fault.PASS)
-            await within(waiting)
-
-    asyncio.run(run())
+    async with producing(kafka_proxy.bootstrap) as producer:
+        await deliver(producer, topic, [1])
+        kafka_proxy.set(fault)
+        waiting = await send(producer, topic, [2])
+        with pytest.raises(TimeoutError):
+            await within(asyncio.shield(waiting), 0.5)
+        assert numbers(kafka.consume_all(topic)) == [1]
+        if fault is Fault.CUT:
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", kafka_proxy.port)
+        else:
+            assert kafka_proxy.hits >= 1
+        kafka_proxy.set(Fault.PASS)
+        await within(waiting)
     assert numbers(kafka.consume_all(topic)) == [1, 2]
 
 
 @pytest.mark.kafka
-def test_dropped_connections_are_made_anew(kafka: KafkaBroker, kafka_proxy: KafkaProxy, topic: str) -> None:
-    async def run() -> None:
-        async with producing(kafka_proxy.bootstrap) as producer:
-            await deliver(producer, topic, [1])
-            connected = kafka_proxy.requests[Api.API_VERSIONS]
-            kafka_proxy.drop_connections()
-            await deliver(producer, topic, [2])
-            assert kafka_proxy.requests[Api.API_VERSIONS] > connected
-
-    asyncio.run(run())
-    assert numbers(kafka.consume_all(topic)) == [1, 2]
-
-
-@pytest.mark.kafka
-def test_a_fault_meets_only_the_requests_it_is_meant_for(
+async def test_dropped_connections_are_made_anew(
     kafka: KafkaBroker, kafka_proxy: KafkaProxy, topic: str
 ) -> None:
-    async def run() -> None:
-        async with producing(kafka_proxy.bootstrap, transactional_id=f"{topic}-tx") as producer:
-            kafka_proxy.set(Fault.LOSE_ACK, apis=END_TXN, times=1)
-            await producer.begin_transaction()
-            await deliver(producer, topic, [1])
-            assert kafka_proxy.hits == 0
-            await within(producer.commit_transaction())
-            assert kafka_proxy.hits == 1
+    async with producing(kafka_proxy.bootstrap) as producer:
+        await deliver(producer, topic, [1])
+        connected = kafka_proxy.requests[Api.API_VERSIONS]
+        kafka_proxy.drop_connections()
+        await deliver(producer, topic, [2])
+        assert kafka_proxy.requests[Api.API_VERSIONS] > connected
+    assert numbers(kafka.consume_all(topic)) == [1, 2]
 
-    asyncio.run(run())
+
+@pytest.mark.kafka
+async def test_a_fault_meets_only_the_requests_it_is_meant_for(
+    kafka: KafkaBroker, kafka_proxy: KafkaProxy, topic: str
+) -> None:
+    async with producing(kafka_proxy.bootstrap, transactional_id=f"{topic}-tx") as producer:
+        kafka_proxy.set(Fault.LOSE_ACK, apis=END_TXN, times=1)
+        await producer.begin_transaction()
+        await deliver(producer, topic, [1])
+        assert kafka_proxy.hits == 0
+        await within(producer.commit_transaction())
+        assert kafka_proxy.hits == 1
     assert numbers(kafka.consume_all(topic)) == [1]
 
 
-def test_the_mock_keeps_what_it_is_sent(kafka_mock: MockCluster, topic_name: str) -> None:
+async def test_the_mock_keeps_what_it_is_sent(kafka_mock: MockCluster, topic_name: str) -> None:
     kafka_mock.create_topic(topic_name, 2)
 
-    async def run() -> None:
-        async with producing(kafka_mock.bootstrap) as producer:
-            await deliver(producer, topic_name, [1, 2], partition=1)
-
-    asyncio.run(run())
+    async with producing(kafka_mock.bootstrap) as producer:
+        await deliver(producer, topic_name, [1, 2], partition=1)
     assert [(r.partition, r.value, r.headers[0]) for r in kafka_mock.consume_all(topic_name)] == [
         (1, b"1", ("id", b"id-1")),
         (1, b"2", ("id", b"id-2")),
     ]
 
 
-def test_the_mock_answers_with_the_errors_pushed_to_it(kafka_mock: MockCluster, topic_name: str) -> None:
+async def test_the_mock_answers_with_the_errors_pushed_to_it(
+    kafka_mock: MockCluster, topic_name: str
+) -> None:
     kafka_mock.create_topic(topic_name)
 
-    async def run() -> None:
-        async with producing(kafka_mock.bootstrap) as producer:
-            kafka_mock.push_errors(Api.PRODUCE, [KafkaError.NOT_ENOUGH_REPLICAS] * 2)
-            await deliver(producer, topic_name, [1])
-            assert kafka_mock.requests()[Api.PRODUCE] == 3
-            kafka_mock.push_errors(Api.PRODUCE, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
-            with pytest.raises(TopicAuthorizationFailedError):
-                await deliver(producer, topic_name, [2])
-            kafka_mock.push_errors(Api.PRODUCE, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
-            kafka_mock.clear_errors(Api.PRODUCE)
-            await deliver(producer, topic_name, [3])
-
-    asyncio.run(run())
+    async with producing(kafka_mock.bootstrap) as producer:
+        kafka_mock.push_errors(Api.PRODUCE, [KafkaError.NOT_ENOUGH_REPLICAS] * 2)
+        await deliver(producer, topic_name, [1])
+        assert kafka_mock.requests()[Api.PRODUCE] == 3
+        kafka_mock.push_errors(Api.PRODUCE, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
+        with pytest.raises(TopicAuthorizationFailedError):
+            await deliver(producer, topic_name, [2])
+        kafka_mock.push_errors(Api.PRODUCE, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
+        kafka_mock.clear_errors(Api.PRODUCE)
+        await deliver(producer, topic_name, [3])
     assert numbers(kafka_mock.consume_all(topic_name)) == [1, 3]
 
 
-def test_a_mock_broker_goes_down_comes_up_and_is_slow(kafka_mock: MockCluster, topic_name: str) -> None:
+async def test_a_mock_broker_goes_down_comes_up_and_is_slow(kafka_mock: MockCluster, topic_name: str) -> None:
     kafka_mock.create_topic(topic_name)
 
-    async def run() -> None:
-        async with producing(kafka_mock.bootstrap) as producer:
-            await deliver(producer, topic_name, [1])
-            kafka_mock.broker_down()
-            waiting = await send(producer, topic_name, [2])
-            with pytest.raises(TimeoutError):
-                await within(asyncio.shield(waiting), 0.3)
-            kafka_mock.broker_up()
-            await within(waiting)
-            kafka_mock.set_rtt(300)
-            began = time.monotonic()
-            await deliver(producer, topic_name, [3])
-            assert time.monotonic() - began >= 0.25
-
-    asyncio.run(run())
+    async with producing(kafka_mock.bootstrap) as producer:
+        await deliver(producer, topic_name, [1])
+        kafka_mock.broker_down()
+        waiting = await send(producer, topic_name, [2])
+        with pytest.raises(TimeoutError):
+            await within(asyncio.shield(waiting), 0.3)
+        kafka_mock.broker_up()
+        await within(waiting)
+        kafka_mock.set_rtt(300)
+        began = time.monotonic()
+        await deliver(producer, topic_name, [3])
+        assert time.monotonic() - began >= 0.25
 
 
-def test_a_mock_partition_without_a_leader_takes_nothing(kafka_mock: MockCluster, topic_name: str) -> None:
+async def test_a_mock_partition_without_a_leader_takes_nothing(
+    kafka_mock: MockCluster, topic_name: str
+) -> None:
     kafka_mock.create_topic(topic_name)
     kafka_mock.set_leader(topic_name, 0, -1)
 
-    async def run() -> None:
-        async with producing(kafka_mock.bootstrap) as producer:
-            waiting = await send(producer, topic_name, [1])
-            with pytest.raises(TimeoutError):
-                await within(asyncio.shield(waiting), 0.3)
-            kafka_mock.set_leader(topic_name, 0, 1)
-            await within(waiting)
-
-    asyncio.run(run())
+    async with producing(kafka_mock.bootstrap) as producer:
+        waiting = await send(producer, topic_name, [1])
+        with pytest.raises(TimeoutError):
+            await within(asyncio.shield(waiting), 0.3)
+        kafka_mock.set_leader(topic_name, 0, 1)
+        await within(waiting)
 
 
 def test_the_mock_can_stand_behind_the_proxy(kafka_mock: MockCluster, topic_name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path
 from typing import Any
@@ -100,29 +99,26 @@ def entry(account: Account, data: bytes, dead_letter: str | None) -> Entry:
     return made
 
 
-def test_letters_are_written_once_however_often_the_rest_fails() -> None:
+async def test_letters_are_written_once_however_often_the_rest_fails() -> None:
     main, letters, account = Recording(), Recording(), Account("x")
     sink = Aside(main, letters)
     batch = Batch()
     batch.entries = [entry(account, b"good\n", None), entry(account, b"bad\n", "signature")]
 
-    async def scenario() -> None:
-        main.broken = True
-        for _ in range(2):
-            with pytest.raises(SinkError):
-                await sink.commit(batch)
-        assert (account.dead_lettered, account.delivered) == ({}, {})
-        main.broken = False
-        await sink.commit(batch)
-
-    asyncio.run(scenario())
+    main.broken = True
+    for _ in range(2):
+        with pytest.raises(SinkError):
+            await sink.commit(batch)
+    assert (account.dead_lettered, account.delivered) == ({}, {})
+    main.broken = False
+    await sink.commit(batch)
     assert (main.data, letters.data) == ([b"good\n"], [b"bad\n"])
     assert (account.dead_lettered, account.delivered) == ({"signature": 1}, {"file": 1})
 
 
-def test_a_batch_of_letters_alone_leaves_the_sink_in_peace() -> None:
+async def test_a_batch_of_letters_alone_leaves_the_sink_in_peace() -> None:
     main, letters = Recording(), Recording()
     batch = Batch()
     batch.entries = [entry(Account("x"), b"bad\n", "signature")]
-    asyncio.run(Aside(main, letters).commit(batch))
+    await Aside(main, letters).commit(batch)
     assert (main.data, letters.data) == ([], [b"bad\n"])

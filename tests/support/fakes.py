@@ -1,4 +1,4 @@
-"""Stand-ins for what surrounds a part under test: transport, clock, sink, source, and the loop to run in.
+"""Stand-ins for what surrounds a part under test: transport, clock, sink, source.
 
 transport, connection = connect(intake)
 connection.data_received(b"GET / HTTP/1.1\\r\\n\\r\\n")
@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 import tomllib
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar, cast
-
-import uvloop
+from typing import Any, Self, cast
 
 from ingestd import config
 from ingestd.errors import SinkError
@@ -29,28 +27,7 @@ from ingestd.pipeline.flusher import Clock, Flusher, FlushPolicy
 from ingestd.pipeline.subscribers import Following
 from ingestd.sources.factory import build as build_sources
 from ingestd.sources.source import Source
-
-T = TypeVar("T")
-
-TIMEOUT = 30.0  # seconds a test may run in the loop; it waits for events, so this is only for a deadlock
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a test's coroutine in a uvloop of its own; what it left running is cancelled."""
-
-    async def bounded() -> T:
-        async with asyncio.timeout(TIMEOUT):
-            return await main
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(bounded())
-
-
-async def turns(number: int = 5) -> None:
-    """Let the loop turn, so that whatever can go on has gone on."""
-    for _ in range(number):
-        await asyncio.sleep(0)
-
+from tests.support.loop import turns
 
 # the client's side of a connection
 

@@ -9,7 +9,8 @@ import orjson
 from ingestd.http.connection import Connection, Shared
 from ingestd.http.parser import Limits
 from ingestd.intake import Intake, Router
-from tests.support.fakes import FakeTransport, Pump, Received, connect, make_source, turns
+from tests.support.fakes import FakeTransport, Pump, Received, connect, make_source
+from tests.support.loop import turns
 
 
 class Front(Pump):

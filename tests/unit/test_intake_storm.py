@@ -9,8 +9,9 @@ from collections import Counter
 import pytest
 
 from ingestd.http.connection import Connection
-from tests.support.fakes import assert_conserved, run, turns
+from tests.support.fakes import assert_conserved
 from tests.support.front import Front, get, post
+from tests.support.loop import turns
 
 
 class Storm:
@@ -76,24 +77,21 @@ class Storm:
 
 @pytest.mark.parametrize("acks", [True, False], ids=["stored", "queued"])
 @pytest.mark.parametrize("seed", range(12))
-def test_after_everything_what_was_received_is_stored_or_refused(acks: bool, seed: int) -> None:
-    async def main() -> None:
-        sources = ({"name": "a", "path": "/c/a"}, {"name": "b", "path": "/c/b"})
-        async with Front(*sources, acks=acks, max_events=7, buffer_bytes=20_000) as front:
-            storm = Storm(front, seed)
-            for _ in range(300):
-                await storm.step()
-                assert_conserved(front.accounts)
-            front.sink.failing = ""
-            front.sink.gate.set()
-            await front.clock.advance(10)
-            await front.flusher.drain()
+async def test_after_everything_what_was_received_is_stored_or_refused(acks: bool, seed: int) -> None:
+    sources = ({"name": "a", "path": "/c/a"}, {"name": "b", "path": "/c/b"})
+    async with Front(*sources, acks=acks, max_events=7, buffer_bytes=20_000) as front:
+        storm = Storm(front, seed)
+        for _ in range(300):
+            await storm.step()
             assert_conserved(front.accounts)
-            numbers = Counter(re.findall(rb'"n":"?(\d+)', front.sink.stored()))
-            assert set(numbers.values()) <= {1, 2}  # an array of two is stored whole or not at all
-            assert sum(account.stored for account in front.accounts.by_source.values()) == numbers.total()
-            assert not any(account.unstored for account in front.accounts.by_source.values())
-            assert (front.buffer.events, front.buffer.bytes) == (0, 0)
-            assert numbers.total() > 5
-
-    run(main())
+        front.sink.failing = ""
+        front.sink.gate.set()
+        await front.clock.advance(10)
+        await front.flusher.drain()
+        assert_conserved(front.accounts)
+        numbers = Counter(re.findall(rb'"n":"?(\d+)', front.sink.stored()))
+        assert set(numbers.values()) <= {1, 2}  # an array of two is stored whole or not at all
+        assert sum(account.stored for account in front.accounts.by_source.values()) == numbers.total()
+        assert not any(account.unstored for account in front.accounts.by_source.values())
+        assert (front.buffer.events, front.buffer.bytes) == (0, 0)
+        assert numbers.total() > 5

@@ -11,7 +11,7 @@ import pytest
 from ingestd.pipeline.counters import Accounts
 from ingestd.pipeline.quarantine import Aside
 from ingestd.sinks import build, need_restart
-from tests.support.fakes import FakeEntry, run, settings
+from tests.support.fakes import FakeEntry, settings
 from tests.support.kafka_stand_in import Cluster
 from tests.support.sinks_under_test import batch_of
 from tests.unit.file.test_manifests import event
@@ -24,31 +24,28 @@ KAFKA = '[kafka]\nbootstrap = ["127.0.0.1:1"]\n'
 
 
 @pytest.mark.parametrize("file", [False, True])
-def test_unsigned_events_are_files_beside_the_events_or_where_kafka_s_dead_letters_are(
+async def test_unsigned_events_are_files_beside_the_events_or_where_kafka_s_dead_letters_are(
     file: bool, tmp_path: Path
 ) -> None:
     toml = f'{KAFKA}dead_letter_directory = "{tmp_path}/letters"\n[spool]\ndirectory = "{tmp_path}/spool"\n'
     toml += f'[file]\ndirectory = "{tmp_path}/clicks"\n' if file else ""
     toml += '[ingest]\ninstance = "one"\n'
 
-    async def main() -> None:
-        cluster, accounts = Cluster({"clicks": 1}), Accounts()
-        batch = batch_of(1)
-        account = accounts.account("demo")
-        batch.entries = [FakeEntry(event(number), account) for number in (1, 2)]
-        batch.entries[0].dead_letter = "bad_signature"
-        with cluster.in_place():
-            sink = build(settings(toml, **STRICT), accounts, "host/one")
-            assert isinstance(sink, Aside)
-            await sink.open()
-            await sink.commit(batch)
-            while not cluster.values("clicks"):
-                await asyncio.sleep(0.005)
-            await sink.close()
-        assert cluster.values("clicks") == [event(2)[:-1]]
-        assert account.dead_lettered == {"bad_signature": 1}
-
-    run(main())
+    cluster, accounts = Cluster({"clicks": 1}), Accounts()
+    batch = batch_of(1)
+    account = accounts.account("demo")
+    batch.entries = [FakeEntry(event(number), account) for number in (1, 2)]
+    batch.entries[0].dead_letter = "bad_signature"
+    with cluster.in_place():
+        sink = build(settings(toml, **STRICT), accounts, "host/one")
+        assert isinstance(sink, Aside)
+        await sink.open()
+        await sink.commit(batch)
+        while not cluster.values("clicks"):
+            await asyncio.sleep(0.005)
+        await sink.close()
+    assert cluster.values("clicks") == [event(2)[:-1]]
+    assert account.dead_lettered == {"bad_signature": 1}
     directory = tmp_path / "clicks" / "dead" if file else tmp_path / "letters"
     [letters] = directory.glob("*.ndjson")
     assert letters.name.startswith("clicks-unsigned-one-")

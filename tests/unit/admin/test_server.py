@@ -9,7 +9,8 @@ import pytest
 
 from ingestd.admin.server import MAX_CONNECTIONS, PATIENCE, AdminConnection, Handler, as_json
 from ingestd.http.responses import Reply
-from tests.support.fakes import FakeTransport, Received, run, turns
+from tests.support.fakes import FakeTransport, Received
+from tests.support.loop import run, turns
 
 
 async def livez(query: str) -> Reply:
@@ -101,31 +102,25 @@ def test_callers_too_many_are_turned_away() -> None:
     assert transports[-1].statuses() == [503]
 
 
-def test_a_caller_that_asks_for_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> None:
-        due: list[float] = []
-        loop = asyncio.get_running_loop()
-        monkeypatch.setattr("ingestd.admin.server.PATIENCE", 0.01)
-        transport, connection = connected()
-        while not transport.closed:
-            await asyncio.sleep(0.001)
-            due.append(loop.time())
-        connection.connection_lost(None)
-        assert due
-
+async def test_a_caller_that_asks_for_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert PATIENCE > 1
-    run(main())
+    due: list[float] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr("ingestd.admin.server.PATIENCE", 0.01)
+    transport, connection = connected()
+    while not transport.closed:
+        await asyncio.sleep(0.001)
+        due.append(loop.time())
+    connection.connection_lost(None)
+    assert due
 
 
-def test_a_caller_gone_before_the_answer_does_no_harm() -> None:
-    async def main() -> FakeTransport:
-        transport, connection = connected()
-        connection.data_received(b"GET /livez HTTP/1.1\r\n\r\n")
-        connection.connection_lost(ConnectionResetError())
-        await turns()
-        return transport
-
-    assert run(main()).written == b""
+async def test_a_caller_gone_before_the_answer_does_no_harm() -> None:
+    transport, connection = connected()
+    connection.data_received(b"GET /livez HTTP/1.1\r\n\r\n")
+    connection.connection_lost(ConnectionResetError())
+    await turns()
+    assert transport.written == b""
 
 
 def test_json_is_said_to_be_json() -> None:

@@ -21,7 +21,7 @@ from ingestd.file.sink import FileSink
 from ingestd.system import durable
 from ingestd.tally import HOUR_MS, Row, Rows, Tally, hour_text, parse_hour, parse_rows, rows_tree, scan
 from tests.support.crashing import crash_before
-from tests.support.fakes import FakeClock, event_line, run
+from tests.support.fakes import FakeClock, event_line
 from tests.support.sinks_under_test import batch_of
 
 START = 1_700_000_000_000
@@ -206,20 +206,17 @@ class Sinks:
 
 
 @pytest.mark.parametrize("compress", ["none", "gzip", "zstd"])
-def test_every_finished_file_has_a_manifest_of_its_plain_bytes(compress: str, tmp_path: Path) -> None:
+async def test_every_finished_file_has_a_manifest_of_its_plain_bytes(compress: str, tmp_path: Path) -> None:
     sinks = Sinks(tmp_path)
 
-    async def main() -> None:
-        sink = sinks.sink(compress=compress)
-        await sink.open()
-        for numbers in ((1, 2, 3), (4,)):
-            await sink.commit(batch_of(*numbers))
-            await sink.rotate()
-        await sink.close()
-        assert sink.counters()["manifest_mismatches"] == 0
-        assert sink.counters()["file_errors"] == 0
-
-    run(main())
+    sink = sinks.sink(compress=compress)
+    await sink.open()
+    for numbers in ((1, 2, 3), (4,)):
+        await sink.commit(batch_of(*numbers))
+        await sink.rotate()
+    await sink.close()
+    assert sink.counters()["manifest_mismatches"] == 0
+    assert sink.counters()["file_errors"] == 0
     assert [sum(row.events for row in one.rows.values()) for one in sinks.found()] == [3, 1]
     assert [one.number for one in sinks.found()] == [1, 2]
     for one in sinks.found():
@@ -227,42 +224,38 @@ def test_every_finished_file_has_a_manifest_of_its_plain_bytes(compress: str, tm
         assert scan(path)[:2] == (one.size, one.xxh3)
 
 
-def test_a_file_of_a_crash_and_one_from_before_manifests_get_theirs_at_the_start(tmp_path: Path) -> None:
+async def test_a_file_of_a_crash_and_one_from_before_manifests_get_theirs_at_the_start(
+    tmp_path: Path,
+) -> None:
     sinks = Sinks(tmp_path)
     left = tmp_path / "clicks-two-20231114T221330.000Z.ndjson.open"
     left.write_bytes(event(1) + event(2)[:50])
     old = tmp_path / "clicks-one-20231114T221330.000Z.ndjson.gz"
     old.write_bytes(gzip.compress(event(3)))
 
-    async def main() -> None:
-        sink = sinks.sink()
-        await sink.open()
-        await sink.close()
-
-    run(main())
+    sink = sinks.sink()
+    await sink.open()
+    await sink.close()
     assert [(one.instance, one.rows) for one in sinks.found()] == [
         ("one", rows_of([event(3)])),
         ("two", rows_of([event(1)])),
     ]
 
 
-def test_a_file_that_does_not_hold_what_was_written_is_counted(tmp_path: Path) -> None:
+async def test_a_file_that_does_not_hold_what_was_written_is_counted(tmp_path: Path) -> None:
     sinks = Sinks(tmp_path)
 
-    async def main() -> float:
-        sink = sinks.sink()
-        await sink.open()
-        await sink.commit(batch_of(1, 2))
-        [path] = tmp_path.glob("*.open")
-        with path.open("ab") as file:
-            file.write(event(3))
-        await sink.close()
-        return sink.counters()["manifest_mismatches"]
-
-    assert run(main()) == 1
+    sink = sinks.sink()
+    await sink.open()
+    await sink.commit(batch_of(1, 2))
+    [path] = tmp_path.glob("*.open")
+    with path.open("ab") as file:
+        file.write(event(3))
+    await sink.close()
+    assert sink.counters()["manifest_mismatches"] == 1
 
 
-def test_a_manifest_that_cannot_be_written_is_written_later(
+async def test_a_manifest_that_cannot_be_written_is_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sinks = Sinks(tmp_path)
@@ -270,21 +263,18 @@ def test_a_manifest_that_cannot_be_written_is_written_later(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    async def main() -> None:
-        sink = sinks.sink(compress="zstd")
-        await sink.open()
-        await sink.commit(batch_of(1))
-        with monkeypatch.context() as patch:
-            patch.setattr(manifests, "_write_temporary", full)
-            await sink.rotate()
-            await sink.commit(batch_of(2))  # the commit path does not notice
-            sink._keeper.submit(lambda: None).result()
-        assert sink.counters()["file_errors"] == 1
-        assert list(tmp_path.glob("*.zst")) == [], "not compressed before it has its manifest"
-        await sink.tick()
-        await sink.close()
-
-    run(main())
+    sink = sinks.sink(compress="zstd")
+    await sink.open()
+    await sink.commit(batch_of(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(manifests, "_write_temporary", full)
+        await sink.rotate()
+        await sink.commit(batch_of(2))  # the commit path does not notice
+        sink._keeper.submit(lambda: None).result()
+    assert sink.counters()["file_errors"] == 1
+    assert list(tmp_path.glob("*.zst")) == [], "not compressed before it has its manifest"
+    await sink.tick()
+    await sink.close()
     assert len(sinks.found()) == len(list(tmp_path.glob("*.zst"))) == 2
 
 
@@ -401,12 +391,9 @@ def test_a_file_that_was_removed_once_keeps_the_time_of_that(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("compress", ["none", "zstd"])
-def test_without_manifests_files_are_compressed_all_the_same(compress: str, tmp_path: Path) -> None:
-    async def main() -> None:
-        sink = Sinks(tmp_path).sink(manifest=False, compress=compress)
-        await sink.open()
-        await sink.commit(batch_of(1))
-        await sink.close()
-
-    run(main())
+async def test_without_manifests_files_are_compressed_all_the_same(compress: str, tmp_path: Path) -> None:
+    sink = Sinks(tmp_path).sink(manifest=False, compress=compress)
+    await sink.open()
+    await sink.commit(batch_of(1))
+    await sink.close()
     assert [path.suffix for path in tmp_path.glob("[!.]*")] == [".ndjson" if compress == "none" else ".zst"]

@@ -12,7 +12,8 @@ import pytest
 from ingestd.http.connection import MAX_PIPELINE, Connection, Exchange, Shared, _shutdown_reading
 from ingestd.http.parser import Limits
 from ingestd.http.responses import Reply
-from tests.support.fakes import HeldIntake, connect, run, turns
+from tests.support.fakes import HeldIntake, connect
+from tests.support.loop import run, turns
 
 GET = b"GET /c/demo?n=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = Reply(200, b"ok")

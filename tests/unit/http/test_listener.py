@@ -14,7 +14,8 @@ from ingestd.http.connection import Connection, Exchange, Shared
 from ingestd.http.listener import Listener, Timeouts, unix_socket
 from ingestd.http.parser import Limits
 from ingestd.http.responses import Reply
-from tests.support.fakes import HeldIntake, Received, read_replies, run
+from tests.support.fakes import HeldIntake, Received, read_replies
+from tests.support.loop import run
 
 GET = b"GET /c/demo HTTP/1.1\r\n\r\n"
 OK = Reply(200, b"ok")

@@ -35,7 +35,7 @@ async def found(chunker: Chunker, payload: bytes) -> list[Chunk]:
 
 
 @pytest.mark.parametrize("moment", [b"0", b"3600000", b"978307199999"])
-def test_a_line_from_when_the_clock_was_wrong_arrives_without_a_timestamp(moment: bytes) -> None:
+async def test_a_line_from_when_the_clock_was_wrong_arrives_without_a_timestamp(moment: bytes) -> None:
     """Such lines were once taken; a spool that holds one must not hold up the others for ever."""
 
     async def count(topic: str) -> tuple[int, str]:
@@ -45,7 +45,7 @@ def test_a_line_from_when_the_clock_was_wrong_arrives_without_a_timestamp(moment
     odd = odd[:110] + moment + odd[123:]
     traced = b'#{"t":"%b"}\n' % TRACE.encode()
     chunker = Chunker(Topics("clicks", {}), 5000, count, itertools.count().__next__, with_ids=True)
-    chunks = asyncio.run(found(chunker, line(1) + odd + line(2) + traced + odd + line(3)))
+    chunks = await found(chunker, line(1) + odd + line(2) + traced + odd + line(3))
     made = [record for chunk in chunks for record in chunk.records()]
     assert sorted(record.value + b"\n" for record in made) == sorted([line(1), line(2), line(3), odd, odd])
     assert [record.timestamp for record in made if record.value + b"\n" == odd] == [-1, -1]
@@ -146,9 +146,9 @@ def test_chunks_hold_the_records_of_the_payloads(
         assert chunk == Chunk.of(chunk.topic, chunk.number, mine)
 
 
-def test_a_chunk_is_sealed_before_it_is_too_large_and_one_that_is_too_large_stands_alone() -> None:
+async def test_a_chunk_is_sealed_before_it_is_too_large_and_one_that_is_too_large_stands_alone() -> None:
     data = [line(n, size=20_000 if n == 50 else 500) for n in range(100)]
-    chunks, _ = asyncio.run(chunked([b"".join(data)], Topics("clicks"), partitions=1, limit=10_000))
+    chunks, _ = await chunked([b"".join(data)], Topics("clicks"), partitions=1, limit=10_000)
     sizes = [len(chunk.body) + 61 for chunk in chunks]
     assert [size > 10_000 for size in sizes].count(True) == 1
     assert [chunk.count for chunk, size in zip(chunks, sizes, strict=True) if size > 10_000] == [1]
@@ -157,18 +157,18 @@ def test_a_chunk_is_sealed_before_it_is_too_large_and_one_that_is_too_large_stan
     assert found == [one[:-1] for one in data]
 
 
-def test_a_partitions_second_chunk_comes_after_every_partitions_first() -> None:
+async def test_a_partitions_second_chunk_comes_after_every_partitions_first() -> None:
     data = b"".join(line(n) for n in range(300))
-    chunks, _ = asyncio.run(chunked([data], Topics("clicks"), limit=10_000))
+    chunks, _ = await chunked([data], Topics("clicks"), limit=10_000)
     assert {chunk.number for chunk in chunks[:3]} == {0, 1, 2}
     assert len(chunks) > 6
 
 
-def test_the_records_of_a_topic_that_is_not_there_are_homeless_and_the_others_are_not() -> None:
+async def test_the_records_of_a_topic_that_is_not_there_are_homeless_and_the_others_are_not() -> None:
     topics = Topics("clicks", {"lost": "not-there"})
     keyed = b'#{"k":"mine"}\n'
     data = line(1) + line(2, "lost") + keyed + line(3, "lost") + line(4) + keyed + line(5)
-    chunks, homeless = asyncio.run(chunked([data], topics))
+    chunks, homeless = await chunked([data], topics)
     assert sorted(one.value for chunk in chunks for one in chunk.records()) == [
         line(n)[:-1] for n in (1, 4, 5)
     ]
@@ -179,14 +179,14 @@ def test_the_records_of_a_topic_that_is_not_there_are_homeless_and_the_others_ar
 
 
 @pytest.mark.parametrize("damage", [b'{"v":2}\n', b'x"source":"demo"' + b" " * 200 + b"\n"])
-def test_what_is_no_event_is_an_error_and_not_left_out(damage: bytes) -> None:
+async def test_what_is_no_event_is_an_error_and_not_left_out(damage: bytes) -> None:
     with pytest.raises(ValueError):
-        asyncio.run(chunked([line(1) + damage + line(2)], Topics("clicks")))
+        await chunked([line(1) + damage + line(2)], Topics("clicks"))
 
 
 @pytest.mark.parametrize("method", ["none", "gzip", "snappy", "lz4", "zstd"])
-def test_a_finished_batch_is_as_aiokafka_builds_it(method: str) -> None:
-    (chunk,), _ = asyncio.run(chunked([b"".join(line(n) for n in range(50))], Topics("clicks"), 1))
+async def test_a_finished_batch_is_as_aiokafka_builds_it(method: str) -> None:
+    (chunk,), _ = await chunked([b"".join(line(n) for n in range(50))], Topics("clicks"), 1)
     builder = DefaultRecordBatchBuilder(
         2, 0, is_transactional=1, producer_id=7, producer_epoch=3, base_sequence=40, batch_size=1 << 30
     )
@@ -238,13 +238,13 @@ def test_many_rounds_leave_no_memory_behind() -> None:
     assert rounds(200) - before < 200
 
 
-def test_a_payload_that_is_none_is_an_error_and_no_record() -> None:
+async def test_a_payload_that_is_none_is_an_error_and_no_record() -> None:
     """Out of a spool with a line that begins as an event and is none."""
     with pytest.raises(ValueError, match="no event"):
-        asyncio.run(chunked([line(1), line(2)[:110] + b"x" + line(2)[111:], line(3)], Topics("clicks")))
+        await chunked([line(1), line(2)[:110] + b"x" + line(2)[111:], line(3)], Topics("clicks"))
 
 
-def test_a_batch_is_built_once_however_often_it_is_asked_for() -> None:
-    [chunk], _ = asyncio.run(chunked([line(1)], Topics("clicks")))
+async def test_a_batch_is_built_once_however_often_it_is_asked_for() -> None:
+    [chunk], _ = await chunked([line(1)], Topics("clicks"))
     batch = Finished(chunk, *compress(chunk.body, "none"), transactional=False)
     assert batch._build() is batch._build()

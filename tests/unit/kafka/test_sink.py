@@ -19,8 +19,9 @@ from ingestd.kafka.manifest import PERIOD, KafkaManifest
 from ingestd.kafka.sink import KafkaSink
 from ingestd.pipeline.counters import Accounts
 from ingestd.spool.spool import Spool, SpoolFullError
-from tests.support.fakes import FakeEntry, run, turns
+from tests.support.fakes import FakeEntry
 from tests.support.kafka_stand_in import Cluster, kafka_settings
+from tests.support.loop import turns
 from tests.unit.file.test_manifests import event
 from tests.unit.kafka.test_manifest import Wall
 
@@ -83,108 +84,96 @@ def full(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "append", append)
 
 
-def test_what_the_spool_refuses_is_not_stored_and_goes_once_where_it_comes_again(
+async def test_what_the_spool_refuses_is_not_stored_and_goes_once_where_it_comes_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its send is under way: the flusher, which holds on to the batch, must not begin another."""
 
-    async def main() -> None:
-        async with opened(tmp_path, acks=False) as rig:
-            assert rig.sink._spool is not None
-            rig.cluster.open.clear()
-            batch = rig.batch(1, 2)
-            with monkeypatch.context() as patch:
-                full(rig.sink._spool, patch)
-                for _ in range(2):
-                    with pytest.raises(SinkError, match="the spool is full"):
-                        await rig.sink.commit(batch)
-                    assert (rig.account.spooled, rig.sink._spool.backlog_bytes) == (0, 0)
-            rig.cluster.open.set()
-            await rig.sink.commit(batch)
-            assert (rig.arrived(), rig.account.delivered) == ([event(1), event(2)], {"kafka": 2})
-            assert rig.account.spooled == 0
-            await rig.sink.commit(rig.batch(3))
-            assert rig.arrived() == [event(1), event(2), event(3)]
-
-    run(main())
-
-
-def test_what_the_spool_refused_is_held_by_it_once_it_has_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def main() -> None:
-        async with opened(tmp_path, acks=False) as rig:
-            assert rig.sink._spool is not None
-            rig.cluster.open.clear()
-            batch = rig.batch(1)
-            with monkeypatch.context() as patch:
-                full(rig.sink._spool, patch)
-                with pytest.raises(SinkError):
+    async with opened(tmp_path, acks=False) as rig:
+        assert rig.sink._spool is not None
+        rig.cluster.open.clear()
+        batch = rig.batch(1, 2)
+        with monkeypatch.context() as patch:
+            full(rig.sink._spool, patch)
+            for _ in range(2):
+                with pytest.raises(SinkError, match="the spool is full"):
                     await rig.sink.commit(batch)
-            await rig.sink.commit(batch)
-            assert (rig.account.spooled, rig.arrived()) == (1, [])
-            await rig.sink.commit(rig.batch(2))
-            rig.cluster.open.set()
-            await until(lambda: rig.account.spooled == 0)
-            assert (rig.arrived(), rig.account.delivered) == ([event(1), event(2)], {"kafka": 2})
+                assert (rig.account.spooled, rig.sink._spool.backlog_bytes) == (0, 0)
+        rig.cluster.open.set()
+        await rig.sink.commit(batch)
+        assert (rig.arrived(), rig.account.delivered) == ([event(1), event(2)], {"kafka": 2})
+        assert rig.account.spooled == 0
+        await rig.sink.commit(rig.batch(3))
+        assert rig.arrived() == [event(1), event(2), event(3)]
 
-    run(main())
 
-
-def test_what_the_spool_refused_and_nobody_brings_again_ends_with_another_or_the_sink(
+async def test_what_the_spool_refused_is_held_by_it_once_it_has_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def main() -> None:
-        before = asyncio.all_tasks()
-        async with opened(tmp_path, acks=False) as rig:
-            assert rig.sink._spool is not None
-            full(rig.sink._spool, monkeypatch)
-            rig.cluster.open.clear()
-            sends = []
-            for number in (1, 2):
-                with pytest.raises(SinkError):
-                    await rig.sink.commit(rig.batch(number))
-                assert rig.sink._refused is not None
-                sends.append(rig.sink._refused[1])
-            assert [send.cancelled() for send in sends] == [True, False]
-            assert not sends[1].done()
-            rig.cluster.open.set()
-            await rig.sink.commit(rig.batch(3))
-            assert rig.arrived()[-1] == event(3), "and is not taken for it"
-            assert rig.account.delivered == {"kafka": 1}
-            rig.cluster.open.clear()
+    async with opened(tmp_path, acks=False) as rig:
+        assert rig.sink._spool is not None
+        rig.cluster.open.clear()
+        batch = rig.batch(1)
+        with monkeypatch.context() as patch:
+            full(rig.sink._spool, patch)
             with pytest.raises(SinkError):
-                await rig.sink.commit(rig.batch(4))
-        await turns()
-        assert asyncio.all_tasks() == before
+                await rig.sink.commit(batch)
+        await rig.sink.commit(batch)
+        assert (rig.account.spooled, rig.arrived()) == (1, [])
+        await rig.sink.commit(rig.batch(2))
+        rig.cluster.open.set()
+        await until(lambda: rig.account.spooled == 0)
+        assert (rig.arrived(), rig.account.delivered) == ([event(1), event(2)], {"kafka": 2})
+
+
+async def test_what_the_spool_refused_and_nobody_brings_again_ends_with_another_or_the_sink(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = asyncio.all_tasks()
+    async with opened(tmp_path, acks=False) as rig:
+        assert rig.sink._spool is not None
+        full(rig.sink._spool, monkeypatch)
+        rig.cluster.open.clear()
+        sends = []
+        for number in (1, 2):
+            with pytest.raises(SinkError):
+                await rig.sink.commit(rig.batch(number))
+            assert rig.sink._refused is not None
+            sends.append(rig.sink._refused[1])
+        assert [send.cancelled() for send in sends] == [True, False]
+        assert not sends[1].done()
+        rig.cluster.open.set()
+        await rig.sink.commit(rig.batch(3))
+        assert rig.arrived()[-1] == event(3), "and is not taken for it"
         assert rig.account.delivered == {"kafka": 1}
+        rig.cluster.open.clear()
+        with pytest.raises(SinkError):
+            await rig.sink.commit(rig.batch(4))
+    await turns()
+    assert asyncio.all_tasks() == before
+    assert rig.account.delivered == {"kafka": 1}
 
-    run(main())
 
-
-def test_a_late_send_that_fails_is_delivered_from_the_spool(
+async def test_a_late_send_that_fails_is_delivered_from_the_spool(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here because its topic is gone, and its dead letters cannot be written."""
     monkeypatch.setattr("ingestd.kafka.delivery.RETRY_PAUSE", 0.01)
 
-    async def main() -> None:
-        async with opened(tmp_path, acks=False) as rig:
-            (tmp_path / "dead").write_text("a file where the directory belongs")
-            rig.cluster.open.clear()
-            await rig.sink.commit(rig.batch(1))
-            assert (rig.account.spooled, rig.arrived()) == (1, [])
-            del rig.cluster.topics["clicks"]
-            await until(lambda: "delivery failed, again from the spool" in caplog.messages)
-            assert (rig.account.spooled, rig.account.dead_lettered) == (1, {}), "it is still to come"
-            rig.cluster.topics["clicks"] = 1
-            rig.cluster.open.set()
-            await until(lambda: rig.account.spooled == 0)
-            assert (rig.arrived(), rig.account.delivered) == ([event(1)], {"kafka": 1})
-            await rig.sink.commit(rig.batch(2))
-            assert rig.arrived() == [event(1), event(2)]
-
-    run(main())
+    async with opened(tmp_path, acks=False) as rig:
+        (tmp_path / "dead").write_text("a file where the directory belongs")
+        rig.cluster.open.clear()
+        await rig.sink.commit(rig.batch(1))
+        assert (rig.account.spooled, rig.arrived()) == (1, [])
+        del rig.cluster.topics["clicks"]
+        await until(lambda: "delivery failed, again from the spool" in caplog.messages)
+        assert (rig.account.spooled, rig.account.dead_lettered) == (1, {}), "it is still to come"
+        rig.cluster.topics["clicks"] = 1
+        rig.cluster.open.set()
+        await until(lambda: rig.account.spooled == 0)
+        assert (rig.arrived(), rig.account.delivered) == ([event(1)], {"kafka": 1})
+        await rig.sink.commit(rig.batch(2))
+        assert rig.arrived() == [event(1), event(2)]
     [record] = [one for one in caplog.records if one.message == "delivery failed, again from the spool"]
     assert "dead letters cannot be written" in record.__dict__["error"]
 
@@ -192,100 +181,88 @@ def test_a_late_send_that_fails_is_delivered_from_the_spool(
 # the manifest's rows
 
 
-def test_a_tick_has_rows_published_that_come_due_while_nothing_comes(tmp_path: Path) -> None:
+async def test_a_tick_has_rows_published_that_come_due_while_nothing_comes(tmp_path: Path) -> None:
     """And they are on disk with the progress before they are in the topic."""
 
-    async def main() -> None:
-        async with opened(tmp_path, acks=True) as rig:
-            await rig.sink.commit(rig.batch(1, 2))
-            await until(lambda: rig.account.spooled == 0)
-            rig.wall.now += PERIOD
-            rig.progress.unlink(missing_ok=True)
-            await asyncio.sleep(0.05)
-            assert rig.published() == []
-            rig.sink._client.error = "away"
-            await rig.sink.tick()
-            await asyncio.sleep(0.05)
-            assert rig.published() == [], "nobody waits for a cluster that is away"
-            rig.sink._client.error = ""
-            await rig.sink.tick()
-            await until(rig.published)
-            assert rig.published() == [2]
-            assert orjson.loads(rig.progress.read_bytes())["manifest"][0]["events"] == 2
-
-    run(main())
+    async with opened(tmp_path, acks=True) as rig:
+        await rig.sink.commit(rig.batch(1, 2))
+        await until(lambda: rig.account.spooled == 0)
+        rig.wall.now += PERIOD
+        rig.progress.unlink(missing_ok=True)
+        await asyncio.sleep(0.05)
+        assert rig.published() == []
+        rig.sink._client.error = "away"
+        await rig.sink.tick()
+        await asyncio.sleep(0.05)
+        assert rig.published() == [], "nobody waits for a cluster that is away"
+        rig.sink._client.error = ""
+        await rig.sink.tick()
+        await until(rig.published)
+        assert rig.published() == [2]
+        assert orjson.loads(rig.progress.read_bytes())["manifest"][0]["events"] == 2
 
 
-def test_without_a_spool_a_tick_publishes_what_is_due_once(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with opened(tmp_path, acks=False, spool=False) as rig:
-            await rig.sink.commit(rig.batch(1))
+async def test_without_a_spool_a_tick_publishes_what_is_due_once(tmp_path: Path) -> None:
+    async with opened(tmp_path, acks=False, spool=False) as rig:
+        await rig.sink.commit(rig.batch(1))
+        await rig.sink.tick()
+        await turns()
+        assert rig.published() == []
+        rig.wall.now += PERIOD
+        rig.cluster.open.clear()
+        for _ in range(3):
             await rig.sink.tick()
             await turns()
-            assert rig.published() == []
-            rig.wall.now += PERIOD
-            rig.cluster.open.clear()
-            for _ in range(3):
-                await rig.sink.tick()
-                await turns()
-            assert rig.cluster.queued == 2, "the events, and the row once, though it is still on its way"
-            rig.cluster.open.set()
-            await until(rig.published)
-            await rig.sink.commit(rig.batch(2))
-            rig.wall.now += PERIOD
-            await rig.sink.tick()
-            await until(lambda: len(rig.published()) == 2)
-            assert rig.published() == [1, 2]
-
-    run(main())
+        assert rig.cluster.queued == 2, "the events, and the row once, though it is still on its way"
+        rig.cluster.open.set()
+        await until(rig.published)
+        await rig.sink.commit(rig.batch(2))
+        rig.wall.now += PERIOD
+        await rig.sink.tick()
+        await until(lambda: len(rig.published()) == 2)
+        assert rig.published() == [1, 2]
 
 
 @pytest.mark.parametrize(
     "error", [NotLeaderForPartitionError(), AssertionError("state"), IllegalOperation("no")]
 )
-def test_rows_whose_transaction_fails_are_tried_again_later_by_another_producer(
+async def test_rows_whose_transaction_fails_are_tried_again_later_by_another_producer(
     error: Exception, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """aiokafka asserts its state; delivery goes on."""
 
-    async def main() -> None:
-        async with opened(tmp_path, acks=True, delivery="exactly_once") as rig:
-            await rig.sink.commit(rig.batch(1))
-            await until(lambda: rig.account.spooled == 0)
-            rig.wall.now += PERIOD
-            rig.cluster.committing = [error]
-            await rig.sink.tick()
-            await until(lambda: rig.manifest.failures)
-            assert rig.cluster.producers[0].closed
-            assert rig.sink.counters()["manifest_failures"] == 1
-            assert not rig.manifest.due()
-            await rig.sink.commit(rig.batch(2))
-            await until(lambda: rig.account.spooled == 0)
-            assert rig.arrived() == [event(1), event(2)]
-            rig.wall.now += PERIOD
-            await rig.sink.tick()
-            await until(lambda: len(rig.published()) > 1)
-            assert (rig.published()[-1], rig.manifest.failures) == (2, 1)
-
-    run(main())
+    async with opened(tmp_path, acks=True, delivery="exactly_once") as rig:
+        await rig.sink.commit(rig.batch(1))
+        await until(lambda: rig.account.spooled == 0)
+        rig.wall.now += PERIOD
+        rig.cluster.committing = [error]
+        await rig.sink.tick()
+        await until(lambda: rig.manifest.failures)
+        assert rig.cluster.producers[0].closed
+        assert rig.sink.counters()["manifest_failures"] == 1
+        assert not rig.manifest.due()
+        await rig.sink.commit(rig.batch(2))
+        await until(lambda: rig.account.spooled == 0)
+        assert rig.arrived() == [event(1), event(2)]
+        rig.wall.now += PERIOD
+        await rig.sink.tick()
+        await until(lambda: len(rig.published()) > 1)
+        assert (rig.published()[-1], rig.manifest.failures) == (2, 1)
     [record] = [one for one in caplog.records if one.message == "cannot write the manifest"]
     assert record.__dict__["error"] == (str(error) or type(error).__name__)
 
 
-def test_the_last_rows_are_not_waited_for_beyond_their_time_and_go_at_the_next_start(
+async def test_the_last_rows_are_not_waited_for_beyond_their_time_and_go_at_the_next_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingestd.kafka.state.LAST_ROWS", 0.05)
 
-    async def main() -> None:
-        async with opened(tmp_path, acks=True) as rig:
-            await rig.sink.commit(rig.batch(1))
-            await until(lambda: rig.account.spooled == 0)
-            rig.cluster.open.clear()
-        assert rig.published() == []
-        assert "the manifest's last rows go to their topic at the next start" in caplog.messages
-        async with opened(tmp_path, acks=True) as rig:
-            pass
-        assert rig.published() == [1]
-
-    run(main())
+    async with opened(tmp_path, acks=True) as rig:
+        await rig.sink.commit(rig.batch(1))
+        await until(lambda: rig.account.spooled == 0)
+        rig.cluster.open.clear()
+    assert rig.published() == []
+    assert "the manifest's last rows go to their topic at the next start" in caplog.messages
+    async with opened(tmp_path, acks=True) as rig:
+        pass
+    assert rig.published() == [1]

@@ -14,7 +14,6 @@ from ingestd.kafka.producer import Client
 from ingestd.kafka.progress import Progress
 from ingestd.kafka.transactions import Transactions
 from ingestd.spool.spool import Position
-from tests.support.fakes import run
 from tests.support.kafka_stand_in import Cluster, kafka_settings, sender_of
 from tests.unit.file.test_manifests import event
 
@@ -44,108 +43,91 @@ def committed(cluster: Cluster) -> list[Progress]:
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
 @pytest.mark.parametrize("step", ["beginning", "committing"])
-def test_a_take_over_that_fails_gives_the_producer_up_and_can_be_tried_again(
+async def test_a_take_over_that_fails_gives_the_producer_up_and_can_be_tried_again(
     step: str, error: Exception, tmp_path: Path
 ) -> None:
-    async def main() -> None:
-        cluster = Cluster({"checkpoint": 1})
-        client, transactions = made(tmp_path)
-        getattr(cluster, step).append(error)
-        with cluster.in_place():
-            said = f"cannot take over ingestd-host-1: {type(error).__name__}"
-            with pytest.raises(SinkError, match=said) as raised:
-                await transactions.take_over(KNOWN, "")
-            assert raised.value.__cause__ is error
-            assert (cluster.producers[0].closed, client.error) == (True, type(error).__name__)
-            assert committed(cluster) == []
-            assert await transactions.take_over(KNOWN, "") is KNOWN
-        assert [one.closed for one in cluster.producers] == [True, False]
-        assert [one.live for one in committed(cluster)] == [KNOWN.live]
-
-    run(main())
-
-
-def test_a_take_over_without_its_topic_says_how_to_make_it(tmp_path: Path) -> None:
-    async def main() -> None:
-        cluster = Cluster({})
-        _, transactions = made(tmp_path)
-        with cluster.in_place(), pytest.raises(SinkError, match=r"create it with cleanup\.policy=compact"):
+    cluster = Cluster({"checkpoint": 1})
+    client, transactions = made(tmp_path)
+    getattr(cluster, step).append(error)
+    with cluster.in_place():
+        said = f"cannot take over ingestd-host-1: {type(error).__name__}"
+        with pytest.raises(SinkError, match=said) as raised:
             await transactions.take_over(KNOWN, "")
+        assert raised.value.__cause__ is error
+        assert (cluster.producers[0].closed, client.error) == (True, type(error).__name__)
+        assert committed(cluster) == []
+        assert await transactions.take_over(KNOWN, "") is KNOWN
+    assert [one.closed for one in cluster.producers] == [True, False]
+    assert [one.live for one in committed(cluster)] == [KNOWN.live]
 
-    run(main())
+
+async def test_a_take_over_without_its_topic_says_how_to_make_it(tmp_path: Path) -> None:
+    cluster = Cluster({})
+    _, transactions = made(tmp_path)
+    with cluster.in_place(), pytest.raises(SinkError, match=r"create it with cleanup\.policy=compact"):
+        await transactions.take_over(KNOWN, "")
 
 
-def test_a_round_is_given_up_with_its_transaction_where_new_settings_come(tmp_path: Path) -> None:
+async def test_a_round_is_given_up_with_its_transaction_where_new_settings_come(tmp_path: Path) -> None:
     """Nobody answers for its topic any more: the old settings may be why."""
 
-    async def main() -> None:
-        cluster = Cluster({"clicks": 1, "checkpoint": 1})
-        client, transactions = made(tmp_path)
-        with cluster.in_place():
-            await transactions.take_over(KNOWN, "")
-            [producer] = cluster.producers
-            begin = producer.begin_transaction
+    cluster = Cluster({"clicks": 1, "checkpoint": 1})
+    client, transactions = made(tmp_path)
+    with cluster.in_place():
+        await transactions.take_over(KNOWN, "")
+        [producer] = cluster.producers
+        begin = producer.begin_transaction
 
-            async def begin_and_fall_silent() -> None:
-                await begin()
-                cluster.answers = False
-                client.renew(kafka_settings(tmp_path))
+        async def begin_and_fall_silent() -> None:
+            await begin()
+            cluster.answers = False
+            client.renew(kafka_settings(tmp_path))
 
-            producer.begin_transaction = begin_and_fall_silent  # type: ignore[method-assign]
-            with pytest.raises(SinkError, match="asked again with new settings"):
-                await transactions.send([event(1)], AFTER)
-            assert producer.closed
-            assert producer.transactions == ["begun", "committed", "begun"]
-            assert client.error == "transaction given up"
-            cluster.answers = True
-            sent = await transactions.send([event(1)], AFTER)
-        assert (sent.delivered["demo"][0], sent.dead) == (1, {})
-        assert cluster.values("clicks") == [event(1)[:-1]]
-        assert [one.live for one in committed(cluster)] == [KNOWN.live, AFTER.live]
-        assert len(cluster.producers) == 2
-
-    run(main())
+        producer.begin_transaction = begin_and_fall_silent  # type: ignore[method-assign]
+        with pytest.raises(SinkError, match="asked again with new settings"):
+            await transactions.send([event(1)], AFTER)
+        assert producer.closed
+        assert producer.transactions == ["begun", "committed", "begun"]
+        assert client.error == "transaction given up"
+        cluster.answers = True
+        sent = await transactions.send([event(1)], AFTER)
+    assert (sent.delivered["demo"][0], sent.dead) == (1, {})
+    assert cluster.values("clicks") == [event(1)[:-1]]
+    assert [one.live for one in committed(cluster)] == [KNOWN.live, AFTER.live]
+    assert len(cluster.producers) == 2
 
 
-def test_what_is_not_confirmed_goes_again_in_another_transaction_after_a_pause(tmp_path: Path) -> None:
-    async def main() -> None:
-        cluster = Cluster({"clicks": 1, "checkpoint": 1})
-        _, transactions = made(tmp_path)
-        with cluster.in_place():
-            await transactions.take_over(KNOWN, "")
-            cluster.writing = [NotLeaderForPartitionError()] * 2
-            loop = asyncio.get_running_loop()
-            began = loop.time()
-            sent = await transactions.send([event(1), event(2)], AFTER)
-            assert loop.time() - began >= 2 * 0.05
-        assert sent.delivered == {"demo": [2, len(event(1) + event(2))]}
-        assert [one.closed for one in cluster.producers] == [True, True, False]
-        assert cluster.producers[2].transactions == ["begun", "committed"]
-        assert [one.live for one in committed(cluster)] == [KNOWN.live, AFTER.live]
-
-    run(main())
+async def test_what_is_not_confirmed_goes_again_in_another_transaction_after_a_pause(tmp_path: Path) -> None:
+    cluster = Cluster({"clicks": 1, "checkpoint": 1})
+    _, transactions = made(tmp_path)
+    with cluster.in_place():
+        await transactions.take_over(KNOWN, "")
+        cluster.writing = [NotLeaderForPartitionError()] * 2
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        sent = await transactions.send([event(1), event(2)], AFTER)
+        assert loop.time() - began >= 2 * 0.05
+    assert sent.delivered == {"demo": [2, len(event(1) + event(2))]}
+    assert [one.closed for one in cluster.producers] == [True, True, False]
+    assert cluster.producers[2].transactions == ["begun", "committed"]
+    assert [one.live for one in committed(cluster)] == [KNOWN.live, AFTER.live]
 
 
 @pytest.mark.parametrize("last", [AFTER, KNOWN], ids=["committed", "not committed"])
-def test_a_commit_of_unknown_outcome_is_looked_up_before_anything_goes_again(
+async def test_a_commit_of_unknown_outcome_is_looked_up_before_anything_goes_again(
     last: Progress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def main() -> None:
-        cluster = Cluster({"clicks": 1, "checkpoint": 1})
-        _, transactions = made(tmp_path)
-        with cluster.in_place():
-            await transactions.take_over(KNOWN, "")
-            assert transactions._place == TopicPartition("checkpoint", 0)
+    cluster = Cluster({"clicks": 1, "checkpoint": 1})
+    _, transactions = made(tmp_path)
+    with cluster.in_place():
+        await transactions.take_over(KNOWN, "")
+        assert transactions._place == TopicPartition("checkpoint", 0)
 
-            async def newest() -> bytes:
-                return last.encode()
+        async def newest() -> bytes:
+            return last.encode()
 
-            monkeypatch.setattr(transactions, "_look_for_twin", newest)
-            cluster.committing = [IllegalOperation("no transaction")]
-            sent = await transactions.send([event(1)], AFTER)
-        assert sent.delivered["demo"][0] == 1
-        assert len(cluster.values("clicks")) == (1 if last is AFTER else 2), (
-            "sent again only where it was not"
-        )
-
-    run(main())
+        monkeypatch.setattr(transactions, "_look_for_twin", newest)
+        cluster.committing = [IllegalOperation("no transaction")]
+        sent = await transactions.send([event(1)], AFTER)
+    assert sent.delivered["demo"][0] == 1
+    assert len(cluster.values("clicks")) == (1 if last is AFTER else 2), "sent again only where it was not"

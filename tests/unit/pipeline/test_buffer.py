@@ -7,7 +7,7 @@ import pytest
 from ingestd.event import Batch, Call
 from ingestd.pipeline.buffer import Buffer
 from ingestd.pipeline.counters import Account
-from tests.support.fakes import FakeEntry, run
+from tests.support.fakes import FakeEntry
 
 ACCOUNT = Account("demo")
 
@@ -53,46 +53,37 @@ def test_an_entry_that_passes_the_cap_is_taken_whole() -> None:
     assert (buffer.bytes, buffer.events, buffer.refusing) == (5999, 51, "overload")
 
 
-def test_refusing_ends_at_the_low_water_mark_and_not_before() -> None:
-    async def main() -> list[str | None]:
-        buffer = Buffer(max_bytes=1000, batch_events=1, batch_bytes=10_000)
-        for size in (100, 99, 1, 800):
-            buffer.put(entry(size))
-        seen = [buffer.refusing]
-        for _ in range(3):
-            buffer.release(await next_batch(buffer))
-            seen.append(buffer.refusing)
-        assert buffer.bytes == 800
-        return seen
-
+async def test_refusing_ends_at_the_low_water_mark_and_not_before() -> None:
     # 900 and 801 bytes are above 80 percent of 1000, 800 is not
-    assert run(main()) == ["overload", "overload", "overload", None]
+    buffer = Buffer(max_bytes=1000, batch_events=1, batch_bytes=10_000)
+    for size in (100, 99, 1, 800):
+        buffer.put(entry(size))
+    seen = [buffer.refusing]
+    for _ in range(3):
+        buffer.release(await next_batch(buffer))
+        seen.append(buffer.refusing)
+    assert buffer.bytes == 800
+    assert seen == ["overload", "overload", "overload", None]
 
 
-def test_what_is_being_written_is_held_until_it_is_released() -> None:
-    async def main() -> None:
-        buffer = Buffer(max_bytes=1000, batch_events=10, batch_bytes=10_000)
-        buffer.put(entry(1000, count=3))
-        batch = await next_batch(buffer)
-        assert (buffer.bytes, buffer.events, buffer.refusing) == (1000, 3, "overload")
-        buffer.release(batch)
-        assert (buffer.bytes, buffer.events, buffer.refusing) == (0, 0, None)
-
-    run(main())
+async def test_what_is_being_written_is_held_until_it_is_released() -> None:
+    buffer = Buffer(max_bytes=1000, batch_events=10, batch_bytes=10_000)
+    buffer.put(entry(1000, count=3))
+    batch = await next_batch(buffer)
+    assert (buffer.bytes, buffer.events, buffer.refusing) == (1000, 3, "overload")
+    buffer.release(batch)
+    assert (buffer.bytes, buffer.events, buffer.refusing) == (0, 0, None)
 
 
-def test_refusing_begins_anew_after_it_has_ended() -> None:
-    async def main() -> list[str | None]:
-        buffer = Buffer(max_bytes=100, batch_events=1, batch_bytes=100)
-        seen = []
-        for _ in range(3):
-            buffer.put(entry(100))
-            seen.append(buffer.refusing)
-            buffer.release(await next_batch(buffer))
-            seen.append(buffer.refusing)
-        return seen
-
-    assert run(main()) == ["overload", None] * 3
+async def test_refusing_begins_anew_after_it_has_ended() -> None:
+    buffer = Buffer(max_bytes=100, batch_events=1, batch_bytes=100)
+    seen = []
+    for _ in range(3):
+        buffer.put(entry(100))
+        seen.append(buffer.refusing)
+        buffer.release(await next_batch(buffer))
+        seen.append(buffer.refusing)
+    assert seen == ["overload", None] * 3
 
 
 def test_a_block_says_why_and_the_cap_shows_behind_it() -> None:
@@ -108,17 +99,14 @@ def test_a_block_says_why_and_the_cap_shows_behind_it() -> None:
 # batches
 
 
-def test_entries_join_the_open_batch_in_their_order() -> None:
-    async def main() -> None:
-        buffer = Buffer(max_bytes=1000, batch_events=10, batch_bytes=1000)
-        entries = [entry(5, count=2) for _ in range(4)]
-        for one in entries:
-            buffer.put(one)
-        batch = await next_batch(buffer)
-        assert batch.entries == entries
-        assert (batch.events, batch.bytes) == (8, 20)
-
-    run(main())
+async def test_entries_join_the_open_batch_in_their_order() -> None:
+    buffer = Buffer(max_bytes=1000, batch_events=10, batch_bytes=1000)
+    entries = [entry(5, count=2) for _ in range(4)]
+    for one in entries:
+        buffer.put(one)
+    batch = await next_batch(buffer)
+    assert batch.entries == entries
+    assert (batch.events, batch.bytes) == (8, 20)
 
 
 @pytest.mark.parametrize(
@@ -130,14 +118,13 @@ def test_entries_join_the_open_batch_in_their_order() -> None:
         ([500, 10], [1, 1], [1, 1]),  # one entry past the limit is a batch of its own
     ],
 )
-def test_a_batch_closes_when_it_is_full(sizes: list[int], counts: list[int], expected: list[int]) -> None:
-    async def main() -> list[int]:
-        buffer = Buffer(max_bytes=10_000, batch_events=3, batch_bytes=100)
-        for size, count in zip(sizes, counts, strict=True):
-            buffer.put(entry(size, count))
-        return [len((await next_batch(buffer)).entries) for _ in expected]
-
-    assert run(main()) == expected
+async def test_a_batch_closes_when_it_is_full(
+    sizes: list[int], counts: list[int], expected: list[int]
+) -> None:
+    buffer = Buffer(max_bytes=10_000, batch_events=3, batch_bytes=100)
+    for size, count in zip(sizes, counts, strict=True):
+        buffer.put(entry(size, count))
+    assert [len((await next_batch(buffer)).entries) for _ in expected] == expected
 
 
 def test_a_full_batch_is_ripe_and_one_that_is_not_full_is_not() -> None:
@@ -148,58 +135,49 @@ def test_a_full_batch_is_ripe_and_one_that_is_not_full_is_not() -> None:
     assert buffer.ripe.is_set()
 
 
-def test_a_batch_that_was_taken_takes_no_more_entries() -> None:
-    async def main() -> None:
-        buffer = Buffer(max_bytes=1000, batch_events=10, batch_bytes=1000)
-        first = entry()
-        buffer.put(first)
-        item = await buffer.next()
-        assert isinstance(item, Batch)
-        assert buffer.is_open(item)
-        late = entry()
-        buffer.put(late)  # it was taken out, and is open still
-        buffer.seal(item)
-        assert not buffer.is_open(item)
-        later = entry()
-        buffer.put(later)
-        assert item.entries == [first, late]
-        assert (await next_batch(buffer)).entries == [later]
-
-    run(main())
+async def test_a_batch_that_was_taken_takes_no_more_entries() -> None:
+    buffer = Buffer(max_bytes=1000, batch_events=10, batch_bytes=1000)
+    first = entry()
+    buffer.put(first)
+    item = await buffer.next()
+    assert isinstance(item, Batch)
+    assert buffer.is_open(item)
+    late = entry()
+    buffer.put(late)  # it was taken out, and is open still
+    buffer.seal(item)
+    assert not buffer.is_open(item)
+    later = entry()
+    buffer.put(later)
+    assert item.entries == [first, late]
+    assert (await next_batch(buffer)).entries == [later]
 
 
-def test_a_call_comes_after_what_was_taken_before_it_and_before_what_comes_later() -> None:
-    async def main() -> list[object]:
-        buffer = Buffer(max_bytes=1000, batch_events=10, batch_bytes=1000)
-        buffer.put(entry(1))
-        buffer.call(Call(nothing))
-        buffer.put(entry(2))
-        items = [await buffer.next() for _ in range(3)]
-        return [item.bytes if isinstance(item, Batch) else "call" for item in items]
-
-    assert run(main()) == [1, "call", 2]
+async def test_a_call_comes_after_what_was_taken_before_it_and_before_what_comes_later() -> None:
+    buffer = Buffer(max_bytes=1000, batch_events=10, batch_bytes=1000)
+    buffer.put(entry(1))
+    buffer.call(Call(nothing))
+    buffer.put(entry(2))
+    items = [await buffer.next() for _ in range(3)]
+    assert [item.bytes if isinstance(item, Batch) else "call" for item in items] == [1, "call", 2]
 
 
-def test_taking_everything_leaves_the_calls_in_their_order() -> None:
-    async def main() -> None:
-        buffer = Buffer(max_bytes=1000, batch_events=2, batch_bytes=1000)
-        calls = [Call(nothing), Call(nothing)]
-        entries = [entry() for _ in range(5)]
-        for one in entries[:3]:
-            buffer.put(one)
-        buffer.call(calls[0])
-        for one in entries[3:]:
-            buffer.put(one)
-        buffer.call(calls[1])
-        taken = buffer.take_waiting()
-        assert taken.entries == entries
-        assert (taken.events, taken.bytes) == (5, 50)
-        assert [await buffer.next(), await buffer.next()] == calls
-        late = entry()
-        buffer.put(late)
-        assert (await next_batch(buffer)).entries == [late]
-
-    run(main())
+async def test_taking_everything_leaves_the_calls_in_their_order() -> None:
+    buffer = Buffer(max_bytes=1000, batch_events=2, batch_bytes=1000)
+    calls = [Call(nothing), Call(nothing)]
+    entries = [entry() for _ in range(5)]
+    for one in entries[:3]:
+        buffer.put(one)
+    buffer.call(calls[0])
+    for one in entries[3:]:
+        buffer.put(one)
+    buffer.call(calls[1])
+    taken = buffer.take_waiting()
+    assert taken.entries == entries
+    assert (taken.events, taken.bytes) == (5, 50)
+    assert [await buffer.next(), await buffer.next()] == calls
+    late = entry()
+    buffer.put(late)
+    assert (await next_batch(buffer)).entries == [late]
 
 
 def test_a_call_holds_no_bytes() -> None:

@@ -11,7 +11,8 @@ from ingestd.errors import SinkError
 from ingestd.event import Batch
 from ingestd.pipeline.counters import Account
 from ingestd.pipeline.fanout import PROBE_PERIOD, Both
-from tests.support.fakes import FakeEntry, MemorySink, run, turns
+from tests.support.fakes import FakeEntry, MemorySink
+from tests.support.loop import turns
 
 
 class Named(MemorySink):
@@ -62,218 +63,181 @@ def test_trouble_known_beforehand_is_one_only_where_every_sink_has_it() -> None:
     assert rig.both.trouble() == "no disk; another process delivers"
 
 
-def test_a_batch_goes_to_both_and_only_the_final_one_counts_it_as_delivered() -> None:
-    async def main() -> None:
-        rig = Rig()
-        await rig.both.open()
-        await rig.commit(b"one\n")
-        assert rig.file.batches == rig.kafka.batches == [b"one\n"]
-        assert rig.account.delivered == {"file": 1}
-        assert (rig.missed("file"), rig.missed("kafka")) == (0, 0)
-
-    run(main())
+async def test_a_batch_goes_to_both_and_only_the_final_one_counts_it_as_delivered() -> None:
+    rig = Rig()
+    await rig.both.open()
+    await rig.commit(b"one\n")
+    assert rig.file.batches == rig.kafka.batches == [b"one\n"]
+    assert rig.account.delivered == {"file": 1}
+    assert (rig.missed("file"), rig.missed("kafka")) == (0, 0)
 
 
 @pytest.mark.parametrize("dead", ["file", "kafka"])
-def test_one_that_fails_is_left_out_counted_and_taken_back(dead: str) -> None:
-    async def main() -> None:
-        rig = Rig()
-        broken, whole = (rig.file, rig.kafka) if dead == "file" else (rig.kafka, rig.file)
-        broken.failing = "disk full"
-        await rig.commit(b"1\n")
+async def test_one_that_fails_is_left_out_counted_and_taken_back(dead: str) -> None:
+    rig = Rig()
+    broken, whole = (rig.file, rig.kafka) if dead == "file" else (rig.kafka, rig.file)
+    broken.failing = "disk full"
+    await rig.commit(b"1\n")
+    await rig.commit(b"2\n")
+    assert broken.started == 1, "left out, not tried with every batch"
+    assert rig.both.status()[dead]["trouble"] == "disk full"
+    broken.failing = ""
+    await rig.commit(b"3\n")
+    assert broken.started == 1, "not before its time"
+    rig.seconds += PROBE_PERIOD
+    await rig.commit(b"4\n")
+    assert broken.batches == [b"4\n"]
+    assert whole.batches == [b"1\n", b"2\n", b"3\n", b"4\n"]
+    assert rig.missed(dead) == 3
+    assert rig.both.status()[dead]["trouble"] == ""
+
+
+async def test_one_that_still_fails_when_it_is_tried_is_left_alone_for_as_long_again() -> None:
+    rig = Rig()
+    rig.kafka.failing = "spool full"
+    await rig.commit()
+    rig.seconds += PROBE_PERIOD
+    rig.kafka.failing = "disk gone"
+    for _ in range(3):
+        await rig.commit()
+    assert rig.kafka.probes == 1
+    assert rig.both.status()["kafka"]["trouble"] == "disk gone"
+
+
+async def test_what_was_stored_before_is_not_missed_with_what_fails() -> None:
+    rig = Rig()
+    await rig.commit()
+    rig.kafka.failing = "spool full"
+    await rig.commit()
+    assert rig.missed("kafka") == 1
+
+
+async def test_one_that_hangs_costs_one_wait_and_is_not_given_a_second_batch() -> None:
+    rig = Rig()
+    rig.kafka.gate.clear()
+    await rig.commit(b"1\n")
+    rig.seconds += PROBE_PERIOD
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for _ in range(20):
         await rig.commit(b"2\n")
-        assert broken.started == 1, "left out, not tried with every batch"
-        assert rig.both.status()[dead]["trouble"] == "disk full"
-        broken.failing = ""
-        await rig.commit(b"3\n")
-        assert broken.started == 1, "not before its time"
-        rig.seconds += PROBE_PERIOD
-        await rig.commit(b"4\n")
-        assert broken.batches == [b"4\n"]
-        assert whole.batches == [b"1\n", b"2\n", b"3\n", b"4\n"]
-        assert rig.missed(dead) == 3
-        assert rig.both.status()[dead]["trouble"] == ""
-
-    run(main())
+    assert loop.time() - began < 0.05, "the others do not wait for it again"
+    assert rig.kafka.started == 1
+    rig.kafka.gate.set()
+    await turns()
+    await rig.commit(b"3\n")
+    assert rig.kafka.batches == [b"1\n", b"3\n"]
+    assert not rig.kafka.overlapped
+    assert rig.missed("kafka") == 20, "what came late is not missed"
 
 
-def test_one_that_still_fails_when_it_is_tried_is_left_alone_for_as_long_again() -> None:
-    async def main() -> None:
-        rig = Rig()
-        rig.kafka.failing = "spool full"
+async def test_one_that_hangs_and_then_fails_has_missed_the_batch() -> None:
+    rig = Rig()
+    rig.kafka.gate.clear()
+    rig.kafka.failing = "spool full"
+    await rig.commit(b"1\n")
+    assert rig.missed("kafka") == 0
+    await rig.commit(b"2\n")
+    rig.kafka.gate.set()
+    await turns()
+    assert rig.missed("kafka") == 2
+
+
+async def test_none_stored_is_an_error_that_names_both() -> None:
+    rig = Rig()
+    rig.file.failing, rig.kafka.failing = "disk full", "spool full"
+    with pytest.raises(SinkError, match="file: disk full; kafka: spool full"):
         await rig.commit()
-        rig.seconds += PROBE_PERIOD
-        rig.kafka.failing = "disk gone"
-        for _ in range(3):
-            await rig.commit()
-        assert rig.kafka.probes == 1
-        assert rig.both.status()["kafka"]["trouble"] == "disk gone"
-
-    run(main())
-
-
-def test_what_was_stored_before_is_not_missed_with_what_fails() -> None:
-    async def main() -> None:
-        rig = Rig()
-        await rig.commit()
-        rig.kafka.failing = "spool full"
-        await rig.commit()
-        assert rig.missed("kafka") == 1
-
-    run(main())
-
-
-def test_one_that_hangs_costs_one_wait_and_is_not_given_a_second_batch() -> None:
-    async def main() -> None:
-        rig = Rig()
-        rig.kafka.gate.clear()
-        await rig.commit(b"1\n")
-        rig.seconds += PROBE_PERIOD
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        for _ in range(20):
-            await rig.commit(b"2\n")
-        assert loop.time() - began < 0.05, "the others do not wait for it again"
-        assert rig.kafka.started == 1
-        rig.kafka.gate.set()
-        await turns()
-        await rig.commit(b"3\n")
-        assert rig.kafka.batches == [b"1\n", b"3\n"]
-        assert not rig.kafka.overlapped
-        assert rig.missed("kafka") == 20, "what came late is not missed"
-
-    run(main())
-
-
-def test_one_that_hangs_and_then_fails_has_missed_the_batch() -> None:
-    async def main() -> None:
-        rig = Rig()
-        rig.kafka.gate.clear()
-        rig.kafka.failing = "spool full"
-        await rig.commit(b"1\n")
-        assert rig.missed("kafka") == 0
-        await rig.commit(b"2\n")
-        rig.kafka.gate.set()
-        await turns()
-        assert rig.missed("kafka") == 2
-
-    run(main())
-
-
-def test_none_stored_is_an_error_that_names_both() -> None:
-    async def main() -> None:
-        rig = Rig()
-        rig.file.failing, rig.kafka.failing = "disk full", "spool full"
-        with pytest.raises(SinkError, match="file: disk full; kafka: spool full"):
-            await rig.commit()
-        with pytest.raises(SinkError, match="disk full"):
-            await rig.both.probe()
-        rig.file.failing = ""
+    with pytest.raises(SinkError, match="disk full"):
         await rig.both.probe()
-        await rig.commit(b"again\n")
-        assert rig.file.batches == [b"again\n"]
+    rig.file.failing = ""
+    await rig.both.probe()
+    await rig.commit(b"again\n")
+    assert rig.file.batches == [b"again\n"]
 
-    run(main())
 
-
-def test_a_batch_that_nobody_stored_is_not_counted_as_missed() -> None:
+async def test_a_batch_that_nobody_stored_is_not_counted_as_missed() -> None:
     """It is refused, or tried again: then it is counted where it belongs."""
 
-    async def main() -> None:
-        rig = Rig()
-        rig.file.failing = rig.kafka.failing = "full"
-        with pytest.raises(SinkError):
-            await rig.commit()
-        assert (rig.missed("file"), rig.missed("kafka")) == (0, 0)
-
-    run(main())
-
-
-def test_every_sink_is_closed_though_one_fails() -> None:
-    async def main() -> None:
-        rig = Rig()
-
-        async def fail() -> None:
-            raise SinkError("cannot finish")
-
-        rig.file.close = fail  # type: ignore[method-assign]
-        with pytest.raises(SinkError, match="cannot finish"):
-            await rig.both.close()
-        assert rig.kafka.calls == ["close"]
-        assert rig.both.gauges() == {"file_gauge": 1.0, "kafka_gauge": 1.0}
-
-    run(main())
-
-
-def test_its_numbers_are_those_of_its_sinks_and_it_counts_nothing_as_its_own() -> None:
-    async def main() -> None:
-        rig = Rig()
-        rig.kafka.failing = "spool full"
+    rig = Rig()
+    rig.file.failing = rig.kafka.failing = "full"
+    with pytest.raises(SinkError):
         await rig.commit()
-        assert (rig.both.name, rig.both.final) == ("both", False)
-        assert rig.both.status() == {
-            "file": {"batches": 1, "trouble": "", "missed_events": 0},
-            "kafka": {"batches": 0, "trouble": "spool full", "missed_events": 1},
-        }
-        assert rig.both.counters() == {
-            "file_counter": 2.0, "kafka_counter": 2.0, "file_missed_events": 0, "kafka_missed_events": 1,
-        }  # fmt: skip
+    assert (rig.missed("file"), rig.missed("kafka")) == (0, 0)
 
-    run(main())
+
+async def test_every_sink_is_closed_though_one_fails() -> None:
+    rig = Rig()
+
+    async def fail() -> None:
+        raise SinkError("cannot finish")
+
+    rig.file.close = fail  # type: ignore[method-assign]
+    with pytest.raises(SinkError, match="cannot finish"):
+        await rig.both.close()
+    assert rig.kafka.calls == ["close"]
+    assert rig.both.gauges() == {"file_gauge": 1.0, "kafka_gauge": 1.0}
+
+
+async def test_its_numbers_are_those_of_its_sinks_and_it_counts_nothing_as_its_own() -> None:
+    rig = Rig()
+    rig.kafka.failing = "spool full"
+    await rig.commit()
+    assert (rig.both.name, rig.both.final) == ("both", False)
+    assert rig.both.status() == {
+        "file": {"batches": 1, "trouble": "", "missed_events": 0},
+        "kafka": {"batches": 0, "trouble": "spool full", "missed_events": 1},
+    }
+    assert rig.both.counters() == {
+        "file_counter": 2.0, "kafka_counter": 2.0, "file_missed_events": 0, "kafka_missed_events": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("broken", ["file", "kafka"])
-def test_it_does_not_open_where_one_of_them_does_not(broken: str) -> None:
-    async def main() -> None:
-        rig = Rig()
-        (rig.file if broken == "file" else rig.kafka).failing = "no"
-        with pytest.raises(SinkError, match="no"):
-            await rig.both.open()
-
-    run(main())
+async def test_it_does_not_open_where_one_of_them_does_not(broken: str) -> None:
+    rig = Rig()
+    (rig.file if broken == "file" else rig.kafka).failing = "no"
+    with pytest.raises(SinkError, match="no"):
+        await rig.both.open()
 
 
-def test_ticks_and_rotations_go_to_all_but_those_left_out_and_a_tick_takes_them_back() -> None:
-    async def main() -> None:
-        rig = Rig()
-        rig.kafka.failing = "spool full"
-        await rig.commit()
-        await rig.both.tick()
-        await rig.both.rotate()
-        assert (rig.file.calls, rig.kafka.calls) == (["tick", "rotate"], [])
-        rig.kafka.failing = ""
-        rig.seconds += PROBE_PERIOD
-        await rig.both.tick()
-        await rig.both.rotate()
-        assert rig.kafka.calls == ["tick", "rotate"]
-        assert rig.both.status()["kafka"]["trouble"] == ""
-
-    run(main())
+async def test_ticks_and_rotations_go_to_all_but_those_left_out_and_a_tick_takes_them_back() -> None:
+    rig = Rig()
+    rig.kafka.failing = "spool full"
+    await rig.commit()
+    await rig.both.tick()
+    await rig.both.rotate()
+    assert (rig.file.calls, rig.kafka.calls) == (["tick", "rotate"], [])
+    rig.kafka.failing = ""
+    rig.seconds += PROBE_PERIOD
+    await rig.both.tick()
+    await rig.both.rotate()
+    assert rig.kafka.calls == ["tick", "rotate"]
+    assert rig.both.status()["kafka"]["trouble"] == ""
 
 
-def test_one_that_fails_to_close_does_not_cut_short_another_that_takes_its_time() -> None:
-    async def main() -> None:
-        rig = Rig()
-        closed: list[str] = []
+async def test_one_that_fails_to_close_does_not_cut_short_another_that_takes_its_time() -> None:
+    rig = Rig()
+    closed: list[str] = []
 
-        async def fail() -> None:
-            raise SinkError("cannot finish")
+    async def fail() -> None:
+        raise SinkError("cannot finish")
 
-        async def slow() -> None:
-            await turns()
-            closed.append("kafka")
+    async def slow() -> None:
+        await turns()
+        closed.append("kafka")
 
-        rig.file.close = fail  # type: ignore[method-assign]
-        rig.kafka.close = slow  # type: ignore[method-assign]
-        with pytest.raises(SinkError, match="cannot finish"):
-            await rig.both.close()
-        assert closed == ["kafka"]
-
-    run(main())
+    rig.file.close = fail  # type: ignore[method-assign]
+    rig.kafka.close = slow  # type: ignore[method-assign]
+    with pytest.raises(SinkError, match="cannot finish"):
+        await rig.both.close()
+    assert closed == ["kafka"]
 
 
-def test_that_one_is_left_out_is_said_once_and_that_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
+async def test_that_one_is_left_out_is_said_once_and_that_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("WARNING"):
         rig = Rig()
         rig.kafka.failing = "spool full"
         for _ in range(3):
@@ -281,7 +245,4 @@ def test_that_one_is_left_out_is_said_once_and_that_it_is_back(caplog: pytest.Lo
             rig.seconds += PROBE_PERIOD
         rig.kafka.failing = ""
         await rig.commit()
-
-    with caplog.at_level("WARNING"):
-        run(main())
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]

@@ -9,88 +9,74 @@ import random
 import pytest
 
 from ingestd.pipeline.flusher import SLICE
-from tests.support.fakes import Pump, assert_conserved, run, turns
+from tests.support.fakes import Pump, assert_conserved
+from tests.support.loop import run, turns
 
 # a failing sink, stored mode
 
 
-def test_stored_a_batch_that_cannot_be_stored_is_refused() -> None:
-    async def main() -> None:
-        async with Pump(acks=True) as pump:
-            pump.sink.failing = "no space left"
-            entry = await pump.put(count=3)
-            assert entry.fates == ["storage"]
-            account = pump.accounts.account("demo")
-            assert (account.rejected, account.unstored, account.stored) == ({"storage": 3}, 0, 0)
-            assert (pump.metrics.commit_failures, pump.buffer.events) == (1, 0)
-
-    run(main())
+async def test_stored_a_batch_that_cannot_be_stored_is_refused() -> None:
+    async with Pump(acks=True) as pump:
+        pump.sink.failing = "no space left"
+        entry = await pump.put(count=3)
+        assert entry.fates == ["storage"]
+        account = pump.accounts.account("demo")
+        assert (account.rejected, account.unstored, account.stored) == ({"storage": 3}, 0, 0)
+        assert (pump.metrics.commit_failures, pump.buffer.events) == (1, 0)
 
 
-def test_stored_what_waits_behind_a_failed_commit_is_refused_with_it() -> None:
-    async def main() -> None:
-        async with Pump(acks=True, max_events=2) as pump:
-            pump.sink.gate.clear()
-            for _ in range(9):
-                pump.put_now()
-            await turns()
-            pump.sink.failing = "no space left"
-            pump.sink.gate.set()
-            await turns()
-            assert [entry.fates for entry in pump.entries] == [["storage"]] * 9
-            assert_conserved(pump.accounts)
-
-    run(main())
+async def test_stored_what_waits_behind_a_failed_commit_is_refused_with_it() -> None:
+    async with Pump(acks=True, max_events=2) as pump:
+        pump.sink.gate.clear()
+        for _ in range(9):
+            pump.put_now()
+        await turns()
+        pump.sink.failing = "no space left"
+        pump.sink.gate.set()
+        await turns()
+        assert [entry.fates for entry in pump.entries] == [["storage"]] * 9
+        assert_conserved(pump.accounts)
 
 
-def test_stored_new_events_are_refused_until_the_sink_could_store_again() -> None:
-    async def main() -> None:
-        async with Pump(acks=True) as pump:
-            pump.sink.failing = "no space left"
-            await pump.put()
-            assert pump.buffer.refusing == "storage"
-            assert pump.flusher.trouble == "no space left"
-            await pump.clock.advance(5)
-            assert pump.buffer.refusing == "storage"
-            assert pump.sink.probes == 11  # at once, then every half second
-            pump.sink.failing = ""
-            await pump.clock.advance(0.5)
-            assert [pump.buffer.refusing, pump.flusher.trouble] == [None, ""]
-            entry = await pump.put(b"after\n")
-            assert entry.fates == [None]
-            assert pump.sink.batches == [b"after\n"]
-
-    run(main())
+async def test_stored_new_events_are_refused_until_the_sink_could_store_again() -> None:
+    async with Pump(acks=True) as pump:
+        pump.sink.failing = "no space left"
+        await pump.put()
+        assert pump.buffer.refusing == "storage"
+        assert pump.flusher.trouble == "no space left"
+        await pump.clock.advance(5)
+        assert pump.buffer.refusing == "storage"
+        assert pump.sink.probes == 11  # at once, then every half second
+        pump.sink.failing = ""
+        await pump.clock.advance(0.5)
+        assert [pump.buffer.refusing, pump.flusher.trouble] == [None, ""]
+        entry = await pump.put(b"after\n")
+        assert entry.fates == [None]
+        assert pump.sink.batches == [b"after\n"]
 
 
-def test_stored_a_failed_commit_is_never_repeated() -> None:
+async def test_stored_a_failed_commit_is_never_repeated() -> None:
     # After a failed fsync the kernel may have dropped the pages: the next one would succeed all the same.
-    async def main() -> None:
-        async with Pump(acks=True) as pump:
-            pump.sink.failing = "input/output error"
-            await pump.put(b"lost\n")
-            pump.sink.failing = ""
-            await pump.clock.advance(60)
-            await pump.put(b"after\n")
-            assert pump.sink.batches == [b"after\n"]
-
-    run(main())
+    async with Pump(acks=True) as pump:
+        pump.sink.failing = "input/output error"
+        await pump.put(b"lost\n")
+        pump.sink.failing = ""
+        await pump.clock.advance(60)
+        await pump.put(b"after\n")
+        assert pump.sink.batches == [b"after\n"]
 
 
-def test_stored_a_drain_does_not_wait_for_a_sink_that_cannot_store() -> None:
-    async def main() -> None:
-        async with Pump(acks=True) as pump:
-            pump.sink.failing = "fenced"
-            await pump.put()
-            drain = asyncio.ensure_future(pump.flusher.drain())
-            await pump.clock.advance(1)
-            assert drain.done()
-
-    run(main())
+async def test_stored_a_drain_does_not_wait_for_a_sink_that_cannot_store() -> None:
+    async with Pump(acks=True) as pump:
+        pump.sink.failing = "fenced"
+        await pump.put()
+        drain = asyncio.ensure_future(pump.flusher.drain())
+        await pump.clock.advance(1)
+        assert drain.done()
 
 
-def test_the_reason_of_the_trouble_is_the_latest_one(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
+async def test_the_reason_of_the_trouble_is_the_latest_one(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
         async with Pump(acks=True) as pump:
             pump.sink.failing = "no space left"
             await pump.put()
@@ -99,9 +85,6 @@ def test_the_reason_of_the_trouble_is_the_latest_one(caplog: pytest.LogCaptureFi
             assert pump.flusher.trouble == "read-only file system"
             pump.sink.failing = ""
             await pump.clock.advance(1)
-
-    with caplog.at_level(logging.WARNING):
-        run(main())
     messages = [record.message for record in caplog.records]
     assert messages == ["cannot store", "still cannot store", "can store again"]  # not one for every probe
 
@@ -109,163 +92,136 @@ def test_the_reason_of_the_trouble_is_the_latest_one(caplog: pytest.LogCaptureFi
 # a failing sink, queued mode
 
 
-def test_queued_what_cannot_be_stored_is_kept_and_stored_later() -> None:
-    async def main() -> None:
-        async with Pump(acks=False) as pump:
-            pump.sink.failing = "no space left"
-            await pump.put(b"a\n")
+async def test_queued_what_cannot_be_stored_is_kept_and_stored_later() -> None:
+    async with Pump(acks=False) as pump:
+        pump.sink.failing = "no space left"
+        await pump.put(b"a\n")
+        await pump.clock.advance(1)
+        for number in range(5):
+            await pump.put(b"%d\n" % number)
+            await pump.clock.advance(10)
+        assert pump.sink.batches == []
+        assert pump.accounts.account("demo").unstored == 6
+        assert_conserved(pump.accounts)
+        pump.sink.failing = ""
+        await pump.clock.advance(1)
+        assert pump.sink.stored() == b"a\n0\n1\n2\n3\n4\n"
+        account = pump.accounts.account("demo")
+        assert (account.stored, account.unstored, account.rejected) == (6, 0, {})
+
+
+async def test_queued_new_events_are_taken_until_the_buffer_is_full() -> None:
+    async with Pump(acks=False, buffer_bytes=1000, max_bytes=100) as pump:
+        pump.sink.failing = "no space left"
+        while pump.buffer.refusing is None:
+            await pump.put(b"x" * 100)
             await pump.clock.advance(1)
-            for number in range(5):
-                await pump.put(b"%d\n" % number)
-                await pump.clock.advance(10)
-            assert pump.sink.batches == []
-            assert pump.accounts.account("demo").unstored == 6
-            assert_conserved(pump.accounts)
-            pump.sink.failing = ""
-            await pump.clock.advance(1)
-            assert pump.sink.stored() == b"a\n0\n1\n2\n3\n4\n"
-            account = pump.accounts.account("demo")
-            assert (account.stored, account.unstored, account.rejected) == (6, 0, {})
-
-    run(main())
-
-
-def test_queued_new_events_are_taken_until_the_buffer_is_full() -> None:
-    async def main() -> None:
-        async with Pump(acks=False, buffer_bytes=1000, max_bytes=100) as pump:
-            pump.sink.failing = "no space left"
-            while pump.buffer.refusing is None:
-                await pump.put(b"x" * 100)
-                await pump.clock.advance(1)
-            assert [pump.buffer.refusing, pump.buffer.bytes] == ["overload", 1000]
-            assert pump.flusher.trouble == "no space left"
-            pump.sink.failing = ""
-            await pump.clock.advance(1)
-            assert [pump.buffer.refusing, pump.buffer.bytes] == [None, 0]
-            assert len(pump.sink.stored()) == 1000
-
-    run(main())
+        assert [pump.buffer.refusing, pump.buffer.bytes] == ["overload", 1000]
+        assert pump.flusher.trouble == "no space left"
+        pump.sink.failing = ""
+        await pump.clock.advance(1)
+        assert [pump.buffer.refusing, pump.buffer.bytes] == [None, 0]
+        assert len(pump.sink.stored()) == 1000
 
 
 # a commit that hangs
 
 
-def test_stored_nobody_waits_for_a_commit_that_hangs() -> None:
-    async def main() -> None:
-        async with Pump(acks=True, stall=2.5, max_events=2) as pump:
-            pump.sink.gate.clear()
-            writing = await pump.put(b"writing\n")
-            waiting = [await pump.put(b"waiting\n") for _ in range(3)]
-            await pump.clock.advance(2.4)
-            assert writing.fates == []
-            await pump.clock.advance(0.1)
-            assert writing.fates == ["stalled"]
-            assert [entry.fates for entry in waiting] == [["stalled"]] * 3
-            assert pump.buffer.refusing == "stalled"
-            assert "2.5 s" in pump.flusher.trouble
-            assert pump.metrics.stalls == 1
-            assert_conserved(pump.accounts)
-            account = pump.accounts.account("demo")
-            assert (account.unstored, account.rejected) == (1, {"stalled": 3})  # one may yet be stored
-
-    run(main())
+async def test_stored_nobody_waits_for_a_commit_that_hangs() -> None:
+    async with Pump(acks=True, stall=2.5, max_events=2) as pump:
+        pump.sink.gate.clear()
+        writing = await pump.put(b"writing\n")
+        waiting = [await pump.put(b"waiting\n") for _ in range(3)]
+        await pump.clock.advance(2.4)
+        assert writing.fates == []
+        await pump.clock.advance(0.1)
+        assert writing.fates == ["stalled"]
+        assert [entry.fates for entry in waiting] == [["stalled"]] * 3
+        assert pump.buffer.refusing == "stalled"
+        assert "2.5 s" in pump.flusher.trouble
+        assert pump.metrics.stalls == 1
+        assert_conserved(pump.accounts)
+        account = pump.accounts.account("demo")
+        assert (account.unstored, account.rejected) == (1, {"stalled": 3})  # one may yet be stored
 
 
-def test_stored_a_commit_that_ends_after_all_is_accounted_as_stored() -> None:
-    async def main() -> None:
-        async with Pump(acks=True, stall=2.5) as pump:
-            pump.sink.gate.clear()
-            entry = await pump.put(b"writing\n")
-            await pump.clock.advance(10)
-            pump.sink.gate.set()
-            await turns()
-            assert entry.fates == ["stalled", None]  # the second is for the exchange, which has its reply
-            account = pump.accounts.account("demo")
-            assert (account.stored, account.unstored, account.rejected) == (1, 0, {})
-            assert (pump.buffer.refusing, pump.flusher.trouble, pump.buffer.events) == (None, "", 0)
-            later = await pump.put()
-            assert later.fates == [None]
-
-    run(main())
+async def test_stored_a_commit_that_ends_after_all_is_accounted_as_stored() -> None:
+    async with Pump(acks=True, stall=2.5) as pump:
+        pump.sink.gate.clear()
+        entry = await pump.put(b"writing\n")
+        await pump.clock.advance(10)
+        pump.sink.gate.set()
+        await turns()
+        assert entry.fates == ["stalled", None]  # the second is for the exchange, which has its reply
+        account = pump.accounts.account("demo")
+        assert (account.stored, account.unstored, account.rejected) == (1, 0, {})
+        assert (pump.buffer.refusing, pump.flusher.trouble, pump.buffer.events) == (None, "", 0)
+        later = await pump.put()
+        assert later.fates == [None]
 
 
-def test_stored_a_commit_that_hangs_and_then_fails_is_accounted_as_refused() -> None:
-    async def main() -> None:
-        async with Pump(acks=True, stall=2.5) as pump:
-            pump.sink.gate.clear()
-            await pump.put(b"writing\n")
-            await pump.clock.advance(10)
-            pump.sink.failing = "input/output error"
-            pump.sink.gate.set()
-            await turns()
-            account = pump.accounts.account("demo")
-            assert (account.stored, account.unstored, account.rejected) == (0, 0, {"storage": 1})
-            assert pump.buffer.refusing == "storage"
-            assert_conserved(pump.accounts)
-
-    run(main())
+async def test_stored_a_commit_that_hangs_and_then_fails_is_accounted_as_refused() -> None:
+    async with Pump(acks=True, stall=2.5) as pump:
+        pump.sink.gate.clear()
+        await pump.put(b"writing\n")
+        await pump.clock.advance(10)
+        pump.sink.failing = "input/output error"
+        pump.sink.gate.set()
+        await turns()
+        account = pump.accounts.account("demo")
+        assert (account.stored, account.unstored, account.rejected) == (0, 0, {"storage": 1})
+        assert pump.buffer.refusing == "storage"
+        assert_conserved(pump.accounts)
 
 
-def test_stored_a_process_that_was_stopped_for_long_does_not_take_that_for_a_stall() -> None:
-    async def main() -> None:
-        async with Pump(acks=True, stall=2.5) as pump:
-            pump.sink.gate.clear()
-            entry = await pump.put()
-            pump.clock.seconds += 30  # nothing runs, so no call comes when it is due
-            await pump.clock.advance(0)
-            assert (entry.fates, pump.metrics.stalls, pump.buffer.refusing) == ([], 0, None)
-            await pump.clock.advance(2.5)  # and the commit has not ended all the same
-            assert (entry.fates, pump.metrics.stalls) == (["stalled"], 1)
-            pump.sink.gate.set()
-
-    run(main())
+async def test_stored_a_process_that_was_stopped_for_long_does_not_take_that_for_a_stall() -> None:
+    async with Pump(acks=True, stall=2.5) as pump:
+        pump.sink.gate.clear()
+        entry = await pump.put()
+        pump.clock.seconds += 30  # nothing runs, so no call comes when it is due
+        await pump.clock.advance(0)
+        assert (entry.fates, pump.metrics.stalls, pump.buffer.refusing) == ([], 0, None)
+        await pump.clock.advance(2.5)  # and the commit has not ended all the same
+        assert (entry.fates, pump.metrics.stalls) == (["stalled"], 1)
+        pump.sink.gate.set()
 
 
-def test_stored_a_commit_in_time_is_no_stall() -> None:
-    async def main() -> None:
-        async with Pump(acks=True, stall=2.5) as pump:
-            await pump.put()
-            await pump.clock.advance(100)
-            assert (pump.metrics.stalls, pump.buffer.refusing) == (0, None)
-
-    run(main())
+async def test_stored_a_commit_in_time_is_no_stall() -> None:
+    async with Pump(acks=True, stall=2.5) as pump:
+        await pump.put()
+        await pump.clock.advance(100)
+        assert (pump.metrics.stalls, pump.buffer.refusing) == (0, None)
 
 
-def test_queued_a_commit_that_hangs_refuses_nobody() -> None:
-    async def main() -> None:
-        async with Pump(acks=False, stall=2.5, interval=0.2) as pump:
-            pump.sink.gate.clear()
-            await pump.put(b"a\n")
-            await pump.clock.advance(5)
-            await pump.put(b"b\n")
-            assert (pump.buffer.refusing, pump.metrics.stalls) == (None, 1)
-            assert pump.flusher.trouble
-            pump.sink.gate.set()
-            await pump.clock.advance(1)
-            assert pump.sink.stored() == b"a\nb\n"
-            assert pump.flusher.trouble == ""
-            assert_conserved(pump.accounts)
-
-    run(main())
+async def test_queued_a_commit_that_hangs_refuses_nobody() -> None:
+    async with Pump(acks=False, stall=2.5, interval=0.2) as pump:
+        pump.sink.gate.clear()
+        await pump.put(b"a\n")
+        await pump.clock.advance(5)
+        await pump.put(b"b\n")
+        assert (pump.buffer.refusing, pump.metrics.stalls) == (None, 1)
+        assert pump.flusher.trouble
+        pump.sink.gate.set()
+        await pump.clock.advance(1)
+        assert pump.sink.stored() == b"a\nb\n"
+        assert pump.flusher.trouble == ""
+        assert_conserved(pump.accounts)
 
 
 # an entry that cannot be told, many faults
 
 
-def test_a_drain_ends_when_the_sink_is_well_again() -> None:
-    async def main() -> None:
-        async with Pump(acks=False) as pump:
-            pump.sink.failing = "no space left"
-            await pump.put(b"a\n")
-            drain = asyncio.create_task(pump.flusher.drain())
-            await pump.clock.advance(10)
-            assert not drain.done()
-            pump.sink.failing = ""
-            await pump.clock.advance(1)
-            await drain
-            assert pump.sink.stored() == b"a\n"
-
-    run(main())
+async def test_a_drain_ends_when_the_sink_is_well_again() -> None:
+    async with Pump(acks=False) as pump:
+        pump.sink.failing = "no space left"
+        await pump.put(b"a\n")
+        drain = asyncio.create_task(pump.flusher.drain())
+        await pump.clock.advance(10)
+        assert not drain.done()
+        pump.sink.failing = ""
+        await pump.clock.advance(1)
+        await drain
+        assert pump.sink.stored() == b"a\n"
 
 
 @pytest.mark.parametrize("acks", [True, False], ids=["stored", "queued"])
@@ -313,57 +269,46 @@ def test_through_any_faults_every_event_is_stored_refused_or_held(acks: bool, se
     run(main())
 
 
-def test_stored_of_a_great_batch_that_hangs_everyone_is_told_a_part_in_each_turn() -> None:
+async def test_stored_of_a_great_batch_that_hangs_everyone_is_told_a_part_in_each_turn() -> None:
     """The loop turns in between: others are not kept waiting by so many replies."""
 
-    async def main() -> None:
-        size = 3 * SLICE + 1
-        async with Pump(
-            acks=True, stall=2.5, max_events=size, max_bytes=1 << 20, buffer_bytes=1 << 24
-        ) as pump:
-            pump.sink.gate.clear()
-            for _ in range(size):
-                pump.put_now(b"x")
-            await pump.put(b"waiting")
-            told = []
-            pump.clock.seconds += 2.4
-            stalling = asyncio.ensure_future(pump.clock.advance(0.1))
-            for _ in range(50):
-                await asyncio.sleep(0)
-                told.append(sum(entry.fates == ["stalled"] for entry in pump.entries))
-            await stalling
-            assert sorted({*told, 0}) == [0, SLICE, 2 * SLICE, 3 * SLICE, size + 1]
-            pump.sink.gate.set()
-
-    run(main())
+    size = 3 * SLICE + 1
+    async with Pump(acks=True, stall=2.5, max_events=size, max_bytes=1 << 20, buffer_bytes=1 << 24) as pump:
+        pump.sink.gate.clear()
+        for _ in range(size):
+            pump.put_now(b"x")
+        await pump.put(b"waiting")
+        told = []
+        pump.clock.seconds += 2.4
+        stalling = asyncio.ensure_future(pump.clock.advance(0.1))
+        for _ in range(50):
+            await asyncio.sleep(0)
+            told.append(sum(entry.fates == ["stalled"] for entry in pump.entries))
+        await stalling
+        assert sorted({*told, 0}) == [0, SLICE, 2 * SLICE, 3 * SLICE, size + 1]
+        pump.sink.gate.set()
 
 
 @pytest.mark.parametrize(("late", "stalls"), [(0.5, 1), (0.625, 0)])
-def test_stored_a_watch_that_is_a_little_late_is_believed(late: float, stalls: int) -> None:
-    async def main() -> None:
-        async with Pump(acks=True, stall=2.5) as pump:
-            assert pump.flusher.trouble == ""
-            pump.sink.gate.clear()
-            await pump.put()
-            pump.clock.seconds += 2.5 + late
-            await pump.clock.advance(0)
-            assert pump.metrics.stalls == stalls
-            pump.sink.gate.set()
-
-    run(main())
+async def test_stored_a_watch_that_is_a_little_late_is_believed(late: float, stalls: int) -> None:
+    async with Pump(acks=True, stall=2.5) as pump:
+        assert pump.flusher.trouble == ""
+        pump.sink.gate.clear()
+        await pump.put()
+        pump.clock.seconds += 2.5 + late
+        await pump.clock.advance(0)
+        assert pump.metrics.stalls == stalls
+        pump.sink.gate.set()
 
 
-def test_queued_what_comes_behind_a_drain_is_stored_without_waiting_for_more() -> None:
-    async def main() -> None:
-        async with Pump(acks=False, max_events=2) as pump:
-            pump.sink.gate.clear()
-            await pump.put(b"before\n", count=2)
-            drain = asyncio.ensure_future(pump.flusher.drain())
-            await turns()
-            await pump.put(b"behind\n")
-            pump.sink.gate.set()
-            await turns(20)
-            assert drain.done()
-            assert pump.sink.stored() == b"before\nbehind\n", "the clock stood still"
-
-    run(main())
+async def test_queued_what_comes_behind_a_drain_is_stored_without_waiting_for_more() -> None:
+    async with Pump(acks=False, max_events=2) as pump:
+        pump.sink.gate.clear()
+        await pump.put(b"before\n", count=2)
+        drain = asyncio.ensure_future(pump.flusher.drain())
+        await turns()
+        await pump.put(b"behind\n")
+        pump.sink.gate.set()
+        await turns(20)
+        assert drain.done()
+        assert pump.sink.stored() == b"before\nbehind\n", "the clock stood still"

@@ -11,7 +11,7 @@ from ingestd import intake
 from ingestd.cli import main
 from ingestd.commands import check
 from ingestd.system import clock
-from tests.support.fakes import assert_conserved, run
+from tests.support.fakes import assert_conserved
 from tests.support.front import Front, get
 
 SECOND = 1_000_000_000
@@ -51,18 +51,17 @@ def test_check_warns_of_a_wrong_clock_and_does_not_fail(
 
 @pytest.mark.parametrize("acks", [True, False])
 @pytest.mark.parametrize("now", [0, -SECOND, clock.EARLIEST_NS - 1, clock.LATEST_NS])
-def test_no_event_is_taken_by_a_wrong_clock(monkeypatch: pytest.MonkeyPatch, now: int, acks: bool) -> None:
+async def test_no_event_is_taken_by_a_wrong_clock(
+    monkeypatch: pytest.MonkeyPatch, now: int, acks: bool
+) -> None:
     busy = {"status": 529, "body": "later", "retry_after": 7}
 
-    async def main() -> None:
-        source = {"name": "demo", "path": "/c/demo", "on_overload": busy}
-        async with Front(source, acks=acks) as front:
-            monkeypatch.setattr(intake, "time_ns", lambda: now)
-            [reply] = await front.ask(get(b"/c/demo?a=1"))
-            assert (reply.status, reply.body) == (529, b"later"), "the source's own word for it"
-            assert front.accounts.account("demo").rejected == {"clock": 1}
-            assert_conserved(front.accounts)
-            monkeypatch.setattr(intake, "time_ns", lambda: clock.EARLIEST_NS)
-            assert [reply.status for reply in await front.ask(get(b"/c/demo?a=1"))] == [200]
-
-    run(main())
+    source = {"name": "demo", "path": "/c/demo", "on_overload": busy}
+    async with Front(source, acks=acks) as front:
+        monkeypatch.setattr(intake, "time_ns", lambda: now)
+        [reply] = await front.ask(get(b"/c/demo?a=1"))
+        assert (reply.status, reply.body) == (529, b"later"), "the source's own word for it"
+        assert front.accounts.account("demo").rejected == {"clock": 1}
+        assert_conserved(front.accounts)
+        monkeypatch.setattr(intake, "time_ns", lambda: clock.EARLIEST_NS)
+        assert [reply.status for reply in await front.ask(get(b"/c/demo?a=1"))] == [200]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -32,35 +30,31 @@ def spans(tracing: Tracing) -> InMemorySpanExporter:
     return exporter
 
 
-def test_a_commit_that_fails_is_a_span_with_the_error(tracing: Tracing, spans: InMemorySpanExporter) -> None:
+async def test_a_commit_that_fails_is_a_span_with_the_error(
+    tracing: Tracing, spans: InMemorySpanExporter
+) -> None:
     """And the error is the caller's all the same."""
     sink = MemorySink()
     sink.failing = "no space left"
 
-    async def commit() -> None:
-        with pytest.raises(SinkError):
-            await Traced(sink, tracing).commit(batch_of(1, 2))
-
-    asyncio.run(commit())
+    with pytest.raises(SinkError):
+        await Traced(sink, tracing).commit(batch_of(1, 2))
     (span,) = spans.get_finished_spans()
     assert span.status.status_code is StatusCode.ERROR
     assert "no space left" in (span.status.description or "")
 
 
-def test_a_sink_whose_commits_are_spans_is_asked_whether_it_can_store(
+async def test_a_sink_whose_commits_are_spans_is_asked_whether_it_can_store(
     tracing: Tracing, spans: InMemorySpanExporter
 ) -> None:
     """And that is no commit."""
 
-    async def probe() -> None:
-        sink = MemorySink()
+    sink = MemorySink()
+    await Traced(sink, tracing).probe()
+    sink.failing = "no space left"
+    with pytest.raises(SinkError, match="no space left"):
         await Traced(sink, tracing).probe()
-        sink.failing = "no space left"
-        with pytest.raises(SinkError, match="no space left"):
-            await Traced(sink, tracing).probe()
-        assert sink.probes == 2
-
-    asyncio.run(probe())
+    assert sink.probes == 2
     assert spans.get_finished_spans() == ()
 
 
