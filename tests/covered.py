@@ -29,8 +29,8 @@ DURABLE = (
     "ingestd/sources/body.py", "ingestd/sources/encoder.py", "ingestd/sources/macros.py",
     "ingestd/sources/privacy.py", "ingestd/sources/query.py", "ingestd/sources/scan.py",
     "ingestd/sources/signatures.py", "ingestd/sources/source.py", "ingestd/sources/event_time.py",
-    "ingestd/sources/null_values.py", "ingestd/commands/audit*.py", "ingestd/commands/replay.py",
-    "ingestd/commands/spill*.py", "ingestd/commands/spool.py",
+    "ingestd/sources/null_values.py", "ingestd/cli/audit*.py", "ingestd/cli/replay*.py",
+    "ingestd/cli/spill*.py", "ingestd/cli/spool.py",
 )  # fmt: skip
 
 

@@ -1,79 +1,115 @@
-"""The feeds: what is configured, what becomes of a request."""
+"""`ingestd sources`: what is configured, and the tracking links for the platforms' consoles."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import click
+import orjson
 
+from ingestd import config
 from ingestd.cli.options import config_option, json_option
+from ingestd.cli.table import print_table
+from ingestd.config.source import Source as SourceConfig
+from ingestd.errors import ConfigError, IngestdError, Problem
+from ingestd.sources import links
+from ingestd.sources.factory import read_keys
 
 
-@click.command()
+@click.command("sources")
 @config_option
-@click.option("--links", is_flag=True, help="The tracking link to paste into each platform's console.")
+@click.option(
+    "--links", "show_links", is_flag=True, help="The tracking link to paste into each platform's console."
+)
 @click.option(
     "--base", metavar="URL", help="Scheme and host of the links; default the config's ingest.public_base."
 )
 @click.option("--route", default="", help="What follows the source's path in the links: an app, a campaign.")
 @click.option("--show-secrets", is_flag=True, help="Put the real tokens into the links.")
 @json_option
-def sources(
-    config_path: Path, links: bool, base: str | None, route: str, show_secrets: bool, as_json: bool
+def command(
+    config_path: Path, show_links: bool, base: str | None, route: str, show_secrets: bool, as_json: bool
 ) -> None:
-    """List the configured sources: name, path, profile, type, reply; or the link of each.
+    """List the configured sources, or the tracking link of each.
 
     \b
     Example:
       ingestd sources -c /etc/ingestd/ingestd.toml
       ingestd sources -c /etc/ingestd/ingestd.toml --links --base https://click.example.com --route app42
     """
-    from ingestd.commands import show
-
-    if links:
-        show.print_links(config_path, base, route, show_secrets=show_secrets, as_json=as_json)
+    settings = config.load(config_path)
+    if show_links:
+        print_links(settings, base, route, show_secrets=show_secrets, as_json=as_json)
     else:
-        show.print_sources(config_path, as_json=as_json)
+        print_sources(settings, as_json=as_json)
 
 
-@click.command()
-@config_option
-@click.argument("url_or_file")
-@click.option("--post", metavar="TEXT|@FILE", help="As a POST with this body (@- reads standard input).")
-@click.option("--content-type", default="application/x-www-form-urlencoded", show_default=True)
-@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header.")
-@click.option("--show-secrets", is_flag=True, help="Do not mask callback credentials and signatures.")
-@json_option
-def explain(
-    config_path: Path,
-    url_or_file: str,
-    post: str | None,
-    content_type: str,
-    headers: tuple[str, ...],
-    show_secrets: bool,
-    as_json: bool,
-) -> None:
-    """Show what becomes of one request, and why: source, parameters, signature, keys, flags, reply.
-
-    URL_OR_FILE is a URL, a path, or a file with one (or `-`), or a file with a whole request as it was sent.
-    Nothing is stored.
-
-    \b
-    Example:
-      ingestd explain -c conf/quickstart.toml 'https://click.example.com/c/demo/app42?imei=__IMEI__&ts=1718000000123'
-      ingestd explain -c /etc/ingestd/ingestd.toml captured-request.txt
-    """
-    from ingestd.commands.explain import run
-
-    sys.exit(
-        run(
-            config_path,
-            url_or_file,
-            post,
-            content_type,
-            headers,
-            as_json=as_json,
-            show_secrets=show_secrets,
-        )
+def print_sources(settings: config.Config, *, as_json: bool) -> None:
+    """Print a row for each source, or its whole configuration as JSON."""
+    sources = settings.source
+    if as_json:
+        rows = [source.model_dump(mode="json") for source in sources]
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    print_table(
+        [
+            ("NAME", "PATH", "PROFILE", "TYPE", "METHODS", "SIGNATURE", "REPLY"),
+            *(
+                (
+                    one.name,
+                    one.path,
+                    one.profile,
+                    one.type,
+                    ",".join(one.methods),
+                    one.signature.kind if one.signature.verifies else "-",
+                    f"{one.reply.status} {one.reply.body!r}",
+                )
+                for one in sources
+            ),
+        ]
     )
+
+
+def print_links(
+    settings: config.Config, base: str | None, route: str, *, show_secrets: bool, as_json: bool
+) -> None:
+    """Print each source's tracking link, and what its platform asks for besides. Raises ConfigError."""
+    base = base or settings.ingest.public_base
+    if not base:
+        raise IngestdError("where do platforms call? Give --base https://click.example.com")
+    rows = []
+    for source in settings.source:
+        token = _token(source) if show_secrets else links.TOKEN
+        rows.append(
+            {
+                "source": source.name,
+                "platform": source.title,
+                "link": links.link(source, base, route, token),
+                "mandatory": source.mandatory,
+                "notes": source.link_notes,
+                "unconfirmed": source.unconfirmed,
+            }
+        )
+    if as_json:
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    for row in rows:
+        click.echo(f"{row['source']}: {row['platform']}" if row["platform"] else row["source"])
+        click.echo(f"  {row['link']}")
+        if row["mandatory"]:
+            click.echo(f"  mandatory: {', '.join(row['mandatory'])}")
+        for note in row["notes"]:
+            click.echo(f"  - {note}")
+        for fact in row["unconfirmed"]:
+            click.echo(f"  ? not confirmed: {fact}")
+        click.echo()
+
+
+def _token(source: SourceConfig) -> str:
+    """The token to put into the link. Raises ConfigError where it cannot be read."""
+    problems: list[Problem] = []
+    keys = read_keys(source, problems) if source.signature.kind == "token" else []
+    if problems:
+        raise ConfigError("secrets", problems)
+    return quote(keys[0].reveal(), safe="") if keys else links.TOKEN

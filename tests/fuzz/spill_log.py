@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from ingestd.cli import spill_log
+from ingestd.cli.spill_events import Converter, Round
 from ingestd.cli.spill_log import BadLineError, Spilled
-from ingestd.commands.spill_events import Converter, Round
 from tests.fuzz.lines import checked
 from tests.support.fakes import settings
 from tests.support.spilled import escape, line

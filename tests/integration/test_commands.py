@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import jsonschema
 import pytest
 from click.testing import CliRunner
@@ -17,6 +16,7 @@ from click.testing import CliRunner
 from ingestd.cli import main
 from ingestd.event import JSON_SCHEMA
 from tests.integration.conftest import open_place
+from tests.support import commands
 from tests.support.daemon import ROOT, Daemon, environment, ingestd
 
 QUICKSTART = str(ROOT / "conf" / "quickstart.toml")
@@ -30,14 +30,6 @@ def run(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.Compl
     )
 
 
-def commands(group: click.Command = main, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every command there is, as its words."""
-    yield above
-    if isinstance(group, click.Group):
-        for name, command in group.commands.items():
-            yield from commands(command, (*above, name))
-
-
 @pytest.fixture(scope="module")
 def running() -> Iterator[Daemon]:
     """An instance for commands that need one."""
@@ -45,7 +37,7 @@ def running() -> Iterator[Daemon]:
         yield daemon
 
 
-@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+@pytest.mark.parametrize("words", list(commands.every(main)), ids=" ".join)
 def test_every_command_has_help_with_an_example_of_itself(words: tuple[str, ...]) -> None:
     done = CliRunner().invoke(main, [*words, "--help"])
     assert done.exit_code == 0

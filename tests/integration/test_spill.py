@@ -173,7 +173,7 @@ def test_a_replay_killed_at_any_time_and_repeated_adds_each_click_once(place: Pa
 
 
 def test_the_shipped_files_are_the_generic_ones_and_nginx_takes_them(place: Path) -> None:
-    from ingestd.commands import nginx as command
+    from ingestd.cli import nginx as command
     from tests.support.daemon import ROOT
 
     shipped = ROOT / "nginx" / "ingestd"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.commands import nginx as command
+from ingestd.cli import nginx as command
 from ingestd.config.sections import Ingest
 from tests.integration.checks import assert_books_balance, assert_fresh_event_passes, verdict
 from tests.integration.conftest import need_nginx
@@ -66,7 +66,5 @@ def test_what_may_be_under_way_fits_into_one_backlog_and_into_the_connections_ng
 
 
 def test_the_commands_defaults_are_those_of_the_shipped_files() -> None:
-    from ingestd.cli.host import nginx
-
-    defaults = {option.name: option.default for option in nginx.params}
+    defaults = {option.name: option.default for option in command.command.params}
     assert (defaults["rate"], defaults["requests"]) == (command.RATE, command.REQUESTS)

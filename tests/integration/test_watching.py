@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ingestd.commands import asking
+from ingestd.cli import admin_client
 from ingestd.event import Entry
 from ingestd.pipeline.subscribers import MAX_WAITING, Follower
 from tests.support.daemon import Daemon
@@ -91,10 +91,10 @@ def test_tail_waits_for_an_event_that_is_long_in_coming(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Longer than it waits for the daemon to answer at all."""
-    monkeypatch.setattr(asking, "TIMEOUT", 0.3)
+    monkeypatch.setattr(admin_client, "TIMEOUT", 0.3)
     shown: list[object] = []
     reader = threading.Thread(
-        target=lambda: shown.extend(itertools.islice(asking.follow(f"unix:{daemon.admin}", ""), 1)),
+        target=lambda: shown.extend(itertools.islice(admin_client.follow(f"unix:{daemon.admin}", ""), 1)),
         daemon=True,
     )
     reader.start()

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ingestd.cli import main
-from ingestd.commands.host_files import shipped
+from ingestd.cli.host_files import shipped
 
 ROOT = Path(__file__).parents[2]
 BINARY = "/opt/clicks/bin/ingestd"

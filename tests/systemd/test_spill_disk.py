@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.commands.nginx import SPILL, SWITCH
+from ingestd.cli.nginx import SPILL, SWITCH
 from tests.systemd.conftest import UNITS, Host
 
 pytestmark = pytest.mark.systemd

@@ -27,6 +27,7 @@ from ingestd.pipeline.counters import MAX_MACRO_NAME, MAX_MACRO_PARAMS, Accounts
 from ingestd.pipeline.subscribers import MAX_FOLLOWERS
 from ingestd.sources.body import MAX_EVENTS, MAX_MEMBERS
 from ingestd.system.log import REPEATS_PER_MINUTE
+from tests.support import commands
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -58,24 +59,21 @@ def test_every_metric_the_readme_speaks_of_exists() -> None:
     assert spoken_of <= exposed_metrics()
 
 
-def commands(group: click.Group, prefix: str = "") -> dict[str, click.Command]:
-    found: dict[str, click.Command] = {}
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            found |= commands(command, f"{prefix}{name} ")
-        else:
-            found[prefix + name] = command
-    return found
+COMMANDS = {
+    " ".join(words): command
+    for words in commands.every(main)
+    if not isinstance(command := commands.named(main, *words), click.Group)
+}
 
 
 def test_the_readme_lists_every_command_and_no_other() -> None:
     listed = set(re.findall(r"^\| `ingestd ([a-z-]+(?: [a-z]+)?)[^`]*` \|", README, re.MULTILINE))
-    assert listed == set(commands(main))
+    assert listed == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", sorted(commands(main)))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_has_help_with_an_example(name: str) -> None:
-    assert "Example:\n" in (commands(main)[name].help or "")
+    assert "Example:\n" in (COMMANDS[name].help or "")
 
 
 def written_commands() -> list[list[str]]:
@@ -97,7 +95,7 @@ def test_every_command_the_readme_tells_to_type_can_be_typed(words: list[str]) -
     """It exists, and has these options."""
     command: click.Command = main
     while isinstance(command, click.Group):
-        command = command.commands[words.pop(0)]
+        command = commands.named(command, words.pop(0))
     command.make_parser(click.Context(command)).parse_args(words)
 
 

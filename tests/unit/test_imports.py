@@ -80,8 +80,7 @@ def without_type_checking(node: ast.AST) -> Iterator[ast.AST]:
 
 def room(name: str) -> str:
     """The folder a module is in; a module of the package's root is a room of its own."""
-    first = name.partition(".")[0]
-    return "cli" if first == "commands" else first  # until they are one
+    return name.partition(".")[0]
 
 
 @pytest.mark.parametrize("name", modules())

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ingestd.commands.show import COMPILED
+from ingestd.cli.version import COMPILED
 from tests.support.daemon import environment
 
 EQUALS = {

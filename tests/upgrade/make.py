@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from ingestd import __version__
-from ingestd.commands.replay import Checkpoints
+from ingestd.cli.replay_checkpoint import Checkpoints
 from ingestd.kafka.dead_letter_file import DeadLetterFile
 from ingestd.kafka.progress import OwnerFile
 from ingestd.kafka.records import Record

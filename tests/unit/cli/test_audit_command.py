@@ -10,10 +10,9 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from ingestd.cli import main
-from ingestd.commands import audit_files
-from ingestd.commands.audit import first_hour
-from ingestd.commands.audit_report import Report
+from ingestd.cli import audit_files, main
+from ingestd.cli.audit import first_hour
+from ingestd.cli.audit_report import Report
 from ingestd.errors import IngestdError
 from ingestd.file import manifests
 from ingestd.file.manifests import Chain

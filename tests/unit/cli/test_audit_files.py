@@ -8,10 +8,9 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from ingestd.cli import main
-from ingestd.commands import audit_files
-from ingestd.commands.audit import parse_hours
-from ingestd.commands.audit_report import Finding, Report
+from ingestd.cli import audit_files, main
+from ingestd.cli.audit import parse_hours
+from ingestd.cli.audit_report import Finding, Report
 from ingestd.errors import IngestdError
 from ingestd.file import manifests, retention
 from ingestd.tally import scan

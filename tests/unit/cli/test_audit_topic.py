@@ -15,9 +15,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from click.testing import CliRunner
 
-from ingestd.cli import main
-from ingestd.commands import audit_topic
-from ingestd.commands.audit_report import Report
+from ingestd.cli import audit_topic, main
+from ingestd.cli.audit_report import Report
 from ingestd.errors import IngestdError
 from ingestd.tally import Row, Rows, hour_text, received_at, rows_tree
 from tests.support.fakes import settings

@@ -14,9 +14,9 @@ import pytest
 import zstandard
 from click.testing import CliRunner, Result
 
-from ingestd.cli import main
-from ingestd.commands import replay
-from ingestd.commands.replay import Checkpoints, Totals, event_of, expand, read_lines
+from ingestd.cli import main, replay_files
+from ingestd.cli.replay_checkpoint import Checkpoints
+from ingestd.cli.replay_files import Totals, event_of, expand, read_lines
 from ingestd.errors import IngestdError
 from ingestd.kafka.dead_letter_file import dead_letter
 from ingestd.kafka.delivery_report import Sent
@@ -57,12 +57,14 @@ class NoBar:
 
 def send_file(file: Path, sender: Recorder, marks: Checkpoints) -> Totals:
     totals = Totals()
-    asyncio.run(replay._replay_file(file, str(file), cast(Sender, sender), marks, totals, cast(Any, NoBar())))
+    asyncio.run(
+        replay_files._replay_file(file, str(file), cast(Sender, sender), marks, totals, cast(Any, NoBar()))
+    )
     return totals
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(replay, "ROUND_BYTES", 1000)
+    monkeypatch.setattr(replay_files, "ROUND_BYTES", 1000)
     file, marks = tmp_path / "a.ndjson", tmp_path / "checkpoint"
     file.write_bytes(b"".join(event_line(n) for n in range(50)))
     first = Recorder(fail=4)
@@ -82,7 +84,7 @@ def test_a_key_stays_with_its_event_wherever_a_round_ends(tmp_path: Path, monkey
     file = tmp_path / "a.ndjson"
     file.write_bytes(b"".join(b'#{"k":"key%d"}\n' % n + event_line(n) for n in range(20)))
     for size in range(1, 1200, 37):
-        monkeypatch.setattr(replay, "ROUND_BYTES", size)
+        monkeypatch.setattr(replay_files, "ROUND_BYTES", size)
         sender = Recorder()
         totals = send_file(file, sender, Checkpoints(tmp_path / f"checkpoint-{size}"))
         assert all(
@@ -209,13 +211,13 @@ def test_a_spool_is_an_input_as_large_as_its_segments(
     spool.open()
     spool.append([event_line(1) + event_line(2)])
     spool.close()
-    assert replay.size_of(tmp_path / "0") == next((tmp_path / "0").glob("*.spool")).stat().st_size
+    assert replay_files.size_of(tmp_path / "0") == next((tmp_path / "0").glob("*.spool")).stat().st_size
     done = replaying(tmp_path, monkeypatch, CONFIG.format(place=tmp_path), "--dry-run", "0")
     assert (done.exit_code, "2 events would be sent" in done.output) == (0, True), done.output
 
 
 def test_a_dry_run_of_many_rounds_counts_them_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "ROUND_BYTES", 1000)
+    monkeypatch.setattr(replay_files, "ROUND_BYTES", 1000)
     (tmp_path / "a.ndjson").write_bytes(b"".join(event_line(n) for n in range(50)))
     done = replaying(tmp_path, monkeypatch, CONFIG.format(place=tmp_path), "--dry-run", "a.ndjson")
     assert "50 events would be sent" in done.output, done.output
@@ -234,8 +236,8 @@ def test_dead_letters_are_told_by_reason_and_are_no_success(
         sent.dead["demo", "MessageSizeTooLargeError"] = 1
         return sent
 
-    monkeypatch.setattr(replay, "ROUND_BYTES", 1)
-    monkeypatch.setattr(replay, "Sender", lambda *arguments: SimpleNamespace(send=half))
+    monkeypatch.setattr(replay_files, "ROUND_BYTES", 1)
+    monkeypatch.setattr(replay_files, "Sender", lambda *arguments: SimpleNamespace(send=half))
     (tmp_path / "a.ndjson").write_bytes(event_line(1) + event_line(2))
     dead = f'dead_letter_directory = "{tmp_path}"\n'
     done = replaying(tmp_path, monkeypatch, KAFKA + dead + CONFIG.format(place=tmp_path), "a.ndjson")

@@ -15,11 +15,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ingestd import config
-from ingestd.cli import main
+from ingestd.cli import main, replay_spill
+from ingestd.cli.replay_checkpoint import Checkpoints
+from ingestd.cli.spill_events import Converter
 from ingestd.cli.spill_log import parse
-from ingestd.commands import spill
-from ingestd.commands.replay import Checkpoints
-from ingestd.commands.spill_events import Converter
 from ingestd.event import JSON_SCHEMA
 from ingestd.kafka.delivery_report import Sent
 from ingestd.system import durable
@@ -229,7 +228,7 @@ def test_a_dry_run_leaves_everything_as_it_is(bench: Bench) -> None:
 
 
 def test_many_rounds_make_files_that_do_not_clash(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spill, "ROUND_BYTES", 1000)
+    monkeypatch.setattr(replay_spill, "ROUND_BYTES", 1000)
     bench.write(*clicks(20))
     assert bench.replay().exit_code == 0
     (bench.place / "mark").unlink()  # the files themselves say what they hold
@@ -286,7 +285,7 @@ def test_with_kafka_every_event_goes_there_and_dead_letters_are_told(
         sent.extend(payloads)
         return Sent({"demo": [2, 100]}, {("demo", "MessageSizeTooLargeError"): 1})
 
-    monkeypatch.setattr(spill, "Sender", lambda *arguments: SimpleNamespace(send=send))
+    monkeypatch.setattr(replay_spill, "Sender", lambda *arguments: SimpleNamespace(send=send))
     bench.write(*clicks(3))
     done = bench.replay()
     assert (done.exit_code, "       1  dead letters: MessageSizeTooLargeError" in done.output) == (1, True)

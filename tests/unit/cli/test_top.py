@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ingestd.commands import top
-from ingestd.commands.asking import addresses
+from ingestd.cli import top
+from ingestd.cli.admin_client import addresses
 
 BOUNDS = [0.001, 0.01, 0.1]
 

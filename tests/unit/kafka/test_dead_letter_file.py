@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ingestd.commands.replay import event_of
+from ingestd.cli.replay_files import event_of
 from ingestd.kafka.dead_letter_file import DeadLetterFile
 from ingestd.kafka.records import Record
 from tests.support.filing import failing

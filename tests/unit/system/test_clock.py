@@ -8,8 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from ingestd import intake
-from ingestd.cli import main
-from ingestd.commands import check
+from ingestd.cli import check, main
 from ingestd.system import clock
 from tests.support.fakes import assert_conserved
 from tests.support.front import Front, get

@@ -12,21 +12,32 @@ import click
 import orjson
 
 from ingestd import config
-from ingestd.commands.advice import advice
+from ingestd.cli import EX_CONFIG
+from ingestd.cli.check_advice import advice
+from ingestd.cli.options import config_option, json_option
 from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.sources.factory import secret_problems
 from ingestd.system import clock, tracing
 
-EX_CONFIG = 78
 MAKE_IT = "make it, owned by the user that runs ingestd"
 
 
-def run(path: Path, *, as_json: bool) -> int:
-    """Report on the configuration and what it needs of this machine. Returns the exit status."""
+@click.command("check")
+@config_option
+@json_option
+def command(config_path: Path, as_json: bool) -> int:
+    """Check the configuration and what it needs of this machine.
+
+    Exit status: 0 it can be used, 78 it cannot.
+
+    \b
+    Example:
+      ingestd check -c /etc/ingestd/ingestd.toml
+    """
     problems: list[Problem] = []
     settings = None
     try:
-        settings = config.load(path)
+        settings = config.load(config_path)
     except ConfigError as error:
         problems += error.problems
     warnings: list[Problem] = []
@@ -36,7 +47,7 @@ def run(path: Path, *, as_json: bool) -> int:
         problems += surroundings(settings)
         warnings += advice(settings)
         if settings.kafka is not None and not problems:
-            from ingestd.commands.check_kafka import look
+            from ingestd.cli.check_kafka import look
 
             warnings += look(settings, settings.kafka)
     if as_json:
@@ -48,13 +59,13 @@ def run(path: Path, *, as_json: bool) -> int:
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
         return EX_CONFIG if problems else 0
     for warning in warnings:
-        click.echo(f"{path}: warning: {warning}", err=True)
+        click.echo(f"{config_path}: warning: {warning}", err=True)
     if problems:
         for problem in problems:
-            click.echo(f"{path}: {problem}", err=True)
+            click.echo(f"{config_path}: {problem}", err=True)
     elif settings is not None:
         count = len(settings.source)
-        click.echo(f"{path}: ok, {count} source{'s' * (count != 1)}, ack {settings.ingest.ack}")
+        click.echo(f"{config_path}: ok, {count} source{'s' * (count != 1)}, ack {settings.ingest.ack}")
     return EX_CONFIG if problems else 0
 
 

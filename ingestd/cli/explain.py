@@ -12,8 +12,9 @@ import orjson
 
 from ingestd import config
 from ingestd.admin import redaction
-from ingestd.commands import explain_text, requests
-from ingestd.commands.requests import Asked
+from ingestd.cli import captured_request, explain_text
+from ingestd.cli.captured_request import Asked
+from ingestd.cli.options import config_option, json_option
 from ingestd.errors import RequestRefusedError
 from ingestd.http.parser import Limits
 from ingestd.http.responses import REFUSALS, Reply
@@ -25,15 +26,36 @@ from ingestd.sources.responses import Answering
 CLIENT = "192.0.2.1"  # for documentation (RFC 5737); give another with -H 'X-Real-IP: ...'
 
 
-def run(
-    path: Path, what: str, post: str | None, content_type: str, headers: tuple[str, ...], *,
-    as_json: bool, show_secrets: bool,
+@click.command("explain")
+@config_option
+@click.argument("url_or_file")
+@click.option("--post", metavar="TEXT|@FILE", help="As a POST with this body (@- reads standard input).")
+@click.option("--content-type", default="application/x-www-form-urlencoded", show_default=True)
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header.")
+@click.option("--show-secrets", is_flag=True, help="Do not mask callback credentials and signatures.")
+@json_option
+def command(
+    config_path: Path, url_or_file: str, post: str | None, content_type: str, headers: tuple[str, ...],
+    show_secrets: bool, as_json: bool,
 ) -> int:  # fmt: skip
-    """Print what a request becomes. Returns 0 where it becomes an event, 1 where it is refused."""
-    settings = config.load(path)
+    """Show what one request becomes, and why.
+
+    URL_OR_FILE is a URL, a path, or a file with one (or `-`), or a file with a whole request as it was sent.
+    Nothing is stored. Exit status 1: the request is refused.
+
+    \b
+    Example:
+      ingestd explain -c conf/quickstart.toml 'https://click.example.com/c/demo/app42?imei=__IMEI__&ts=1718000000123'
+      ingestd explain -c /etc/ingestd/ingestd.toml captured-request.txt
+    """
+    settings = config.load(config_path)
     ingest = settings.ingest
-    asked = requests.read(
-        what, post, content_type, headers, Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
+    asked = captured_request.read(
+        url_or_file,
+        post,
+        content_type,
+        headers,
+        Limits(ingest.max_target, ingest.max_headers, ingest.max_body),
     )
     sources = factory.build(settings, Accounts(), f"explain/{ingest.instance}")
     raw_path, _, raw = asked.target.partition(b"?")

@@ -11,14 +11,55 @@ from pathlib import Path
 
 import click
 
-from ingestd.commands import host_files
-from ingestd.commands.host_files import SPILL_TIMER, Host, HostFile
+from ingestd.cli import host_files
+from ingestd.cli.host_files import SPILL_TIMER, Host, HostFile
+from ingestd.cli.options import config_option
 from ingestd.errors import IngestdError
 from ingestd.system import durable
 
 # Debian's own site claims port 80 as the default server too, and nginx takes only one.
 DEFAULT_SITE = Path("/etc/nginx/sites-enabled/default")
 OLD = ".old"
+
+
+@click.command("install-units")
+@config_option
+@click.option("--dry-run", is_flag=True, help="Say what would be written where; write nothing.")
+@click.option("--force", is_flag=True, help="Replace files that differ; the old one is kept as FILE.old.")
+@click.option(
+    "-n", "--instances", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="1: ingestd.service; more: ingestd@1 to ingestd@N, each with its line in nginx' upstream.",
+)  # fmt: skip
+@click.option("--user", default="ingestd", show_default=True, help="The user and group it runs as.")
+@click.option(
+    "--socket-group", default="www-data", show_default=True, help="The group nginx' workers run as."
+)
+@click.option(
+    "--binary",
+    type=click.Path(path_type=Path),
+    help="The `ingestd` to run; default that of this environment.",
+)
+@click.option(
+    "--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path("/"),
+    help="Write below this directory instead of /: an image, a package.",
+)  # fmt: skip
+def command(
+    config_path: Path, dry_run: bool, force: bool, instances: int, user: str, socket_group: str,
+    binary: Path | None, root: Path,
+) -> int:  # fmt: skip
+    """Install the systemd units, directories and nginx site.
+
+    The configuration and nginx's replies (see `ingestd nginx`) too, where there are none. Then it says what
+    to run next. A file that differs from what would be written is left, and the difference shown. Change
+    units in drop-ins (`systemctl edit ingestd`): those are never touched. Exit status 1: a file was left.
+
+    \b
+    Example:
+      ingestd install-units --dry-run
+      ingestd install-units --instances 4
+    """
+    host = Host(binary or own_binary(), config_path, user, socket_group, instances)
+    return run(host, root, dry_run=dry_run, force=force)
 
 
 def run(host: Host, root: Path, *, dry_run: bool, force: bool) -> int:

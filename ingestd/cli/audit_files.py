@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from xxhash import xxh3_128, xxh3_128_intdigest
 
-from ingestd.commands.audit_report import Finding, Repeats, Report
+from ingestd.cli.audit_report import Finding, Repeats, Report
 from ingestd.errors import IngestdError
 from ingestd.event import ID_SLICE
 from ingestd.file import manifests

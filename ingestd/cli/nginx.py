@@ -15,6 +15,7 @@ import click
 
 from ingestd import config
 from ingestd.cli import spill_log
+from ingestd.cli.options import config_option
 from ingestd.config.source import OverloadConfig, ReplyConfig, Source
 from ingestd.errors import IngestdError
 from ingestd.system import durable
@@ -32,9 +33,29 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _VARIABLE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def run(path: Path, directory: Path | None, spill: str, rate: int, requests: int) -> int:
-    """Print both files, or write them into a directory, whole or not at all. Raises IngestdError."""
-    settings = config.load(path)
+@click.command("nginx")
+@config_option
+@click.option(
+    "-o", "--output", "directory", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Write http.conf and server.conf into this directory; default print them.",
+)  # fmt: skip
+@click.option("--spill", default=SPILL, show_default=True, help="The spill log.")
+@click.option(
+    "--rate", type=click.IntRange(1), default=RATE, show_default=True,
+    help="Requests a second nginx lets through to one source; a second's worth may come at once.",
+)  # fmt: skip
+@click.option(
+    "--requests", type=click.IntRange(1), default=REQUESTS, show_default=True,
+    help="Requests of one source that may be under way: a fiftieth of what is taken in a second.",
+)  # fmt: skip
+def command(config_path: Path, directory: Path | None, spill: str, rate: int, requests: int) -> None:
+    """Generate nginx's replies, limits and spill log format.
+
+    \b
+    Example:
+      ingestd nginx -c /etc/ingestd/ingestd.toml -o /etc/nginx/ingestd
+    """
+    settings = config.load(config_path)
     texts = (http_part(settings.source, spill_format(settings.source), rate),
              server_part(settings.source, spill, rate, requests))  # fmt: skip
     for name, text in zip(FILES, texts, strict=True):
@@ -46,7 +67,6 @@ def run(path: Path, directory: Path | None, spill: str, rate: int, requests: int
         except OSError as error:
             raise IngestdError(f"{directory / name}: {error.strerror}") from error
         click.echo(f"{directory / name} written; nginx -t && systemctl reload nginx", err=True)
-    return 0
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,16 +13,43 @@ from urllib.parse import urlsplit
 import click
 
 from ingestd import config
+from ingestd.cli.options import config_option
 from ingestd.errors import IngestdError
 
 
-def run(
-    path: Path, target: str | None, count: int, rate: float | None, connections: int, only: str | None
-) -> int:
-    """Send `count` callbacks. Returns 0 where every one was answered with success."""
-    settings = config.load(path)
+@click.command("send")
+@config_option
+@click.option(
+    "--to",
+    "target",
+    help="Where to: unix:PATH, tcp:HOST:PORT or http://HOST:PORT. Default: the config's listener.",
+)
+@click.option(
+    "-n", "--count", type=click.IntRange(1), default=100, show_default=True, help="Requests in all."
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a second; default as fast as it answers.",
+)
+@click.option("--connections", type=click.IntRange(1, 1000), default=8, show_default=True)
+@click.option("--source", help="Only to this source; default the sources in turn.")
+def command(
+    config_path: Path, target: str | None, count: int, rate: float | None, connections: int,
+    source: str | None,
+) -> int:  # fmt: skip
+    """Send example callbacks to a running instance.
+
+    Say how they were answered. Exit status 1: not every reply was a success.
+
+    \b
+    Example:
+      ingestd send -c conf/quickstart.toml -n 1000
+      ingestd send -c /etc/ingestd/ingestd.toml --to http://127.0.0.1:80 -n 20
+    """
+    settings = config.load(config_path)
     address = target or settings.ingest.listen[0]
-    requests = build(settings, only)
+    requests = build(settings, source)
     with click.progressbar(length=count, label=f"sending to {address}") as bar:
         sender = Sender(address, requests, count, rate, bar.update)
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""`ingestd replay`: what is on disk already into Kafka: rotated files, dead letters, another machine's spool.
+"""`ingestd replay --from files`: finished files, dead letters and spools to Kafka.
 
 It can be stopped and run again: how far each file is sent is kept in a checkpoint file, durable after every
 round. A kill between a round and its checkpoint sends that round again, with the same ids.
@@ -7,15 +7,14 @@ round. A kill between a round and its checkpoint sends that round again, with th
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 
 from ingestd import config
+from ingestd.cli.replay_checkpoint import Checkpoints
 from ingestd.errors import IngestdError
 from ingestd.event import LINE_START
 from ingestd.kafka.dead_letter_file import DeadLetterFile
@@ -24,42 +23,12 @@ from ingestd.kafka.producer import Client
 from ingestd.kafka.records import Topics
 from ingestd.kafka.sender import Sender
 from ingestd.spool import inspect
-from ingestd.system import durable, log
+from ingestd.system import log
 from ingestd.tally import UNREADABLE, plain
 
 ROUND_BYTES = 4 << 20
 # A dead letter's line: the reason and the topic stand before the event, in our own words.
 _LETTER = b'"event":'
-
-
-class Checkpoints:
-    """How many lines of each file have been sent, in a small JSON file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines: dict[str, int] = {}
-        if path.exists():
-            try:
-                self._lines = orjson.loads(path.read_bytes())
-            except orjson.JSONDecodeError as error:
-                raise IngestdError(
-                    f"{path}: no checkpoint file ({error}); name another with --checkpoint"
-                ) from error
-
-    def done(self, name: str) -> int:
-        """Lines sent of a file."""
-        return self._lines.get(name, 0)
-
-    def save(self, name: str, lines: int) -> None:
-        """Durable when it returns. Raises OSError."""
-        self._lines[name] = lines
-        temporary = self._path.with_name(self._path.name + ".tmp")
-        with temporary.open("wb") as file:
-            file.write(orjson.dumps(self._lines, option=orjson.OPT_INDENT_2))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-        durable.fsync_directory(self._path.absolute().parent)
 
 
 class Totals:

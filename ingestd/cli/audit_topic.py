@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from ingestd import config
-from ingestd.commands.audit_report import Finding, Repeats, Report
+from ingestd.cli.audit_report import Finding, Repeats, Report
 from ingestd.config.kafka import Kafka
 from ingestd.errors import IngestdError
 from ingestd.kafka.producer import connection_options, stop

@@ -19,8 +19,8 @@ from xxhash import xxh3_64_hexdigest
 
 from ingestd import config
 from ingestd.cli import spill_log
-from ingestd.commands.replay import Checkpoints
-from ingestd.commands.spill_events import Converter, Round
+from ingestd.cli.replay_checkpoint import Checkpoints
+from ingestd.cli.spill_events import Converter, Round
 from ingestd.config.kafka import Kafka
 from ingestd.errors import IngestdError
 from ingestd.event import RECEIVED_AT_SLICE

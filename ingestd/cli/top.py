@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import sys
@@ -14,7 +15,8 @@ from typing import Any
 
 import click
 
-from ingestd.commands import asking
+from ingestd.cli import admin_client
+from ingestd.cli.options import admin_option, config_option
 from ingestd.errors import IngestdError
 
 # From the top left corner on, each line to its end: without a moment of emptiness.
@@ -27,9 +29,29 @@ Status = dict[str, Any]
 Row = tuple[str, ...]
 
 
-def run(config_path: Path, admins: tuple[str, ...], interval: float, count: int | None) -> int:
-    """Show the table every `interval` seconds, until interrupted or `count` times."""
-    addresses = asking.addresses(config_path, admins)
+@click.command("top")
+@config_option
+@admin_option
+@click.option("--interval", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds.")
+@click.option("-n", "--count", type=click.IntRange(1), help="Show it so many times; default until Ctrl-C.")
+def command(config_path: Path, admins: tuple[str, ...], interval: float, count: int | None) -> int:
+    """Show live figures: rates by source, buffer, spool, Kafka.
+
+    \b
+    Example:
+      ingestd top -c /etc/ingestd/ingestd.toml
+      ingestd top --admin tcp:127.0.0.1:9401-9404
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        return run(admin_client.addresses(config_path, admins), interval, count)
+    return 0
+
+
+def run(addresses: Sequence[str], interval: float, count: int | None) -> int:
+    """Show the table every `interval` seconds, until interrupted or `count` times.
+
+    Returns the exit status: 1 where an instance did not answer at last.
+    """
     with ThreadPoolExecutor(len(addresses)) as pool:
         before, began = list(pool.map(ask, addresses)), time.monotonic()
         shown = 0
@@ -45,7 +67,7 @@ def run(config_path: Path, admins: tuple[str, ...], interval: float, count: int 
 def ask(address: str) -> Status:
     """/status, or why it is not to be had."""
     try:
-        return asking.status(address, TIMEOUT)
+        return admin_client.status(address, TIMEOUT)
     except IngestdError as error:
         return {"error": str(error)}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -10,18 +12,46 @@ from urllib.parse import urlencode
 import click
 import orjson
 
-from ingestd.commands import asking
+from ingestd.cli import admin_client
+from ingestd.cli.options import admin_option, config_option
 
 
-def run(
+@click.command("tail")
+@config_option
+@admin_option
+@click.option("--source", help="Only of this source.")
+@click.option("--flag", "flags", multiple=True, help="Only with this flag: macro, macro:imei, stale, ...")
+@click.option("--param", "params", multiple=True, help="Only with this parameter: NAME or NAME=VALUE.")
+@click.option("-n", "--count", type=click.IntRange(1), help="So many events; default until Ctrl-C.")
+@click.option("--json", "whole", is_flag=True, help="Whole events, for a script.")
+def command(
     config_path: Path, admins: tuple[str, ...], source: str | None, flags: tuple[str, ...],
-    params: tuple[str, ...], count: int | None, *, whole: bool,
-) -> int:  # fmt: skip
-    """Print events until interrupted, or until `count` were shown. Raises IngestdError: no instance left."""
+    params: tuple[str, ...], count: int | None, whole: bool,
+) -> None:  # fmt: skip
+    """Follow events as they are stored.
+
+    What is as good as a password is masked. The daemon gives a hundredth of its time to each reader: past
+    that it leaves events out and says how many. It looks for --source, --flag and --param before, so what
+    they ask for is seen however much else comes.
+
+    \b
+    Example:
+      ingestd tail --source ocean --flag macro
+      ingestd tail --param click_id=24oi6xq2aaakvagnqu7a --json -n 1
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        follow(admin_client.addresses(config_path, admins), source, flags, params, count, whole=whole)
+
+
+def follow(
+    addresses: Sequence[str], source: str | None, flags: tuple[str, ...], params: tuple[str, ...],
+    count: int | None, *, whole: bool,
+) -> None:  # fmt: skip
+    """Print events until `count` were shown. Raises IngestdError when no instance is left."""
     asked = [("source", source)] if source else []
     asked += [("flag", flag) for flag in flags] + [("param", param) for param in params]
     shown = 0
-    for event in asking.follow_all(asking.addresses(config_path, admins), f"?{urlencode(asked)}"):
+    for event in admin_client.follow_all(addresses, f"?{urlencode(asked)}"):
         if "gone" in event:
             click.echo(f"... {event['gone']}", err=True)
             continue
@@ -36,7 +66,6 @@ def run(
         shown += 1
         if count is not None and shown >= count:
             break
-    return 0
 
 
 def matches(event: dict[str, Any], flags: tuple[str, ...], params: tuple[str, ...]) -> bool:

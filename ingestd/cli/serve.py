@@ -1,4 +1,4 @@
-"""`ingestd serve`."""
+"""`ingestd serve`: the daemon."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import os
 import sys
 from pathlib import Path
 
+import click
 import uvloop
 
 from ingestd import config
 from ingestd.app import App
+from ingestd.cli.options import config_option
 from ingestd.system import log
 
 logger = logging.getLogger(__name__)
@@ -19,12 +21,25 @@ logger = logging.getLogger(__name__)
 UMASK = 0o027
 
 
-def run(path: Path) -> int:
-    """Serve until told to stop. Returns the exit status. Raises ConfigError, ListenError, SinkError."""
-    settings = config.load(path)
+@click.command("serve")
+@config_option
+def command(config_path: Path) -> int:
+    """Run the daemon.
+
+    \b
+    Signals: TERM, INT  answer what is under way, store everything, stop
+             HUP        read the sources anew; a wrong file changes nothing
+             USR1       finish the present file
+    Exit status: 0 stopped in order, 1 could not start or not everything was stored, 78 wrong configuration.
+
+    \b
+    Example:
+      ingestd serve -c conf/quickstart.toml
+    """
+    settings = config.load(config_path)
     os.umask(UMASK)
     limit = log.setup(settings.log.level, settings.log.format)
-    failed = uvloop.run(_serve(settings, path, limit))
+    failed = uvloop.run(_serve(settings, config_path, limit))
     if failed:
         # A worker thread may hang in the disk for ever; the interpreter would wait for it.
         sys.stderr.flush()
