@@ -19,12 +19,14 @@ from ingestd import config
 from ingestd.event import Batch, Entry
 from ingestd.file.sink import FileSink
 from ingestd.http.connection import Connection, Shared
-from ingestd.http.parser import Headers, Limits, RequestParser
-from ingestd.intake import Intake, Match, Router
+from ingestd.http.parser import Headers, Limits
+from ingestd.http.raw_target import RawTargetParser
+from ingestd.intake import Intake
 from ingestd.pipeline.buffer import Buffer
 from ingestd.pipeline.counters import Account, Accounts
 from ingestd.sources import query
 from ingestd.sources.factory import build
+from ingestd.sources.router import Match, Router
 from ingestd.sources.scan import scan
 from ingestd.tally import scan as scan_file
 
@@ -47,7 +49,7 @@ class Parsed:
     body: bytes
 
 
-class _Gather(RequestParser):
+class _Gather(RawTargetParser):
     """Keeps what it parsed, for the stages after it."""
 
     def __init__(self) -> None:
@@ -58,7 +60,7 @@ class _Gather(RequestParser):
         self.seen.append((method, target, Headers(headers), body))
 
 
-class _Ignore(RequestParser):
+class _Ignore(RawTargetParser):
     def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
         pass
 

@@ -10,18 +10,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "_event.h"
+
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "little-endian machines only; others run the same in Python"
 #endif
 
 typedef unsigned __int128 u128;
 
-/* Of a line: see ingestd/event.py. */
-#define START "{\"v\":1,\"id\":\""
 #define SOURCE "\"source\":\""
-#define ID_AT 13
-#define ID_SIZE 36
-#define RECEIVED_AT 110
 #define HOUR_MS 3600000
 #define MAX_DIGITS 18
 
@@ -143,7 +140,7 @@ count(Tally *tally, const char *line, size_t size)
     const char *end = line + size, *at, *source;
     int64_t moment = 0;
     Row *row;
-    if (size <= RECEIVED_AT || memcmp(line, START, sizeof START - 1) != 0)
+    if (size <= RECEIVED_AT || memcmp(line, LINE_START, LINE_START_SIZE) != 0)
         return 0;
     for (at = line + RECEIVED_AT; at < end && *at >= '0' && *at <= '9'; at++) {
         if (at - line >= RECEIVED_AT + MAX_DIGITS)

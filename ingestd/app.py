@@ -21,19 +21,20 @@ from ingestd.admin.endpoints import Report
 from ingestd.admin.server import AdminConnection
 from ingestd.config.sections import Config, too_many_sources
 from ingestd.errors import ConfigError, Problem, SinkError
-from ingestd.event import Call
 from ingestd.http import fd_limit
 from ingestd.http.connection import Shared
-from ingestd.http.listener import Listener, Timeouts, open_sockets, tcp_socket, unix_socket
+from ingestd.http.listener import Listener, Timeouts
 from ingestd.http.parser import Limits
-from ingestd.intake import Intake, Router
+from ingestd.http.sockets import open_sockets, tcp_socket, unix_socket
+from ingestd.intake import Intake
 from ingestd.pipeline.batch_metrics import BatchMetrics
-from ingestd.pipeline.buffer import Buffer
+from ingestd.pipeline.buffer import Buffer, Call
 from ingestd.pipeline.counters import Accounts
 from ingestd.pipeline.flusher import Clock, Flusher, FlushPolicy
 from ingestd.pipeline.subscribers import Following
 from ingestd.sinks import build, need_restart, renew
 from ingestd.sources.factory import build as build_sources
+from ingestd.sources.router import Router
 from ingestd.system import clock, systemd
 from ingestd.system.log import RateLimit
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingestd.errors import IngestdError, RequestRefusedError
-from ingestd.http.parser import Headers, Limits, RequestParser
+from ingestd.http.parser import Headers, Limits
+from ingestd.http.raw_target import RawTargetParser
 from ingestd.http.responses import REFUSALS
 
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
@@ -23,7 +24,7 @@ class Asked(NamedTuple):
     body: bytes
 
 
-class _Catch(RequestParser):
+class _Catch(RawTargetParser):
     """Keeps the one request it is fed."""
 
     caught: Asked | None = None

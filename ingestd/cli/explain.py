@@ -18,10 +18,10 @@ from ingestd.cli.options import config_option, json_option
 from ingestd.errors import RequestRefusedError
 from ingestd.http.parser import Limits
 from ingestd.http.responses import REFUSALS, Reply
-from ingestd.intake import Match, Router
 from ingestd.pipeline.counters import Accounts
 from ingestd.sources import factory, macros, null_values, query
 from ingestd.sources.responses import Answering
+from ingestd.sources.router import Match, Router
 
 CLIENT = "192.0.2.1"  # for documentation (RFC 5737); give another with -H 'X-Real-IP: ...'
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import orjson
 
-from ingestd.event import JSON_SCHEMA
+from ingestd.sources.event_schema import JSON_SCHEMA
 
 
 @click.command("schema")

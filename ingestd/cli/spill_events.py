@@ -13,9 +13,10 @@ from ingestd.cli import spill_log
 from ingestd.cli.spill_log import BadLineError, Spilled
 from ingestd.errors import RequestRefusedError
 from ingestd.event import ID_SLICE, Entry
-from ingestd.intake import MAX_TRACE, Router
+from ingestd.intake import MAX_TRACE
 from ingestd.pipeline.counters import Accounts
 from ingestd.sources import factory
+from ingestd.sources.router import Router
 
 FLAG = b'"spilled"'
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ingestd.errors import RequestRefusedError
 from ingestd.event import Entry
 from ingestd.http import responses
-from ingestd.http.parser import Headers, Limits, RequestParser
+from ingestd.http.parser import Headers, Limits
+from ingestd.http.raw_target import RawTargetParser
 
 if TYPE_CHECKING:
     from ingestd.http.responses import Reply
@@ -97,7 +98,7 @@ class Shared:
         self.tick = 0
 
 
-class Connection(RequestParser, asyncio.Protocol):
+class Connection(RawTargetParser, asyncio.Protocol):
     """The asyncio protocol of one client connection (behind nginx: of one of its keep-alive ones)."""
 
     __slots__ = (
@@ -186,7 +187,7 @@ class Connection(RequestParser, asyncio.Protocol):
             self.reading = True
             self.transport.resume_reading()
 
-    # RequestParser
+    # RawTargetParser
 
     def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
         """A whole request: open its exchange and hand it to the intake."""

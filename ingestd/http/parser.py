@@ -18,10 +18,6 @@ from ingestd.errors import RequestRefusedError
 _METHOD_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_")
 _KNOWN = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT"))
 
-# httptools refuses bytes above 127 in a target; platforms send them (raw GBK) and nginx passes them on.
-# In a request line each is replaced by a mark; the target is then cut out of the line as it came.
-_MARKED = bytes(range(128)) + b"~" * 128
-
 _RAISED = (httptools.HttpParserUpgrade, httptools.HttpParserError)
 
 # Bytes a chunk may have beside its data: its size in hex, two ends of line, a little white space.
@@ -62,9 +58,8 @@ class RequestParser:
     """Feeds httptools and keeps the request that is being read. Subclasses say what to do with one."""
 
     __slots__ = (
-        "_any_value", "_body", "_body_size", "_cut_at_cr", "_fed", "_foreign", "_framing", "_headers",
-        "_limits", "_marking", "_parser", "_sealed", "_small", "_target", "ended", "in_body", "on_header",
-        "on_url",
+        "_any_value", "_body", "_body_size", "_fed", "_foreign", "_framing", "_headers", "_limits", "_parser",
+        "_sealed", "_small", "_target", "ended", "in_body", "on_header", "on_url",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -78,8 +73,6 @@ class RequestParser:
         self._framing = 0  # what its chunks so far may have beside their data
         self._fed = 0  # bytes fed since this request's head began: never less than its true size
         self._foreign = 0  # of these, what may belong to earlier requests
-        self._marking = False  # the request line is fed with marks, and its end has not come
-        self._cut_at_cr = False  # the last piece of a head ended with CR: its target cannot go on
         self._any_value = False
         self.in_body = False
         self.ended = False  # no request follows on this connection: what still comes is thrown away
@@ -126,13 +119,13 @@ class RequestParser:
             self._fed += len(data)
         else:
             self._fed = self._foreign = len(data)
-        if self._marking or not data.isascii():
-            self._feed_raw(data)
-        else:
-            self._execute(data)
+        self._parse(data)
         if self._target:
-            self._cut_at_cr = data.endswith(b"\r")
             self._check_open()
+
+    def _parse(self, data: bytes) -> None:
+        """Overridden by a parser that cannot give httptools every byte as it is."""
+        self._execute(data)
 
     def _execute(self, data: bytes) -> None:
         try:
@@ -168,74 +161,11 @@ class RequestParser:
     def _refuse(self, error: Exception, data: bytes) -> None:
         if self.ended:  # what follows a request with `Connection: close` is no request
             return
-        goes_on = self._target and not self._cut_at_cr and not data.isascii()
-        if goes_on and isinstance(error, httptools.HttpParserInvalidURLError):
-            self._begin_again()
-            self._feed_marked(data)
-            return
         if not self.in_body:
             self._check_target()
         if isinstance(error, httptools.HttpParserInvalidMethodError):
             raise RequestRefusedError(_bad_method(data)) from None
         raise RequestRefusedError(_reason(str(error))) from None
-
-    # bytes above 127
-
-    def _feed_raw(self, data: bytes) -> None:
-        """Feed request lines by themselves, with marks; the parser tells after each piece what is next."""
-        at, in_headers = 0, False
-        while at < len(data) and not self.ended:
-            if not (self._target or self._marking):
-                end = _after(b"\r\n\r\n", data, at)
-                if (head := data[at:end]).isascii():  # most are, and only their body is not
-                    self._execute(head)
-                    at, in_headers = end, False
-                    continue
-            is_line = False
-            if self.in_body:
-                end = self._body_end(data, at)
-            elif in_headers and self._target:
-                end = at + 2 if data.startswith(b"\r\n", at) else _after(b"\r\n\r\n", data, at)
-            else:
-                is_line = True
-                end = _after(b"\n", data, at)
-            piece = data[at:end]
-            at = end
-            if is_line and (self._marking or not self._target):
-                self._feed_marked(piece)
-            else:  # a line that goes on may be a header's, whose bytes are not to be touched: see _refuse
-                self._execute(piece)
-            in_headers = in_headers if not is_line else piece.endswith(b"\n")
-
-    def _body_end(self, data: bytes, at: int) -> int:
-        """Where the body ends, or a place before it."""
-        length = self._headers.find(b"Content-Length") if self._sealed is None else None
-        if length is not None:
-            return at + int(length) - self._body_size
-        if at < 4:  # the end of a chunked body may have been cut in two
-            return _after(b"\n", data, at)
-        return _after(b"\r\n\r\n", data, at - 3)
-
-    def _feed_marked(self, line: bytes) -> None:
-        """Feed (part of) a request line, and keep the target as it came."""
-        known, marked = len(self._target), line.translate(_MARKED)
-        self._marking = not line.endswith(b"\n")
-        self._execute(marked)
-        if len(self._target) > known:
-            url = self._target[-1]
-            start = 0 if marked.startswith(url) else marked.index(b" " + url) + 1
-            self._target[-1] = line[start : start + len(url)]
-
-    def _begin_again(self) -> None:
-        """A target went on with bytes above 127: a new parser, brought to where the old one was."""
-        start = b"".join(self._target)
-        method = self._parser.get_method()
-        self._target.clear()
-        self._parser = httptools.HttpRequestParser(self)
-        if self._any_value:
-            self.take_any_value()
-        self._parser.feed_data(method + b" " + start.translate(_MARKED))
-        self._target[:] = [start]
 
     # limits of what has not ended
 
@@ -342,12 +272,6 @@ class RequestParser:
         has_body = headers.find(b"Content-Length") or headers.find(b"Transfer-Encoding")
         if has_body and parser.should_upgrade():
             raise RequestRefusedError("upgrade")
-
-
-def _after(mark: bytes, data: bytes, at: int) -> int:
-    """The place behind the next mark, or the end."""
-    place = data.find(mark, at)
-    return place + len(mark) if place >= 0 else len(data)
 
 
 def _bad_method(data: bytes) -> str:

@@ -12,13 +12,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "../_event.h"
 #include "_murmur2.h"
 
-/* Where an event line's first keys stand: ingestd/event.py. */
-enum { ID = 13, ID_SIZE = 36, DUP_KEY = 62, DUP_KEY_SIZE = 32, RECEIVED_AT = 110, RECEIVED_AT_SIZE = 13, FIXED = 123 };
-static const char LINE_START[] = "{\"v\":1,\"id\":\"";
 static const char SOURCE[] = "\"source\":\"";
-enum { LINE_START_SIZE = sizeof LINE_START - 1, SOURCE_SIZE = sizeof SOURCE - 1 };
+enum { SOURCE_SIZE = sizeof SOURCE - 1 };
 
 enum { BATCH_HEADER = 61, HOUR_MS = 3600000, VARINT = 10 };
 
@@ -194,7 +192,7 @@ tally(Packer *self, Open *open, const Record *record)
         *group = (Group){record->source, hour, 0, 0, ids};
     }
     if (group->ids != NULL) {
-        PyObject *id = PyBytes_FromStringAndSize((const char *)record->line + ID, ID_SIZE);
+        PyObject *id = PyBytes_FromStringAndSize((const char *)record->line + ID_AT, ID_SIZE);
         if (id == NULL)
             return -1;
         int failed = PyList_Append(group->ids, id);
@@ -237,7 +235,7 @@ put(Packer *self, Py_ssize_t place, Py_ssize_t partition, const Record *record)
     out = record->key ? text(out, record->key, record->key_size) : varint(out, -1);
     out = text(out, record->line, record->size);
     out = varint(out, record->trace ? 4 : 3);
-    out = text(text(out, "id", 2), record->line + ID, ID_SIZE);
+    out = text(text(out, "id", 2), record->line + ID_AT, ID_SIZE);
     out = text(text(out, "source", 6), PyBytes_AS_STRING(source), source_size);
     out = text(text(out, "v", 1), "1", 1);
     if (record->trace)
@@ -272,7 +270,7 @@ source_number(Packer *self, const unsigned char *name, Py_ssize_t size)
 static int
 read_line(Packer *self, const unsigned char *line, Py_ssize_t size, Record *record)
 {
-    if (size < FIXED || memcmp(line, LINE_START, LINE_START_SIZE) != 0)
+    if (size < FIXED_SIZE || memcmp(line, LINE_START, LINE_START_SIZE) != 0)
         return 0;
     int64_t time = 0;
     for (int i = 0; i < RECEIVED_AT_SIZE; i++) {
@@ -282,7 +280,7 @@ read_line(Packer *self, const unsigned char *line, Py_ssize_t size, Record *reco
         time = time * 10 + digit;
     }
     const unsigned char *end = line + size;
-    const unsigned char *name = memmem(line + FIXED, (size_t)(size - FIXED), SOURCE, SOURCE_SIZE);
+    const unsigned char *name = memmem(line + FIXED_SIZE, (size_t)(size - FIXED_SIZE), SOURCE, SOURCE_SIZE);
     if (name == NULL)
         return 0;
     name += SOURCE_SIZE;
@@ -327,7 +325,7 @@ pack(Packer *self, PyObject *const *arguments, Py_ssize_t count)
                 return NULL;
             if (!found)
                 break;
-            record.key = at + DUP_KEY;
+            record.key = at + DUP_KEY_AT;
             record.key_size = DUP_KEY_SIZE;
             Py_ssize_t place = self->sources[record.source].place;
             uint32_t hash = murmur2_hash(record.key, DUP_KEY_SIZE) & 0x7fffffffu;

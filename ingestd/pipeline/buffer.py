@@ -10,10 +10,20 @@ held includes the batch being written: it is memory too, and not yet anybody's p
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
-from ingestd.event import Batch, Call, Entry
+from ingestd.event import Batch, Entry
 
 LOW_WATER = 0.8
+
+
+class Call:
+    """Work for the task that owns the sink, in its turn among the batches: a rotation, say."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Callable[[], Awaitable[None]]) -> None:
+        self.run = run
 
 
 class Buffer:

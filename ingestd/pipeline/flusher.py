@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ingestd.errors import SinkError
-from ingestd.event import Batch, Call, Entry
+from ingestd.event import Batch, Entry
 from ingestd.pipeline.batch_metrics import BatchMetrics
-from ingestd.pipeline.buffer import Buffer
+from ingestd.pipeline.buffer import Buffer, Call
 from ingestd.pipeline.counters import Account
 from ingestd.pipeline.sink import Sink
 from ingestd.pipeline.subscribers import Following

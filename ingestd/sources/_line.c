@@ -7,6 +7,7 @@
  * Memory: every piece is written to a buffer whose size was reckoned beforehand from the pieces' own sizes (see
  * line_capacity), a JSON text at six times what it is made of.
  */
+#include "../_event.h"
 #include "_query.h"
 
 #include <pthread.h>
@@ -16,7 +17,7 @@
 #ifndef LINE_BYTES
 #define LINE_BYTES 8192
 #endif
-/* As in times.py. */
+/* As in event_time.py. */
 #define AUTO_MS 100000000000LL
 #define LAST_MS 10000000000000LL
 
@@ -327,7 +328,7 @@ static int make_dup_key(const maker *m, const request *r, finding *f)
     if (f->dup_key == NULL)
         return ERROR;
     if (PyUnicode_Check(f->dup_key) && PyUnicode_IS_COMPACT_ASCII(f->dup_key) &&
-        PyUnicode_GET_LENGTH(f->dup_key) == 32)
+        PyUnicode_GET_LENGTH(f->dup_key) == DUP_KEY_SIZE)
         return FINE;
     Py_CLEAR(f->dup_key);
     PyErr_SetString(PyExc_TypeError, "digest must return 32 hexadecimal digits");
@@ -500,10 +501,10 @@ static uint8_t *put_flags(uint8_t *out, const finding *f)
 
 static uint8_t *put_line(uint8_t *out, const maker *m, const request *r, const finding *f, event_id id)
 {
-    out = PUT(out, "{\"v\":1,\"id\":\"");
+    out = PUT(out, LINE_START);
     out = put_id(out, id);
     out = PUT(out, "\",\"dup_key\":\"");
-    out = put(out, PyUnicode_DATA(f->dup_key), 32);
+    out = put(out, PyUnicode_DATA(f->dup_key), DUP_KEY_SIZE);
     out = PUT(out, "\",\"received_at\":");
     out = put_number(out, f->received_at);
     out = PUT(out, ",\"event_at\":");

@@ -8,7 +8,8 @@ from typing import Any
 import jsonschema
 import orjson
 
-from ingestd.event import DUP_KEY_SLICE, ID_SLICE, JSON_SCHEMA, LINE_START, RECEIVED_AT_SLICE
+from ingestd.event import DUP_KEY_SLICE, ID_SLICE, LINE_START, RECEIVED_AT_SLICE
+from ingestd.sources.event_schema import JSON_SCHEMA
 
 _VALIDATOR = jsonschema.Draft202012Validator(JSON_SCHEMA)
 _ID = re.compile(JSON_SCHEMA["properties"]["id"]["pattern"])

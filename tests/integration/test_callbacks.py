@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import jsonschema
 import pytest
 
-from ingestd.event import JSON_SCHEMA
+from ingestd.sources.event_schema import JSON_SCHEMA
 from tests.integration.front import HOSTILE, SAMPLES, Front
 from tests.support.wire import request
 

@@ -18,8 +18,8 @@ import pytest
 
 from ingestd.config.sections import MAX_SOURCES
 from ingestd.http.fd_limit import RESERVED
-from ingestd.intake import MAX_CACHED_PATHS
 from ingestd.pipeline.subscribers import MAX_FOLLOWERS
+from ingestd.sources.router import MAX_CACHED_PATHS
 from ingestd.system.log import REPEATS_PER_MINUTE
 from tests.integration.checks import until
 from tests.integration.conftest import open_place

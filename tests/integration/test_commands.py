@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from ingestd.cli import main
-from ingestd.event import JSON_SCHEMA
+from ingestd.sources.event_schema import JSON_SCHEMA
 from tests.integration.conftest import open_place
 from tests.support import commands
 from tests.support.daemon import ROOT, Daemon, environment, ingestd

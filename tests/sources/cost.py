@@ -18,9 +18,10 @@ from pathlib import Path
 
 from ingestd.http.connection import Connection, Shared
 from ingestd.http.parser import Headers, Limits
-from ingestd.intake import Intake, Router
+from ingestd.intake import Intake
 from ingestd.pipeline.buffer import Buffer
 from ingestd.pipeline.counters import Accounts
+from ingestd.sources.router import Router
 from tests.sources.cases import SAMPLES
 from tests.sources.making import Desk, secret
 

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from ingestd import config
 from ingestd.http.parser import Headers
 from ingestd.http.responses import Reply
-from ingestd.intake import Match, Router
 from ingestd.pipeline.counters import Account, Accounts
 from ingestd.sources import factory
 from ingestd.sources.responses import Answering
+from ingestd.sources.router import Match, Router
 from ingestd.sources.source import Source
 
 BASE = "https://trk.example.com"

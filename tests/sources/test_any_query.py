@@ -9,8 +9,8 @@ import orjson
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingestd.event import JSON_SCHEMA
 from ingestd.sources import query
+from ingestd.sources.event_schema import JSON_SCHEMA
 from tests.sources.making import one
 
 PLAIN = one("generic")

@@ -9,7 +9,8 @@ import pytest
 import xxhash
 
 from ingestd.config import profiles
-from ingestd.event import DUP_KEY_SLICE, ID_SLICE, JSON_SCHEMA, LINE_START, RECEIVED_AT_SLICE
+from ingestd.event import DUP_KEY_SLICE, ID_SLICE, LINE_START, RECEIVED_AT_SLICE
+from ingestd.sources.event_schema import JSON_SCHEMA
 from tests.sources import cases_media, cases_others, cases_phones
 from tests.sources.cases import Case
 from tests.sources.making import NOW_MS, Taken, one

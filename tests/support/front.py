@@ -8,7 +8,8 @@ import orjson
 
 from ingestd.http.connection import Connection, Shared
 from ingestd.http.parser import Limits
-from ingestd.intake import Intake, Router
+from ingestd.intake import Intake
+from ingestd.sources.router import Router
 from tests.support.fakes import FakeTransport, Pump, Received, connect, make_source
 from tests.support.loop import turns
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ingestd.errors import RequestRefusedError
-from ingestd.http.parser import Headers, Limits, RequestParser
+from ingestd.http.parser import Headers, Limits
+from ingestd.http.raw_target import RawTargetParser
 
 GET = b"GET /c/demo?n=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -25,7 +26,7 @@ class Request:
         return Headers(self.headers).find(name)
 
 
-class Recorder(RequestParser):
+class Recorder(RawTargetParser):
     """A parser that remembers its requests and how often it was asked for `100 Continue`."""
 
     __slots__ = ("continues", "requests")

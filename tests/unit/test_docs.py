@@ -19,13 +19,13 @@ from ingestd import config
 from ingestd.admin import metrics
 from ingestd.admin.server import MAX_CONNECTIONS
 from ingestd.cli import main
-from ingestd.event import JSON_SCHEMA
 from ingestd.http.connection import MAX_PIPELINE, MAX_TURNED_AWAY
 from ingestd.http.fd_limit import RESERVED
 from ingestd.pipeline.batch_metrics import BatchMetrics
 from ingestd.pipeline.counters import MAX_MACRO_NAME, MAX_MACRO_PARAMS, Accounts
 from ingestd.pipeline.subscribers import MAX_FOLLOWERS
 from ingestd.sources.body import MAX_EVENTS, MAX_MEMBERS
+from ingestd.sources.event_schema import JSON_SCHEMA
 from ingestd.system.log import REPEATS_PER_MINUTE
 from tests.support import commands
 

@@ -135,8 +135,9 @@ def test_the_root_of_the_package_is_small() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 10
 
 
-def test_the_parser_does_no_io() -> None:
-    text = modules()["http.parser"].path.read_text("utf-8")
+@pytest.mark.parametrize("name", ["http.parser", "http.raw_target"])
+def test_the_parser_does_no_io(name: str) -> None:
+    text = modules()[name].path.read_text("utf-8")
     assert not re.search(r"^(import|from) (asyncio|socket|os|logging)\b", text, re.MULTILINE)
 
 

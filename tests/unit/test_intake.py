@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from ingestd.intake import Router
+from ingestd.sources.router import Router
 from tests.support.fakes import assert_conserved, make_source
 from tests.support.front import Front, get, post
 from tests.support.loop import turns

@@ -19,8 +19,8 @@ from ingestd.cli import main, replay_spill
 from ingestd.cli.replay_checkpoint import Checkpoints
 from ingestd.cli.spill_events import Converter
 from ingestd.cli.spill_log import parse
-from ingestd.event import JSON_SCHEMA
 from ingestd.kafka.delivery_report import Sent
+from ingestd.sources.event_schema import JSON_SCHEMA
 from ingestd.system import durable
 from tests.support.spilled import line
 

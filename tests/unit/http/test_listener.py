@@ -11,9 +11,10 @@ import pytest
 
 from ingestd.http import listener
 from ingestd.http.connection import Connection, Exchange, Shared
-from ingestd.http.listener import Listener, Timeouts, unix_socket
+from ingestd.http.listener import Listener, Timeouts
 from ingestd.http.parser import Limits
 from ingestd.http.responses import Reply
+from ingestd.http.sockets import unix_socket
 from tests.support.fakes import HeldIntake, Received, read_replies
 from tests.support.loop import run
 

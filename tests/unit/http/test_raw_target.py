@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from ingestd.http.parser import Headers, Limits, RequestParser
+from ingestd.http.parser import Headers, Limits
+from ingestd.http.raw_target import RawTargetParser
 
 GBK = "点击~".encode("gbk")
 TARGETS = [
@@ -15,7 +16,7 @@ TARGETS = [
 ]
 
 
-class Collected(RequestParser):
+class Collected(RawTargetParser):
     """Keeps the requests it is fed."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.errors import ListenError
-from ingestd.http.listener import open_sockets, tcp_socket, unix_socket
+from ingestd.http.sockets import open_sockets, tcp_socket, unix_socket
 
 
 def test_a_unix_socket_has_the_configured_mode_and_group(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ingestd.event import Batch, Call
-from ingestd.pipeline.buffer import Buffer
+from ingestd.event import Batch
+from ingestd.pipeline.buffer import Buffer, Call
 from ingestd.pipeline.counters import Account
 from tests.support.fakes import FakeEntry
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
-from ingestd.event import Call
+from ingestd.pipeline.buffer import Call
 from ingestd.pipeline.counters import WAITS
 from ingestd.pipeline.flusher import SLICE
 from tests.support.fakes import Pump, assert_conserved

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingestd.event import DUP_KEY_SLICE, ID_SLICE, JSON_SCHEMA, LINE_START, RECEIVED_AT_SLICE
+from ingestd.event import DUP_KEY_SLICE, ID_SLICE, LINE_START, RECEIVED_AT_SLICE
 from ingestd.http.parser import Headers
+from ingestd.sources.event_schema import JSON_SCHEMA
 from tests.support.fakes import make_source
 
 NOW = 1_718_000_000_123_456_789

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ingestd.intake import MAX_CACHED_LENGTH, MAX_CACHED_PATHS, Router
 from ingestd.pipeline.counters import Accounts
+from ingestd.sources.router import MAX_CACHED_LENGTH, MAX_CACHED_PATHS, Router
 from tests.support.fakes import make_source
 
 PATHS = ["/c/ocean", "/c/ocean/special", "/c", "/p.ost-back_2"]
