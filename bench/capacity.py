@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,12 +84,17 @@ def markdown(sheet: Sheet, about: dict[str, object], rates: Sequence[float]) -> 
     lines.append(
         "| **breaks first**: in use of a machine | " + " | ".join(first) + " | use / M / what it has |"
     )
-    run = f"Of the run: {machine(about)}"
+    run = _wrapped(f"Of the run: {machine(about)}")
     return "\n\n".join(["\n".join(lines), _given(sheet.given), _measured(sheet.measured), run])
 
 
+def _wrapped(text: str) -> str:
+    """Return a paragraph in lines of at most 120 characters."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
 def _given(g: Given) -> str:
-    return (
+    return _wrapped(
         f"Given: machines of {g.cores} cores, {g.memory_gib:g} GiB, a disk of {g.disk_mb:g} MB/s, "
         f"{g.net_gbit:g} Gbit/s, of which u = {g.use:g} is used at this rate; `buffer.max_bytes` "
         f"{g.buffer_mib:g} MiB and `spool.max_bytes` {g.spool_gib:g} GiB an instance."
@@ -113,11 +119,12 @@ def _measured(m: Measured) -> str:
         f"g = {several}, the cost with several instances over that with one",
         _or_not("w", m.gain, " bytes of memory a byte waiting", 2),
     ]
-    packed = (
+    packed = _wrapped(
         "The mix repeats ten callbacks with other ids, so K and Z are better than what traffic will give: "
         "plan disks and network with the rows above them."
     )
-    return f"Measured, an event: {'; '.join(parts)}. {packed}"
+    figures = "\n".join(f"- {part}" for part in parts)
+    return f"Measured, for each event:\n\n{figures}\n\n{packed}"
 
 
 def _or_not(name: str, value: float | None, what: str, digits: int = 0) -> str:

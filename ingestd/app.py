@@ -36,7 +36,7 @@ from ingestd.sinks import build, need_restart, renew
 from ingestd.sources.factory import build as build_sources
 from ingestd.sources.router import Router
 from ingestd.system import clock, systemd
-from ingestd.system.log import LogRateLimit
+from ingestd.system.log import RateLimit
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ LAG_PERIOD = 0.1
 # More objects than a batch has entries, so that the collector does not see the same ones three times each.
 GC_THRESHOLDS = (50_000, 20, 20)
 # Seconds the thread of the commits waits for the loop to let go of Python's lock, and it asks several times a
-# commit. By default it is 5 ms, which shows in the slowest replies under load (README, Decisions).
+# commit. By default it is 5 ms, which shows in the slowest replies under load (ingestd/README.md, Decisions).
 SWITCH_INTERVAL = 0.0005
 TICK_PERIOD = 1.0
 # So long a start that has failed waits for its sink to close, seconds.
@@ -54,7 +54,7 @@ GIVE_UP = 2.0
 class App:
     """One instance of the daemon."""
 
-    def __init__(self, config: Config, reload: Callable[[], Config], log_limit: LogRateLimit) -> None:
+    def __init__(self, config: Config, reload: Callable[[], Config], log_limit: RateLimit) -> None:
         self._config = config
         self._read_config = reload
         self._log_limit = log_limit

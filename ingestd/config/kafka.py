@@ -13,7 +13,7 @@ HostPort = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._{}-]{1,249}$")]
 
 
-class KafkaSecurityConfig(Section):
+class KafkaSecurity(Section):
     """`kafka.security`: TLS and SASL. Secrets are files, relative to the configuration or its credentials."""
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -32,7 +32,7 @@ class KafkaSecurityConfig(Section):
         return self
 
 
-class KafkaConfig(Section):
+class Kafka(Section):
     """[kafka]: events go straight to Kafka."""
 
     bootstrap: Annotated[tuple[HostPort, ...], BeforeValidator(one_or_list), Field(min_length=1)]
@@ -49,7 +49,7 @@ class KafkaConfig(Section):
     max_batch_bytes: Size = "900KiB"  # type: ignore[assignment]
     request_timeout: Duration = "15s"  # type: ignore[assignment]
     direct_timeout: Duration = "2s"  # type: ignore[assignment]
-    security: KafkaSecurityConfig = KafkaSecurityConfig()
+    security: KafkaSecurity = KafkaSecurity()
 
 
 class SpoolConfig(Section):

@@ -52,11 +52,7 @@ class FileSink:
     final = True
 
     def __init__(
-        self,
-        settings: config.FileConfig,
-        instance: str,
-        clock: Callable[[], float],
-        wall: Callable[[], float],
+        self, settings: config.File, instance: str, clock: Callable[[], float], wall: Callable[[], float]
     ) -> None:
         self._settings = settings
         self._directory = settings.directory

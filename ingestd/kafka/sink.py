@@ -17,7 +17,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from ingestd.config.kafka import KafkaConfig, SpoolConfig
+from ingestd.config.kafka import Kafka, SpoolConfig
 from ingestd.errors import SinkError
 from ingestd.event import Batch
 from ingestd.kafka.dead_letter_file import DeadLetterFile
@@ -55,7 +55,7 @@ class KafkaSink:
     final = False
 
     def __init__(
-        self, settings: KafkaConfig, spool: SpoolConfig, topics: Mapping[str, str], accounts: Accounts,
+        self, settings: Kafka, spool: SpoolConfig, topics: Mapping[str, str], accounts: Accounts,
         *, instance: str, node: str, acks: bool, patience: float, tracing: Tracing | None = None,
     ) -> None:  # fmt: skip
         """`patience`: seconds `close` waits for Kafka."""
@@ -143,7 +143,7 @@ class KafkaSink:
             elif self._publishing is None or self._publishing.done():
                 self._publishing = asyncio.create_task(self._publish())
 
-    def renew(self, settings: KafkaConfig, topics: Mapping[str, str]) -> None:
+    def renew(self, settings: Kafka, topics: Mapping[str, str]) -> None:
         """Take new settings without a restart, but for those of `NEED_RESTART`."""
         self._settings = settings
         self._client.renew(settings)

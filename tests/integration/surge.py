@@ -38,7 +38,8 @@ from tests.support.wire import request
 SOURCE: dict[str, object] = {
     "name": "demo", "path": PATH, "on_overload": {"status": 503, "body": "come back later", "retry_after": 7},
 }  # fmt: skip
-# Seconds that a request waits where nginx' limit is reached: README's rule for `ingestd nginx --requests`.
+# Seconds that a request waits where nginx' limit is reached: the rule for `ingestd nginx --requests`
+# (nginx/README.md).
 WAIT = 1 / 50
 LEAST_GOODPUT = 0.9
 MOST_P99_MS = 50.0

@@ -1,4 +1,4 @@
-"""A spool copied to another machine and replayed there, as the README says: each answered click arrives."""
+"""A spool copied to another machine and replayed there, by the runbook: each answered click arrives."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run_there(machine: KafkaDaemon, *arguments: str, spool: Path) -> str:
 
 
 def move(old: KafkaDaemon, new: KafkaDaemon) -> Path:
-    """The README's `rsync -a`: the whole directory, which has the instance's name in it."""
+    """The runbook's `rsync -a`: the whole directory, which has the instance's name in it."""
     moved = new.place / "spool-of-old"
     shutil.copytree(old.spool, moved)
     return moved

@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.support.daemon import ROOT
 
 COPIED = (
-    "ingestd", "tests", "conf", "nginx", "systemd", "bench", "README.md", "CHANGELOG.md", "LICENSE",
-    "pyproject.toml",
+    "ingestd", "tests", "conf", "nginx", "systemd", "bench", "findings", "README.md", "CHANGELOG.md",
+    "LICENSE", "pyproject.toml",
 )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ class FileSubject(Subject):
         self._seconds = itertools.count(1_700_000_000)
 
     def make(self, directory: Path) -> Sink:
-        settings = config.FileConfig.model_validate({"directory": directory, "compress": self._compress})
+        settings = config.File.model_validate({"directory": directory, "compress": self._compress})
         return FileSink(settings, "one", self.clock.now, lambda: float(next(self._seconds)))
 
     def stored(self, directory: Path) -> bytes:

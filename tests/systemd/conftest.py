@@ -35,7 +35,7 @@ class Host:
         self.journal = guest.journal
 
     def install(self) -> None:
-        """The files to their places, the user, the directories: what the README tells to do."""
+        """The files to their places, the user, the directories: what systemd/README.md tells to do."""
         self.guest.run(f"{venv.INSTALLED_AT}/bin/ingestd", "install-units")
         self.guest.run("systemd-sysusers", "ingestd.conf")
         self.guest.run("systemd-tmpfiles", "--create", "ingestd.conf")

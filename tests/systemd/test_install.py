@@ -1,4 +1,4 @@
-"""Installing as the README says, word for word, on a host with nginx; and several instances."""
+"""Installing as systemd/README.md says, word for word, on a host with nginx; and several instances."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.documents import first_shell_block
 from tests.support.nginx import binary
 from tests.support.systemd import venv
 from tests.systemd.conftest import CONFIG, Host
 
 pytestmark = pytest.mark.systemd
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+PAGE = "systemd/README.md"
 DEFAULT_SITE = "/etc/nginx/sites-enabled/default"
 NGINX_UNIT = Path("/lib/systemd/system/nginx.service")
 
@@ -25,9 +26,8 @@ def shell(host: Host, line: str) -> str:
 
 
 def written(heading: str) -> list[str]:
-    """The lines of the README's first shell block after a heading."""
-    assert README.count(heading) == 1
-    return README.partition(heading)[2].partition("```sh\n")[2].partition("```")[0].splitlines()
+    """The lines of the page's first shell block under a heading."""
+    return first_shell_block(PAGE, heading)
 
 
 def less_pip(lines: list[str]) -> list[str]:
@@ -40,7 +40,7 @@ def less_pip(lines: list[str]) -> list[str]:
 def bare(host: Host) -> Iterator[Host]:
     """A host with Debian's nginx running and nothing of ingestd but its package."""
     if binary() is None or not NGINX_UNIT.exists():
-        pytest.skip("there is no nginx of Debian's here: the README's install path is NOT tested")
+        pytest.skip("there is no nginx of Debian's here: the documented install path is NOT tested")
     host.end()
     shell(host, "rm -rf /etc/systemd/system/ingestd* /etc/*.d/ingestd.conf /etc/ingestd /etc/nginx/ingestd")
     shell(host, "rm -rf /etc/nginx/conf.d/* /run/ingestd; userdel ingestd; systemctl daemon-reload")
@@ -55,9 +55,9 @@ def bare(host: Host) -> Iterator[Host]:
     host.install()
 
 
-def test_the_readmes_install_commands_lead_to_a_click_on_disk(bare: Host) -> None:
+def test_the_documented_install_commands_lead_to_a_click_on_disk(bare: Host) -> None:
     """Each as written; the last sends clicks through nginx."""
-    for line in less_pip(written("### Install on a Debian host")):
+    for line in less_pip(written("## Install on a Debian host")):
         shell(bare, line)
     assert len(bare.events()) == 20
     for unit in ("ingestd.socket", "ingestd.service"):
@@ -79,16 +79,16 @@ def test_the_steps_the_command_ends_with_bring_up_two_instances_behind_nginx(bar
 
 def test_the_runbooks_commands_do_what_they_say(bare: Host) -> None:
     """A first source, an upgrade, a look at the disk: each line as written."""
-    for line in less_pip(written("### Install on a Debian host")):
+    for line in less_pip(written("## Install on a Debian host")):
         shell(bare, line)
     bare.configure(f'{CONFIG}[[source]]\nname = "ocean"\npath = "/c/ocean"\nprofile = "ocean"\n')
-    said = "".join(shell(bare, line) for line in written("**A first source.**"))
+    said = "".join(shell(bare, line) for line in written("### A first source"))
     assert "/c/ocean/app42?advertiser_id=__ADVERTISER_ID__" in said
     assert [event["source"] for event in bare.events()].count("ocean") == 20
     old = bare.guest.main_pid("ingestd.service")
-    said = "".join(shell(bare, line) for line in less_pip(written("**Upgrade.**")))
+    said = "".join(shell(bare, line) for line in less_pip(written("## Upgrade")))
     assert said.endswith("ready\n")
     assert bare.guest.main_pid("ingestd.service") != old
-    said = "".join(shell(bare, line) for line in written("**The disk is full.**"))
+    said = "".join(shell(bare, line) for line in written("### The disk is full"))
     assert said.startswith("ready\n")
     assert "/var/lib/ingestd/clicks" in said

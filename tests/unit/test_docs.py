@@ -1,14 +1,13 @@
-"""README and conf/ against the code, in both directions."""
+"""The documents against the code, in both directions; and their form: links, lengths, commands."""
 
 from __future__ import annotations
 
-import itertools
+import contextlib
+import importlib.util
 import re
-import shlex
-import tomllib
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
-from typing import Any, get_args
 
 import click
 import pytest
@@ -19,19 +18,121 @@ from ingestd import config
 from ingestd.admin import metrics
 from ingestd.admin.server import MAX_CONNECTIONS
 from ingestd.cli import main
+from ingestd.config.messages import model_at
+from ingestd.config.source import MAX_KEYS, MAX_WINDOW, Source
 from ingestd.http.connection import MAX_PIPELINE, MAX_TURNED_AWAY
 from ingestd.http.fd_limit import RESERVED
+from ingestd.http.responses import REFUSALS
 from ingestd.pipeline.batch_metrics import BatchMetrics
 from ingestd.pipeline.counters import MAX_MACRO_NAME, MAX_MACRO_PARAMS, Accounts
 from ingestd.pipeline.subscribers import MAX_FOLLOWERS
 from ingestd.sources.body import MAX_EVENTS, MAX_MEMBERS
 from ingestd.sources.event_schema import JSON_SCHEMA
 from ingestd.system.log import REPEATS_PER_MINUTE
-from tests.support import commands
+from tests.support import commands, documents
+from tests.support.documents import ROOT, names, read, rows, section
+from tests.support.texts import texts
+from tests.unit.test_imports import PACKAGE, RANKS
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-PRODUCTION = (ROOT / "conf" / "ingestd.toml").read_text("utf-8")
+DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in documents.documents()}
+# Pages with a date are records: what they name may have gone since.
+LIVING = {name: text for name, text in DOCUMENTS.items() if not name.startswith(("findings/", "CHANGELOG"))}
+CONF, OPS, ANALYSTS, CODE = "conf/README.md", "systemd/README.md", "conf/analysts.md", "ingestd/README.md"
+
+
+# form
+
+
+def test_there_is_a_document_for_each_reader() -> None:
+    assert {"README.md", CONF, OPS, ANALYSTS, CODE, "nginx/README.md", "bench/README.md", "tests/README.md",
+            "findings/README.md", "CHANGELOG.md"} <= set(DOCUMENTS)  # fmt: skip
+
+
+def test_the_first_page_is_short() -> None:
+    assert len(DOCUMENTS["README.md"].splitlines()) <= 150
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_lines_are_wrapped(name: str) -> None:
+    long = [number for number, line in documents.prose(DOCUMENTS[name]) if len(line) > 120]
+    long += [number for number, line in enumerate(DOCUMENTS[name].splitlines(), 1) if len(line) > 400]
+    assert long == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_table_cell_has_at_most_a_sentence(name: str) -> None:
+    """No full stop within it, and no semicolon after which a third thought begins."""
+    cells = [re.sub(r"`[^`]*`", "x", cell) for row in rows(DOCUMENTS[name]) for cell in row]
+    assert [cell for cell in cells if re.search(r"[a-z0-9)x][.!?] +[A-Z]", cell) or cell.count(";") > 1] == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    for link in documents.links(DOCUMENTS[name]):
+        if link.startswith(("http://", "https://")):
+            continue
+        target, _, anchor = link.partition("#")
+        path = (ROOT / name).parent / target if target else ROOT / name
+        assert path.exists(), f"{name}: {link}"
+        if anchor:
+            assert anchor in documents.anchors(path.read_text("utf-8")), f"{name}: {link}"
+
+
+def test_every_document_can_be_reached_from_the_first_page() -> None:
+    reached, waiting = set[str](), ["README.md"]
+    while waiting:
+        name = waiting.pop()
+        if name in reached or name not in DOCUMENTS:
+            continue
+        reached.add(name)
+        for link in documents.links(DOCUMENTS[name]):
+            path = ((ROOT / name).parent / link.partition("#")[0]).resolve()
+            if path.is_relative_to(ROOT):
+                waiting.append(str(path.relative_to(ROOT)))
+    assert reached == set(DOCUMENTS)
+
+
+_FILE = re.compile(r"[\w.@<>*-]+(?:/[\w.@*-]+)+\.(?:py|c|h|md|toml|txt|yml|json|conf|tsv)|(?:[\w-]+/)+")
+
+
+@pytest.mark.parametrize("name", LIVING)
+def test_files_a_document_names_exist(name: str) -> None:
+    """Named from the root of the repository, or from the document's folder."""
+    spans = [span for _, line in documents.outside_fences(LIVING[name]) for span in names(line)]
+    folder = (ROOT / name).parent
+    for span in spans:
+        if _FILE.fullmatch(span) and "<" not in span:
+            assert (ROOT / span).exists() or (folder / span).exists() or span in OUTSIDE, f"{name}: {span}"
+
+
+# Files and folders of a host or a data directory, not of the repository.
+OUTSIDE = {"dead/", "spool/", "secrets/", "results/latest.json"}
+
+
+def test_the_top_level_holds_what_it_should() -> None:
+    expected = {"pyproject.toml", "ingestd", "conf", "systemd", "nginx", "bench", "tests", "README.md",
+                "findings"}  # fmt: skip
+    beside = {"LICENSE", "CHANGELOG.md"}
+    ignored = {"var", "build", "dist", "ingestd.egg-info"}
+    found = {entry.name for entry in ROOT.iterdir() if not entry.name.startswith(".")}
+    assert expected <= found
+    assert found - expected - beside <= ignored
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if name.startswith("findings/")])
+def test_a_finding_has_a_date_and_the_command_that_printed_it(name: str) -> None:
+    if name.endswith("README.md"):
+        return
+    assert re.search(r"^Dates?: 20\d\d-\d\d-\d\d", DOCUMENTS[name], re.MULTILINE)
+    assert list(documents.shell_lines(DOCUMENTS[name]))
+
+
+def test_every_finding_is_in_the_index() -> None:
+    listed = {re.sub(r"\[.*\]\((.*)\)", r"findings/\1", row[0]) for row in rows(read("findings/README.md"))}
+    assert listed == {name for name in DOCUMENTS if re.fullmatch(r"findings/(?!README)[\w-]+\.md", name)}
+
+
+# metrics and alerts
 
 
 def exposed_metrics() -> set[str]:
@@ -49,14 +150,24 @@ def exposed_metrics() -> set[str]:
     return {family.name + ("_total" if family.type == "counter" else "") for family in collector.collect()}
 
 
-def test_the_readme_lists_every_metric_and_no_other() -> None:
-    listed = set(re.findall(r"^\| `(ingestd_[a-z_]+)` \|", README, re.MULTILINE))
-    assert listed == exposed_metrics()
+def test_every_metric_is_listed_and_no_other() -> None:
+    listed = [names(row[0])[0] for row in rows(section(CONF, "## Metrics"))]
+    assert sorted(listed) == sorted(exposed_metrics())
 
 
-def test_every_metric_the_readme_speaks_of_exists() -> None:
-    spoken_of = set(re.findall(r"`(ingestd_[a-z_]+)(?:\{[^`]*\})?[^`]*`", README))
-    assert spoken_of <= exposed_metrics()
+@pytest.mark.parametrize("name", LIVING)
+def test_every_metric_a_document_speaks_of_exists(name: str) -> None:
+    assert set(re.findall(r"`(ingestd_[a-z_]+)(?:\{[^`]*\})?`", LIVING[name])) <= exposed_metrics()
+
+
+def test_every_alert_is_listed_and_no_other() -> None:
+    rules = read("conf/prometheus/ingestd.rules.yml")
+    wanted = re.findall(r"- alert: (\w+)\n(?:.*\n)+? +labels: \{severity: (\w+)\}", rules)
+    listed = [(names(row[0])[0], row[1]) for row in rows(section(CONF, "## Alerts and dashboard"))]
+    assert sorted(listed) == sorted(wanted)
+
+
+# commands
 
 
 COMMANDS = {
@@ -66,9 +177,11 @@ COMMANDS = {
 }
 
 
-def test_the_readme_lists_every_command_and_no_other() -> None:
-    listed = set(re.findall(r"^\| `ingestd ([a-z-]+(?: [a-z]+)?)[^`]*` \|", README, re.MULTILINE))
-    assert listed == set(COMMANDS)
+def test_every_command_is_listed_and_no_other() -> None:
+    listed = [
+        re.sub(r"^ingestd | [A-Z]+$", "", names(row[0])[0]) for row in rows(section(OPS, "## Commands"))
+    ]
+    assert sorted(listed) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -76,146 +189,238 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     assert "Example:\n" in (COMMANDS[name].help or "")
 
 
-def written_commands() -> list[list[str]]:
-    """Every `ingestd ...` in the README's shell blocks, as words."""
-    found: list[list[str]] = []
-    for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL):
-        for line in block.splitlines():
-            lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;")
-            lexer.whitespace_split = True
-            for operator, group in itertools.groupby(lexer, lambda word: set(word) <= set("&|;")):
-                words = [word for word in group if not word.startswith("INGESTD_")]
-                if not operator and words and Path(words[0]).name == "ingestd":
-                    found.append(words[1:])
+def typed_commands() -> list[tuple[str, list[str]]]:
+    """Every `ingestd ...` in blocks of shell, and between backticks, with the document it is in."""
+    found = []
+    for name, text in LIVING.items():
+        spans = [span for _, line in documents.outside_fences(text) for span in names(line)]
+        for line in [*documents.shell_lines(text), *(span for span in spans if span.startswith("ingestd "))]:
+            for words in documents.commands(line):
+                if Path(words[0]).name == "ingestd" and words[1:2] != ["COMMAND"]:
+                    found.append((name, words[1:]))
     return found
 
 
-@pytest.mark.parametrize("words", written_commands(), ids=" ".join)
-def test_every_command_the_readme_tells_to_type_can_be_typed(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"), typed_commands(), ids=lambda one: " ".join(one) if isinstance(one, list) else one
+)
+def test_every_command_a_document_tells_to_type_can_be_typed(name: str, words: list[str]) -> None:
     """It exists, and has these options."""
     command: click.Command = main
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and words:
         command = commands.named(command, words.pop(0))
-    command.make_parser(click.Context(command)).parse_args(words)
+    with contextlib.suppress(click.MissingParameter, click.BadOptionUsage):  # prose may leave values out
+        command.make_parser(click.Context(command)).parse_args(words)
 
 
-def test_the_readme_tells_to_type_commands() -> None:
+def test_the_documents_tell_to_type_commands() -> None:
     """So that the test before this one has something to look at."""
-    assert len(written_commands()) > 20
+    assert len(typed_commands()) > 40
 
 
-def test_the_readme_describes_every_field_of_the_event() -> None:
-    table = README.partition("## For analysts")[2]
-    described = {
-        name
-        for row in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
-        for name in re.findall(r"`(\w+)`", row)
-    }
-    assert set(JSON_SCHEMA["properties"]) <= described
+def runnable() -> set[str]:
+    """The modules under tests/ that are commands."""
+    found = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        if re.search(r'^if __name__ == "__main__":', path.read_text("utf-8"), re.MULTILINE):
+            found.add(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__"))
+    return found
 
 
-def keys_of(model: type[BaseModel]) -> set[str]:
-    return set(model.model_fields)
+def test_the_page_of_the_long_commands_lists_every_one_and_no_other() -> None:
+    listed = set(re.findall(r"python -m (tests[\w.]*)", section("tests/README.md", "## The long commands")))
+    assert listed == runnable() - {"tests.fuzz.guided"}  # is started by tests.fuzz
 
 
-def model_of(annotation: Any) -> type[BaseModel] | None:
+@pytest.mark.parametrize("name", LIVING)
+def test_programs_a_document_names_exist(name: str) -> None:
+    for module in re.findall(r"python -m ((?:tests|bench)[\w.]*)", LIVING[name]):
+        assert importlib.util.find_spec(module) is not None, module
+    for program in re.findall(r"(?:^|`)((?:bench|tests|\.ci)/[a-z]+)(?=[ `]|$)", LIVING[name], re.MULTILINE):
+        assert (ROOT / program).exists(), program
+
+
+# events
+
+
+def test_every_field_of_the_event_is_described_and_no_other() -> None:
+    described = [name for row in rows(section(ANALYSTS, "## The event")) for name in names(row[0])]
+    flags = [name for row in rows(section(ANALYSTS, "### Flags")) for name in names(row[0])]
+    assert sorted(described) == sorted([*JSON_SCHEMA["properties"], *flags])
+
+
+def test_every_flag_is_described_and_no_other() -> None:
+    text = JSON_SCHEMA["properties"]["flags"]["description"]
+    listed = re.sub(r" \([^)]*\)", "", text[text.index("macro:<param>") :]).split(", ")
+    described = [name for row in rows(section(ANALYSTS, "### Flags")) for name in names(row[0])]
+    assert sorted(described) == sorted(listed)
+
+
+# settings, limits, responses
+
+
+def keys_below(model: type[BaseModel], prefix: str) -> set[str]:
+    """Dotted names of a model's keys, and of those of the models in it."""
+    found = set()
+    for name, field in model.model_fields.items():
+        found.add(prefix + name)
+        inner = model_at_field(field.annotation)
+        if inner is not None:
+            found |= keys_below(inner, f"{prefix}{name}.")
+    return found
+
+
+def model_at_field(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in get_args(annotation) if (found := model_of(part))), None)
+    parts = getattr(annotation, "__args__", ())
+    return next((found for part in parts if (found := model_at_field(part)) is not None), None)
 
 
-SECTIONS = {name: model_of(field.annotation) for name, field in config.Config.model_fields.items()}
+@cache
+def every_key() -> set[str]:
+    """As `ingest.ack`, and a source's as `reply.pixel`."""
+    found = keys_below(Source, "")
+    for name in set(config.Config.model_fields) - {"source"}:
+        found |= keys_below(model_at(config.Config, (name,)), f"{name}.")
+    return found
 
 
-@pytest.mark.parametrize("section", sorted(SECTIONS))
-def test_the_production_file_names_every_key_of_every_section(section: str) -> None:
-    model = SECTIONS[section]
-    assert model is not None
-    header = rf"^(?:# )?\[+{section}\]+$"
-    text = re.split(header, PRODUCTION, flags=re.MULTILINE)[1]
-    text = re.split(r"^(?:# )?\[", text, flags=re.MULTILINE)[0]
-    named = set(re.findall(r"^(?:# )?([a-z_]+) = ", text, re.MULTILINE))
-    assert named == keys_of(model)
+SECTIONS = "|".join(
+    (*(set(config.Config.model_fields) - {"source"}), "reply", "signature", "event_time", "on_overload")
+)
 
 
-def test_what_is_commented_out_in_the_production_file_is_the_default() -> None:
-    shown = re.sub(r"^# (?=(\[|[a-z_]+ = ))", "", PRODUCTION, flags=re.MULTILINE)
-    shown = shown.replace('instance = "<host name>"', 'instance = "host"')
-    tree = tomllib.loads(shown)
-    del tree["ingest"]["profile_directory"]  # an example: there is none here
-    tree["source"] = [{"name": "demo", "path": "/c/demo"}]
-    defaults = config.parse(
-        {"kafka": {"bootstrap": ["k:1"]}, "file": {}, "source": tree["source"]}, str(ROOT / "conf/x.toml"), {}
-    )
-    chosen = {
-        "ingest": {"socket_group", "instance", "public_base", "profile_directory"},
-        "file": {"compress", "keep_days", "keep_bytes"},
-        "kafka": {"bootstrap", "dead_letter_topic", "security"},
+def test_every_setting_the_documents_name_exists() -> None:
+    named = {
+        (name, key)
+        for name, text in LIVING.items()
+        for key in re.findall(rf"[`<]((?:{SECTIONS})(?:\.[a-z_]+)+)(?=[`> =])", text)
+        if not key.endswith(".py")
     }
-    for section, keys in tree.items():
-        if section == "source":
-            continue
-        least: dict[str, Any] = {"kafka": {"bootstrap": ["k:1"]}, "file": {}, "source": tree["source"]}
-        parsed = config.parse(least | {section: keys}, str(ROOT / "conf/x.toml"), {})
-        for key in keys:
-            if key not in chosen.get(section, set()):
-                assert getattr(getattr(parsed, section), key) == getattr(getattr(defaults, section), key), key
+    assert len(named) > 40
+    assert [one for one in sorted(named) if one[1] not in every_key()] == []
 
 
-@pytest.mark.parametrize("name", ["quickstart.toml", "ingestd.toml"])
-def test_every_shipped_configuration_is_valid(name: str) -> None:
-    assert config.load(ROOT / "conf" / name, {}).source
+def test_the_limits_are_the_codes() -> None:
+    """Those that are a setting name it; the others are the numbers in the code."""
+    table = {row[0]: row[1] for row in rows(section(CONF, "## Limits"))}
+    assert {what: limit for what, limit in table.items() if not re.fullmatch(r"`[a-z_.]+`", limit)} == {
+        "connections": f"`ingest.max_connections`, and the limit of open files less {RESERVED}",
+        "events in a body": f"{MAX_EVENTS:,}",
+        "compressed pieces of a body": f"{MAX_MEMBERS}",
+        "requests waiting on one connection": f"{MAX_PIPELINE}",
+        "sources, with those a reload has removed": f"{config.MAX_SOURCES:,}",
+        "key files of a source": f"{MAX_KEYS}",
+        "a source's `dedup_window`": f"{MAX_WINDOW:,} events",
+        "a source's macro labels": f"{MAX_MACRO_PARAMS} names of {MAX_MACRO_NAME} characters",
+        "the same log line": f"{REPEATS_PER_MINUTE} a minute",
+        "admin connections": f"{MAX_CONNECTIONS}",
+        "subscribers of `/tail`": f"{MAX_FOLLOWERS}",
+    }
+    assert f"503 for up to {MAX_TURNED_AWAY} of them" in section(CONF, "## Limits")
 
 
-def test_the_top_level_holds_what_it_should() -> None:
-    expected = {"pyproject.toml", "ingestd", "conf", "systemd", "nginx", "bench", "tests", "README.md"}
-    beside = {"LICENSE", "CHANGELOG.md"}
-    ignored = {"var", "build", "dist", "ingestd.egg-info"}
-    found = {entry.name for entry in ROOT.iterdir() if not entry.name.startswith(".")}
-    assert expected <= found
-    assert found - expected - beside <= ignored
+def test_every_reason_has_its_status_in_the_table_of_responses_and_no_other() -> None:
+    table = rows(section(CONF, "## How ingestd answers"))
+    listed = [(names(row[0])[0], int(row[1])) for row in table if row[1].isdigit()]
+    assert sorted(listed) == sorted((reason, refusal.status) for reason, refusal in REFUSALS.items())
 
 
-PROFILES = sorted(path.stem for path in (ROOT / "ingestd" / "config" / "profiles").glob("*.toml"))
+def test_log_lines_the_documents_quote_are_in_the_code() -> None:
+    said = {text.text for text in texts() if text.kind == "log"}
+    quoted = set(re.findall(r"\blog `([^`]+)`", "\n".join(LIVING.values())))
+    assert len(quoted) > 5
+    assert quoted <= said
 
 
-def test_the_readme_has_a_row_for_every_profile_and_no_other() -> None:
-    table = README.partition("## For ad operations")[2].partition("Links for")[0]
-    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == PROFILES
+# platforms
+
+PROFILES = sorted(path.stem for path in (PACKAGE / "config" / "profiles").glob("*.toml"))
 
 
-@pytest.mark.parametrize("name", [name for name in PROFILES if name != "generic"])
-def test_the_readme_has_the_link_the_command_prints(name: str, tmp_path: Path) -> None:
-    (tmp_path / "akey").write_text("a key\n")
-    folder = "p" if name in {"adjust", "appsflyer", "postback"} else "c"
-    key = 'signature = { key_file = "akey" }' if name in {"baidu", "xiaomi"} else ""
-    text = f'[ingest]\npublic_base = "https://click.example.com"\n[[source]]\nname = "{name}"\n'
-    (tmp_path / "c.toml").write_text(text + f'path = "/{folder}/{name}"\nprofile = "{name}"\n{key}\n')
-    arguments = ["sources", "-c", str(tmp_path / "c.toml"), "--links"]
+def source_of(profile: str) -> Source:
+    tree = {"source": [{"name": profile, "path": "/c", "profile": profile}]}
+    return config.parse(tree, str(ROOT / "conf" / "any.toml"), {}).source[0]
+
+
+def test_every_profile_has_its_row_and_no_other() -> None:
+    listed = [names(row[0])[0] for row in rows(section(CONF, "## Platforms and links"))]
+    assert sorted(listed) == PROFILES
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_row_of_a_profile_says_what_is_in_it(profile: str) -> None:
+    source = source_of(profile)
+    [row] = [row for row in rows(section(CONF, "## Platforms and links")) if row[0] == f"`{profile}`"]
+    _, title, click_id, time, response, _, bring = row
+    assert title == source.title
+    assert names(click_id) == list(source.dedup)
+    assert names(time) == ([source.event_time.param] if source.event_time else [])
+    assert response == f"{source.reply.status} `{source.reply.body}`"
+    assert set(names(bring)) - {"sign"} == set(source.mandatory)
+
+
+def printed_link(profile: str, place: Path) -> str:
+    (place / "akey").write_text("a key\n")
+    folder = "p" if profile in {"adjust", "appsflyer", "postback"} else "c"
+    key = 'signature = { key_file = "akey" }' if profile in {"baidu", "xiaomi"} else ""
+    text = f'[ingest]\npublic_base = "https://click.example.com"\n[[source]]\nname = "{profile}"\n'
+    (place / "c.toml").write_text(text + f'path = "/{folder}/{profile}"\nprofile = "{profile}"\n{key}\n')
+    arguments = ["sources", "-c", str(place / "c.toml"), "--links"]
     arguments += ["--base", "https://click.example.com", "--route", "app42"]
     printed = CliRunner().invoke(main, arguments, catch_exceptions=False).output
     [link] = re.findall(r"^ *(https://\S+)", printed, re.MULTILINE)
-    assert f"\n{link}\n" in README
+    return str(link)
 
 
-def test_every_setting_the_readme_names_exists() -> None:
-    named = re.findall(r"`(ingest|buffer|flush|file|kafka|spool|admin|log)\.([a-z_]+)`", README)
-    assert len(named) > 10
-    for section, key in named:
-        model = SECTIONS[section]
-        assert model is not None
-        assert key in keys_of(model), f"{section}.{key}"
+def test_the_file_of_links_has_those_the_command_prints_and_no_other(tmp_path: Path) -> None:
+    wanted = []
+    for profile in (name for name in PROFILES if name != "generic"):
+        wanted += [f"# {profile}: {source_of(profile).title}", printed_link(profile, tmp_path)]
+    text = read("conf/links.txt")
+    pairs = re.findall(r"^(# [\w]+: .+)\n(https://\S+)$", text, re.MULTILINE)
+    assert sorted(line for pair in pairs for line in pair) == sorted(wanted)
+    assert text.count("https://") == len(pairs) + 1  # one in the head
 
 
-def test_the_caps_the_readme_tells_are_the_codes() -> None:
-    caps = README.partition("## Security")[2].partition("## How fast")[0]
-    for row in (
-        f"the limit of open files less {RESERVED} | 503; of a flood {MAX_TURNED_AWAY} are told",
-        f"`ingest.max_inflated`; {MAX_EVENTS:,}; {MAX_MEMBERS} |",
-        f"| requests waiting in one connection | {MAX_PIPELINE} |",
-        f"| sources, with those a reload took away | {config.MAX_SOURCES:,} |",
-        f"| {MAX_MACRO_PARAMS} names of {MAX_MACRO_NAME} characters |",
-        f"| the same log line | {REPEATS_PER_MINUTE} a minute |",
-        f"| admin connections, followers of events | {MAX_CONNECTIONS}, {MAX_FOLLOWERS} |",
-    ):
-        assert row in caps
+# the code's own page
+
+
+def test_the_page_of_the_code_has_the_ranks_of_the_rooms() -> None:
+    table = section(CODE, "## The rooms").partition("\n### ")[0]
+    listed = {
+        name.strip("/").removesuffix(".py"): int(row[0]) for row in rows(table) for name in names(row[1])
+    }
+    wanted = {room: rank for room, rank in RANKS.items() if room not in ("ingestd", "_build", "__main__")}
+    assert listed == wanted
+
+
+def listed_files() -> list[str]:
+    """The files listed room by room, from the package's root."""
+    found = []
+    for block in re.split(r"^### ", section(CODE, "## The rooms"), flags=re.MULTILINE)[1:]:
+        [room] = [name for name in names(block.splitlines()[0]) if name.endswith("/")] or [""]
+        found += [room + name for row in rows(block) for name in names(row[0]) if not name.endswith("/")]
+    return found
+
+
+def test_every_module_is_listed_in_its_room_and_no_other() -> None:
+    """A newcomer finds the file from the page; one that is added, renamed or removed changes it."""
+    listed = listed_files()
+    there = {
+        str(path.relative_to(PACKAGE))
+        for pattern in ("*.py", "*.c", "*.h")
+        for path in PACKAGE.rglob(pattern)
+        if path.name != "__init__.py"
+    }
+    assert {"lacks": sorted(there - set(listed)), "invents": sorted(set(listed) - there)} == {
+        "lacks": [], "invents": [],
+    }  # fmt: skip
+    assert len(listed) == len(set(listed))
+
+
+def test_the_glossary_is_whole_and_in_order() -> None:
+    terms = [row[0].strip("`") for row in rows(section(CODE, "## Glossary"))]
+    assert 55 <= len(terms) <= 90
+    assert terms == sorted(set(terms), key=str.lower)

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from ingestd import config
 from ingestd.config.messages import model_at
 
 CONF = Path(__file__).parents[3] / "conf"
 FILES = sorted(CONF.glob("*.toml"))
-# Keys whose comment shows an example, since their default is none, or another on every machine.
+# Keys whose comment shows an example, since their default is none, or another on every machine. A table of
+# this kind is one whose keys are examples as well where they have no default.
 EXAMPLES = {
     "ingest.instance", "ingest.public_base", "ingest.profile_directory",
-    "kafka.bootstrap", "kafka.security", "kafka.dead_letter_topic",
-    "source.event_time", "source.dedup", "source.volatile", "source.privacy_key_file",
+    "kafka.bootstrap", "kafka.dead_letter_topic",
+    "kafka.security.username_file", "kafka.security.password_file", "kafka.security.ca_file",
+    "kafka.security.cert_file", "kafka.security.key_file",
+    "source.event_time.param", "source.dedup", "source.volatile", "source.privacy_key_file",
+    "source.signature.key_file", "source.reply.redirect.param", "source.reply.redirect.hosts",
 }  # fmt: skip
 
 
@@ -48,34 +54,64 @@ def commented() -> dict[str, Any]:
     for line in (CONF / "ingestd.toml").read_text("utf-8").splitlines():
         if match := re.match(r"#? ?\[+([a-z]+)\]+", line):
             section = match[1]
-        elif match := re.match(r"# ([a-z_]+) = (.*)", line):
-            found[f"{section}.{match[1]}"] = tomllib.loads(f"{match[1]} = {match[2]}")[match[1]]
+        elif match := re.match(r"# ([a-z_.]+) = (.*)", line):
+            found[f"{section}.{match[1]}"] = tomllib.loads(f"value = {match[2]}")["value"]
     return found
 
 
-def shown() -> set[str]:
+def shown() -> list[str]:
     """Every key of conf/ingestd.toml, in force or commented out."""
     tree = tomllib.loads((CONF / "ingestd.toml").read_text("utf-8"))
     tree["source"] = tree["source"][0]
-    return {*commented(), *(f"{section}.{key}" for section, table in tree.items() for key in table)}
+    return [*commented(), *(f"{section}.{key}" for section, table in tree.items() for key in table)]
 
 
-def test_the_production_file_shows_every_key() -> None:
-    known = set()
-    for section in config.Config.model_fields:
-        model = model_at(config.Config, (section,))
-        known |= {f"{section}.{key}" for key in model.model_fields}
-    assert shown() == known
+def model_in(annotation: object) -> type[BaseModel] | None:
+    """The model a field holds, or None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := model_in(part)) is not None), None)
+
+
+def fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    """A model's keys by their dotted names; of a table the keys in it."""
+    for name, field in model.model_fields.items():
+        inner = model_in(field.annotation)
+        if inner is None:
+            yield f"{prefix}{name}", field
+        else:
+            yield from fields(inner, f"{prefix}{name}.")
+
+
+KEYS = {
+    key: field
+    for section in config.Config.model_fields
+    for key, field in fields(model_at(config.Config, (section,)), f"{section}.")
+}
+
+
+def test_the_production_file_shows_every_key_once_and_no_other() -> None:
+    """Those of tables within a section, `reply.redirect.hosts`, too."""
+    assert sorted(shown()) == sorted(KEYS)
+
+
+def test_an_example_is_a_key_the_file_shows() -> None:
+    assert commented().keys() >= EXAMPLES
 
 
 @pytest.mark.parametrize("key", sorted(commented().keys() - EXAMPLES))
 def test_a_default_the_production_file_shows_is_the_default(key: str) -> None:
-    section, _, name = key.partition(".")
-    model = model_at(config.Config, (section,))
-    field = model.model_fields[name]
-    default = field.get_default(call_default_factory=True)
+    default = KEYS[key].get_default(call_default_factory=True)
     value = commented()[key]
-    if isinstance(default, BaseModel):  # a table: what it shows of it is so, the rest is not shown
-        assert {name: getattr(default, name) for name in value} == value
-    else:
-        assert list(default) == value if isinstance(value, list) else str(default) == str(value)
+    assert list(default) == value if isinstance(value, list) else str(default) == str(value)
+
+
+def test_the_whole_file_is_valid_with_every_comment_taken_off() -> None:
+    """Each key as it is shown, all at once: what one copies out of it works."""
+    text = (CONF / "ingestd.toml").read_text("utf-8")
+    tree = tomllib.loads(re.sub(r"^# (?=(?:\[|[a-z_.]+ = ))", "", text, flags=re.MULTILINE))
+    tree["ingest"]["instance"] = "host"
+    del tree["ingest"]["profile_directory"]  # there is none here
+    settings = config.parse(tree, str(CONF / "any.toml"), {})
+    assert settings.source[0].reply.redirect is not None
+    assert settings.kafka is not None

@@ -1,4 +1,4 @@
-"""README's snippets for analysts, run as they stand there, over what a real daemon has written."""
+"""The snippets of conf/analysts.md, run as they stand there, over what a real daemon has written."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from tests.integration.conftest import open_place
 from tests.kafka.producing import produce
 from tests.kafka.rig import KafkaDaemon
 from tests.support.daemon import Daemon
+from tests.support.documents import read
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle, parts
 from tests.support.wire import ask, request
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -31,8 +30,8 @@ def place() -> Iterator[Path]:
 
 
 def snippet(language: str, word: str) -> str:
-    """The one block of README's part for analysts that has this word in it."""
-    text = (ROOT / "README.md").read_text("utf-8").partition("## For analysts")[2].partition("\n## ")[0]
+    """The one block of the page for analysts that has this word in it."""
+    text = read("conf/analysts.md")
     [found] = [one for one in re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S) if word in one]
     return str(found)
 
