@@ -78,7 +78,9 @@ class App:
         self._buffer = Buffer(config.buffer.max_bytes, flush.max_events, flush.max_bytes)
         clock = Clock(self._loop.call_later, time.monotonic, time.time_ns)
         following = Following()
-        self._flusher = Flusher(self._buffer, self._sink, policy, self._metrics, clock, following)
+        self._flusher = Flusher(
+            self._buffer, self._sink, policy, self._accounts, self._metrics, clock, following
+        )
         sources = build_sources(config, self._accounts, self._node)
         self._intake = Intake(Router(sources), self._accounts, self._buffer, ack_stored=stored)
         limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)

@@ -51,15 +51,41 @@ class Entry:
         """Called once, when the entry's fate is known: stored (None), or refused for a reason."""
 
 
+class Share:
+    """One source's part of a batch. `received_ns`: when its first event came, wall clock since the epoch."""
+
+    __slots__ = ("bytes", "events", "received_ns")
+
+    def __init__(self, events: int = 0, size: int = 0, received_ns: int = 0) -> None:
+        self.events = events
+        self.bytes = size
+        self.received_ns = received_ns
+
+
 class Batch:
     """Entries that are made durable together. `events` and `bytes` are sums over `entries`."""
 
-    __slots__ = ("bytes", "entries", "events")
+    __slots__ = ("_shares", "bytes", "entries", "events")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.events = 0
         self.bytes = 0
+        self._shares: dict[str, Share] | None = None
+
+    def shares(self) -> dict[str, Share]:
+        """The batch by source. Counted once: no entry may join it afterwards."""
+        shares = self._shares
+        if shares is None:
+            shares = self._shares = {}
+            for entry in self.entries:
+                source = entry.account.source
+                share = shares.get(source)
+                if share is None:
+                    share = shares[source] = Share(received_ns=entry.received_ns)
+                share.events += entry.count
+                share.bytes += len(entry.data)
+        return shares
 
     def data(self) -> bytes:
         """All lines, in the order they came."""

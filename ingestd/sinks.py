@@ -53,7 +53,7 @@ def _untraced(config: Config, accounts: Accounts, node: str, spans: Tracing | No
                 config.kafka,
                 config.spool,
                 _topics(config),
-                accounts,
+                accounts.record,
                 instance=ingest.instance,
                 node=node,
                 acks=ingest.ack == "stored",
@@ -61,7 +61,7 @@ def _untraced(config: Config, accounts: Accounts, node: str, spans: Tracing | No
                 tracing=spans,
             )
         )
-    sink = sinks[0] if len(sinks) == 1 else Both(sinks, config.flush.stall_timeout)
+    sink = sinks[0] if len(sinks) == 1 else Both(sinks, config.flush.stall_timeout, accounts.record)
     if not _sets_aside(config):
         return sink
     return Aside(sink, FileSink(_letters(config), ingest.instance, time.monotonic, time.time))

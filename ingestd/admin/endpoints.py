@@ -7,7 +7,6 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
@@ -58,7 +57,7 @@ class Report:
         self.surroundings = surroundings
         self.loaded_at = time.time()
         self._collector = IngestCollector(
-            accounts, batches, self._gauges, self._counters, __version__, sink.name if sink.final else None,
+            accounts, batches, self._numbers, __version__,
             lambda: self.surroundings.certificates(),
         )  # fmt: skip
 
@@ -77,7 +76,7 @@ class Report:
         reasons = []
         if self._draining():
             reasons.append("draining")
-        if trouble := self._flusher.trouble or self._sink.trouble():
+        if trouble := self._flusher.trouble or self._sink.snapshot().error:
             reasons.append(f"storage: {trouble}")
         if trouble := clock.trouble(time.time_ns()):
             reasons.append(trouble)
@@ -130,13 +129,13 @@ class Report:
             "buffer_bytes": self._buffer.bytes,
             "connections": len(self._shared.connections),
             "tasks": len(asyncio.all_tasks()),
-            "sinks": self._sink.status(),
+            "sinks": self._sink.snapshot().status,
             "sources": {name: account.summary() for name, account in self._accounts.by_source.items()},
             "requests_refused": self._accounts.refused,
             "wait_bounds": WAITS,
         })  # fmt: skip
 
-    def _gauges(self) -> dict[str, Any]:
+    def _numbers(self) -> dict[str, float]:
         return {
             "unstored_events": self._buffer.events,
             "buffer_bytes": self._buffer.bytes,
@@ -146,15 +145,10 @@ class Report:
             "sources": len(self._intake.router.sources),
             "wall_clock_seconds": time.time(),
             "config_reload_time_seconds": self.loaded_at,
-            **self.surroundings.gauges(),
-            **self._sink.gauges(),
-        }
-
-    def _counters(self) -> dict[str, float]:
-        return {
             "commit_failures": self._batches.commit_failures,
             "commit_stalls": self._batches.stalls,
-            **self._sink.counters(),
+            **self.surroundings.gauges(),
+            **self._sink.snapshot().metrics,
             **self._more(),
         }
 

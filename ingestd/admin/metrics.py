@@ -74,27 +74,20 @@ PER_SOURCE: dict[str, tuple[str, Callable[[Account], float]]] = {
 
 
 class IngestCollector(Collector):
-    """Reads accounts, histograms and gauges at a scrape.
-
-    `final_sink`: the one sink where stored is delivered, so that it need not be counted twice; or None.
-    """
+    """Reads accounts, histograms and `numbers` (gauges and counters by their declared names) at a scrape."""
 
     def __init__(
         self,
         accounts: Accounts,
         batches: BatchMetrics,
-        gauges: Callable[[], dict[str, float]],
-        counters: Callable[[], dict[str, float]],
+        numbers: Callable[[], dict[str, float]],
         version: str,
-        final_sink: str | None,
         certificates: Callable[[], dict[str, float]] = dict,
     ) -> None:
         self._accounts = accounts
         self._batches = batches
-        self._gauges = gauges
-        self._counters = counters
+        self._numbers = numbers
         self._version = version
-        self._final_sink = final_sink
         self._certificates = certificates
 
     def collect(self) -> Iterable[Metric]:
@@ -106,13 +99,13 @@ class IngestCollector(Collector):
         for reason, count in list(self._accounts.refused.items()):
             refused.add_metric([reason], count)
         yield refused
-        gauges, counters = self._gauges(), self._counters()
+        numbers = self._numbers()
         for name, text in {**GAUGES, **FILE_GAUGES, **KAFKA_GAUGES}.items():
-            if name in gauges:
-                yield GaugeMetricFamily(f"ingestd_{name}", text, gauges[name])
+            if name in numbers:
+                yield GaugeMetricFamily(f"ingestd_{name}", text, numbers[name])
         for name, text in {**COUNTERS, **FILE_COUNTERS, **KAFKA_COUNTERS, **BOTH_COUNTERS}.items():
-            if name in counters:
-                yield CounterMetricFamily(f"ingestd_{name}", text, counters[name])
+            if name in numbers:
+                yield CounterMetricFamily(f"ingestd_{name}", text, numbers[name])
         batches = self._batches
         yield histogram(batches.ack_seconds, "ingestd_ack_seconds", "From request to reply, stored mode")
         yield histogram(batches.commit_seconds, "ingestd_commit_seconds", "Write and fdatasync of a batch")
@@ -176,15 +169,9 @@ class IngestCollector(Collector):
             labels=["source", "reason"],
         )
         for account in accounts:
-            events_by, bytes_by = dict(account.delivered), dict(account.delivered_bytes)
-            if self._final_sink is not None:
-                events_by, bytes_by = (
-                    {self._final_sink: account.stored},
-                    {self._final_sink: account.stored_bytes},
-                )
-            for sink, count in events_by.items():
+            for sink, count in list(account.delivered.items()):
                 events.add_metric([account.source, sink], count)
-                size.add_metric([account.source, sink], bytes_by[sink])
+                size.add_metric([account.source, sink], account.delivered_bytes[sink])
             for reason, count in list(account.dead_lettered.items()):
                 dead.add_metric([account.source, reason], count)
         yield from (events, size, dead)

@@ -21,6 +21,7 @@ from ingestd.errors import SinkError
 from ingestd.event import Batch
 from ingestd.file import manifests, recovery, retention
 from ingestd.file.ndjson import NdjsonFile, claim
+from ingestd.pipeline.sink import CommitResult, Snapshot
 from ingestd.system import durable
 from ingestd.system.io_thread import Worker
 from ingestd.tally import UNREADABLE
@@ -49,7 +50,6 @@ class FileSink:
     """Sink over a directory that several instances may share."""
 
     name = "file"
-    final = True
 
     def __init__(
         self, settings: config.File, instance: str, clock: Callable[[], float], wall: Callable[[], float]
@@ -75,9 +75,10 @@ class FileSink:
         await self._own(self._prepare)
         await self._own(self._hand_over_finished)
 
-    async def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Batch) -> CommitResult:
         """Write and fdatasync; rotate where the file has reached its size."""
         await self._own(self._write, batch)
+        return CommitResult(delivered={self.name: batch.shares()})
 
     async def probe(self) -> None:
         """See that the directory takes a file of a batch's size; finish what the failure left."""
@@ -109,29 +110,17 @@ class FileSink:
             self._owner.close()
             self._keeper.shutdown(wait=False, cancel_futures=True)
 
-    def trouble(self) -> str:
-        """Nothing is known before it is tried."""
-        return ""
-
-    def status(self) -> dict[str, Any]:
-        """The present file."""
+    def snapshot(self) -> Snapshot:
+        """The present file, and what became of the others. It knows of no error before a commit is tried."""
         file = self._file
-        return {
-            "file": {
-                "directory": str(self._directory),
-                "file": file.path.name if file else None,
-                "file_bytes": file.size if file else 0,
-                "file_age_seconds": round(self._clock() - self._opened_at, 1) if file else 0,
-            }
+        size = file.size if file else 0
+        status = {
+            "directory": str(self._directory),
+            "file": file.path.name if file else None,
+            "file_bytes": size,
+            "file_age_seconds": round(self._clock() - self._opened_at, 1) if file else 0,
         }
-
-    def gauges(self) -> dict[str, float]:
-        """The present file's size."""
-        return {"file_open_bytes": self._file.size if self._file else 0}
-
-    def counters(self) -> dict[str, float]:
-        """What became of files."""
-        return asdict(self._counts)
+        return Snapshot("", {"file_open_bytes": size, **asdict(self._counts)}, {self.name: status})
 
     # in the owner's thread
 

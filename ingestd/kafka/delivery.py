@@ -18,7 +18,7 @@ from ingestd.errors import SinkError
 from ingestd.kafka.delivery_report import Sent
 from ingestd.kafka.progress import Progress
 from ingestd.kafka.records import source_of
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.sink import CommitResult
 from ingestd.spool.spool import Position, Spool
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Delivery:
         send: Callable[[Sequence[bytes], Progress], Awaitable[Sent]],
         save: Callable[[Progress], None],
         in_thread: Callable[..., Awaitable[Any]],
-        accounts: Accounts,
+        report: Callable[[CommitResult], None],
         pace: Pace,
         publish: Callable[[], Awaitable[None]],
         snapshot: Callable[[Progress], Progress] = Progress.copy,
@@ -65,7 +65,7 @@ class Delivery:
         self._send = send
         self._save = save
         self._in_thread = in_thread
-        self._accounts = accounts
+        self._report = report
         self._pace = pace
         self._publish = publish
         self._snapshot = snapshot
@@ -176,11 +176,8 @@ class Delivery:
             self.progress.skip_to(stop)
         if payloads:
             sent = await self._send(payloads, self.progress.without(done))
-            for source, events in old.items():  # taken over from an earlier run, now that they are settled
-                account = self._accounts.account(source)
-                account.recovered += events
-                account.spooled += events
-            count(sent, self._accounts)
+            # What an earlier run had spooled is taken over now that it is settled.
+            self._report(sent.result(from_spool=True, recovered=old))
         for start, stop in done:
             self.progress.deliver(start, stop)
         self._changes += 1
@@ -206,18 +203,6 @@ class Delivery:
         """
         self._save(progress)
         self._spool.release(progress.oldest)
-
-
-def count(sent: Sent, accounts: Accounts) -> None:
-    """Move events from `spooled` to where they have come."""
-    for source, (events, size) in sent.delivered.items():
-        account = accounts.account(source)
-        account.deliver("kafka", events, size)
-        account.spooled -= events
-    for (source, reason), events in sent.dead.items():
-        account = accounts.account(source)
-        account.bury(reason, events)
-        account.spooled -= events
 
 
 def count_sources(payloads: Iterable[bytes]) -> dict[str, int]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka import errors as kafka_errors
 
+from ingestd.event import Share
 from ingestd.kafka.batches import Chunk
 from ingestd.kafka.manifest import count_rows
 from ingestd.kafka.records import UNDATED, Record
+from ingestd.pipeline.sink import CommitResult
 from ingestd.tally import Rows
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,22 @@ class Sent:
     delivered: dict[str, list[int]] = field(default_factory=dict)
     dead: dict[tuple[str, str], int] = field(default_factory=dict)
     rows: Rows | None = None
+
+    def result(self, *, from_spool: bool, recovered: Mapping[str, int] | None = None) -> CommitResult:
+        """As the counters take it. `from_spool`: the events were counted as spooled, which ends here.
+
+        `recovered`: of the events, by source, those that an earlier process had spooled.
+        """
+        shares = {source: Share(events, size) for source, (events, size) in self.delivered.items()}
+        result = CommitResult(delivered={"kafka": shares}, dead_lettered=self.dead)
+        if from_spool:
+            result.recovered = dict(recovered or {})
+            result.spooled = dict(result.recovered)
+            for source, (events, _) in self.delivered.items():
+                result.spooled[source] = result.spooled.get(source, 0) - events
+            for (source, _), events in self.dead.items():
+                result.spooled[source] = result.spooled.get(source, 0) - events
+        return result
 
     def add(self, chunk: Chunk) -> None:
         """Count what Kafka has confirmed."""

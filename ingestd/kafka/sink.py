@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +21,7 @@ from ingestd.config.kafka import Kafka, SpoolConfig
 from ingestd.errors import SinkError
 from ingestd.event import Batch
 from ingestd.kafka.dead_letter_file import DeadLetterFile
-from ingestd.kafka.delivery import Delivery, Pace, count
+from ingestd.kafka.delivery import Delivery, Pace
 from ingestd.kafka.delivery_report import Sent
 from ingestd.kafka.gauges import KafkaGauges
 from ingestd.kafka.manifest import KafkaManifest
@@ -31,7 +31,7 @@ from ingestd.kafka.records import Topics, payloads
 from ingestd.kafka.sender import Sender
 from ingestd.kafka.state import Keeping
 from ingestd.kafka.transactions import FencedError, Transactions
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.sink import CommitResult, Snapshot
 from ingestd.spool.spool import Position, Spool
 from ingestd.system.io_thread import Worker
 from ingestd.system.tracing import Tracing
@@ -52,16 +52,16 @@ class KafkaSink:
     """Sink into Kafka, through a spool where there is one."""
 
     name = "kafka"
-    final = False
 
     def __init__(
-        self, settings: Kafka, spool: SpoolConfig, topics: Mapping[str, str], accounts: Accounts,
-        *, instance: str, node: str, acks: bool, patience: float, tracing: Tracing | None = None,
+        self, settings: Kafka, spool: SpoolConfig, topics: Mapping[str, str],
+        report: Callable[[CommitResult], None], *, instance: str, node: str, acks: bool, patience: float,
+        tracing: Tracing | None = None,
     ) -> None:  # fmt: skip
         """`patience`: seconds `close` waits for Kafka."""
         self._settings = settings
         self._patience = patience
-        self._accounts = accounts
+        self._report = report
         self._acks = acks
         self._tracing = tracing
         self._worker = Worker("spool")
@@ -86,8 +86,8 @@ class KafkaSink:
         self._delivery: Delivery | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._late: asyncio.Task[Sent] | None = None  # a send that takes longer than we wait for
-        # ... and that the spool had no room for: its lines are expected again.
-        self._refused: tuple[Sequence[bytes], asyncio.Task[Sent]] | None = None
+        # ... and that the spool had no room for: its batch is expected again.
+        self._refused: tuple[Batch, asyncio.Task[Sent]] | None = None
         self._fenced = ""
 
     # Sink
@@ -101,7 +101,7 @@ class KafkaSink:
             pace = Pace(self._settings.linger, self._settings.round_bytes, self._settings.window_bytes)
             self._delivery = Delivery(
                 self._spool, await self._keeping.load(self._spool), self._send, self._keeping.save,
-                self._worker.call, self._accounts, pace, self._publish, self._keeping.snapshot,
+                self._worker.call, self._report, pace, self._publish, self._keeping.snapshot,
             )  # fmt: skip
             self._begin(self._deliver(self._delivery))
         self._begin(self._connect())
@@ -110,17 +110,16 @@ class KafkaSink:
         self._tasks = [task for task in self._tasks if not task.done() or task.exception() is not None]
         self._tasks.append(asyncio.create_task(work))
 
-    async def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Batch) -> CommitResult:
         """See the table above. Raises SinkError."""
         if self._fenced:
             raise SinkError(self._fenced)
         lines = payloads(batch.entries)
         if self._delivery is not None and (self._acks or self._late is not None):
             end = await self._append(lines)
-            self._count_spooled(batch)
             self._delivery.add(end, lines)
-        else:
-            await self._straight(batch, lines)
+            return _spooled(batch)
+        return await self._straight(batch, lines)
 
     async def probe(self) -> None:
         """Raises SinkError unless a commit could succeed now."""
@@ -178,14 +177,12 @@ class KafkaSink:
                 await self._worker.call(self._spool.close)
             self._worker.close()
 
-    def trouble(self) -> str:
-        """Whether another process has taken this one's place. Kafka being away is none."""
-        return self._fenced
-
-    def status(self) -> dict[str, Any]:
-        """Kafka and the spool."""
-        gauges = {name: value for name, value in self.gauges().items() if value != float("inf")}
-        return {"kafka": {"error": self._error(), **gauges}}
+    def snapshot(self) -> Snapshot:
+        """Kafka and the spool. An error once another process has taken over; an unreachable Kafka is none."""
+        gauges = self._numbers.gauges()
+        status = {name: value for name, value in gauges.items() if value != float("inf")}
+        metrics = gauges | self._numbers.counters()
+        return Snapshot(self._fenced, metrics, {self.name: {"error": self._error(), **status}})
 
     def _error(self) -> str:
         trouble = self._delivery.trouble if self._delivery is not None else ""
@@ -194,30 +191,20 @@ class KafkaSink:
     def _rest(self) -> dict[str, Any]:
         return {"spool_bytes": self._spool.backlog_bytes if self._spool is not None else 0}
 
-    def gauges(self) -> dict[str, float]:
-        """Kafka and the spool, in numbers."""
-        return self._numbers.gauges()
-
-    def counters(self) -> dict[str, float]:
-        """How often a connection was made, and what the manifest could not say."""
-        return self._numbers.counters()
-
     # the ways of a batch
 
     async def _append(self, lines: Sequence[bytes]) -> Position:
         assert self._spool is not None  # noqa: S101 (whoever has a delivery has a spool)
         return await self._worker.call(self._spool.append, lines)
 
-    async def _straight(self, batch: Batch, lines: Sequence[bytes]) -> None:
+    async def _straight(self, batch: Batch, lines: Sequence[bytes]) -> CommitResult:
         """To Kafka, if it confirms in time; if not, into the spool while the send goes on."""
-        task = self._sending(lines)
+        task = self._sending(batch, lines)
         done, _ = await asyncio.wait([task], timeout=self._settings.direct_timeout)
         if done:
             sent = task.result()
-            self._count_spooled(batch)
-            count(sent, self._accounts)
             self._keeping.note(sent)
-            return
+            return sent.result(from_spool=False)
         if self._spool is None or self._delivery is None:
             task.cancel()
             await self._client.discard("no confirmation in time")
@@ -228,17 +215,17 @@ class KafkaSink:
         try:
             end = await self._append(lines)
         except SinkError:
-            self._late, self._refused = None, (lines, task)
+            self._late, self._refused = None, (batch, task)
             raise
-        self._count_spooled(batch)
         self._delivery.hold(end)
         task.add_done_callback(lambda late: self._arrived(late, start, end))
+        return _spooled(batch)
 
-    def _sending(self, lines: Sequence[bytes]) -> asyncio.Task[Sent]:
-        """A send; where the spool has refused the lines and they come again, the one that is under way."""
+    def _sending(self, batch: Batch, lines: Sequence[bytes]) -> asyncio.Task[Sent]:
+        """A send; where the spool has refused the batch and it comes again, the one that is under way."""
         refused, self._refused = self._refused, None
         if refused is not None:
-            if refused[0] == lines:
+            if refused[0] is batch:
                 return refused[1]
             refused[1].cancel()
         return asyncio.create_task(self._produce(lines))
@@ -252,7 +239,7 @@ class KafkaSink:
             logger.error("delivery failed, again from the spool", extra={"error": str(error)})
             self._delivery.let_go(None)
         else:
-            count(late.result(), self._accounts)
+            self._report(late.result().result(from_spool=True))
             self._keeping.note(late.result())
             self._delivery.let_go((start, end))
 
@@ -302,6 +289,6 @@ class KafkaSink:
     async def _publish(self) -> None:
         await self._keeping.publish(self._progress)
 
-    def _count_spooled(self, batch: Batch) -> None:
-        for entry in batch.entries:
-            entry.account.spooled += entry.count
+
+def _spooled(batch: Batch) -> CommitResult:
+    return CommitResult(spooled={source: share.events for source, share in batch.shares().items()})

@@ -79,17 +79,15 @@ class Buffer:
         if self._open is batch:
             self._open = None
 
-    def take_waiting(self) -> Batch:
-        """Take out every entry that waits; calls stay."""
-        taken = Batch()
+    def take_waiting(self) -> list[Batch]:
+        """Take out every batch that waits; calls stay."""
+        taken: list[Batch] = []
         for _ in range(self._queue.qsize()):
             item = self._queue.get_nowait()
             if isinstance(item, Call):
                 self._queue.put_nowait(item)
             else:
-                taken.entries += item.entries
-                taken.events += item.events
-                taken.bytes += item.bytes
+                taken.append(item)
         self._open = None
         return taken
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+from ingestd.pipeline.sink import CommitResult
 from ingestd.sources.dedup_window import DuplicateWindow
 
 # Upper bounds of the buckets of `waits`, seconds.
@@ -68,15 +69,6 @@ class Account:
         else:
             self.rejected[refused] = self.rejected.get(refused, 0) + count
 
-    def deliver(self, sink: str, count: int, size: int) -> None:
-        """Count events that have reached a sink for good."""
-        self.delivered[sink] = self.delivered.get(sink, 0) + count
-        self.delivered_bytes[sink] = self.delivered_bytes.get(sink, 0) + size
-
-    def bury(self, reason: str, count: int) -> None:
-        """Count events that became dead letters."""
-        self.dead_lettered[reason] = self.dead_lettered.get(reason, 0) + count
-
     def summary(self) -> dict[str, object]:
         """All of it, for /status."""
         return {name: getattr(self, name) for name in COUNTED}
@@ -106,7 +98,25 @@ class Accounts:
 
     def account(self, source: str) -> Account:
         """The source's account, opened on first use."""
-        return self.by_source.setdefault(source, Account(source))
+        account = self.by_source.get(source)
+        if account is None:
+            account = self.by_source[source] = Account(source)
+        return account
+
+    def record(self, result: CommitResult) -> None:
+        """Count what became of stored events; the only place where that is counted."""
+        for sink, shares in result.delivered.items():
+            for source, share in shares.items():
+                account = self.account(source)
+                account.delivered[sink] = account.delivered.get(sink, 0) + share.events
+                account.delivered_bytes[sink] = account.delivered_bytes.get(sink, 0) + share.bytes
+        for (source, reason), events in result.dead_lettered.items():
+            dead_lettered = self.account(source).dead_lettered
+            dead_lettered[reason] = dead_lettered.get(reason, 0) + events
+        for source, events in result.spooled.items():
+            self.account(source).spooled += events
+        for source, events in result.recovered.items():
+            self.account(source).recovered += events
 
     def refuse(self, reason: str) -> None:
         """Count a request that never became an event of any source."""

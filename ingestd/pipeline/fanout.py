@@ -10,11 +10,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from ingestd.errors import SinkError
 from ingestd.event import Batch
-from ingestd.pipeline.sink import Sink
+from ingestd.pipeline.sink import CommitResult, Sink, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +34,19 @@ class Leg:
 
 
 class Both:
-    """A sink over sinks. `patience`: seconds a commit of one may take while another has finished."""
+    """A sink over sinks. `patience`: seconds a commit of one may take while another has finished.
+
+    What became of a batch is reported for each sink when it is done, which may be long after the commit.
+    """
 
     name = "both"
-    final = False
 
     def __init__(
-        self, sinks: Sequence[Sink], patience: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, sinks: Sequence[Sink], patience: float, report: Callable[[CommitResult], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self.legs = [Leg(sink) for sink in sinks]
+        self._report = report
         self._patience = patience
         self._clock = clock
 
@@ -52,8 +55,11 @@ class Both:
         for leg in self.legs:
             await leg.sink.open()
 
-    async def commit(self, batch: Batch) -> None:
-        """Return when every sink that takes part has the batch. Raises SinkError where none has."""
+    async def commit(self, batch: Batch) -> CommitResult:
+        """Return when every sink that takes part has the batch. Raises SinkError where none has.
+
+        The result is empty: all of it has been reported, or will be.
+        """
         taking = [leg for leg in self.legs if await self._takes_part(leg)]
         for leg in taking:
             leg.under_way = asyncio.create_task(self._one(leg, batch))
@@ -63,7 +69,9 @@ class Both:
             done, waiting = await asyncio.wait(
                 waiting, timeout=self._patience if stored else None, return_when=asyncio.FIRST_COMPLETED
             )
-            stored = stored or any(not tasks[task].trouble for task in done)
+            for task in done:
+                task.result()  # whatever a sink does not foresee is a bug, and ends the flusher
+                stored = stored or not tasks[task].trouble
             if not done:
                 for task in waiting:
                     self._leave_out(tasks[task], f"a commit takes more than {self._patience:g} s")
@@ -74,6 +82,7 @@ class Both:
         for leg in self.legs:
             if leg.trouble and not (leg in taking and leg.late_events):
                 leg.missed_events += batch.events
+        return CommitResult()
 
     async def probe(self) -> None:
         """Raises SinkError as long as no sink could store."""
@@ -101,44 +110,28 @@ class Both:
             if isinstance(result, BaseException):
                 raise result
 
-    def trouble(self) -> str:
-        """Where every sink has one: with one that stores, events are taken."""
-        troubles = [leg.sink.trouble() for leg in self.legs]
-        return "; ".join(troubles) if all(troubles) else ""
-
-    def status(self) -> dict[str, Any]:
-        """By sink, with what it missed."""
-        return {
-            leg.sink.name: {
-                **leg.sink.status()[leg.sink.name],
-                "trouble": leg.trouble,
-                "missed_events": leg.missed_events,
-            }
-            for leg in self.legs
-        }
-
-    def gauges(self) -> dict[str, float]:
-        """Of all."""
-        return {name: value for leg in self.legs for name, value in leg.sink.gauges().items()}
-
-    def counters(self) -> dict[str, float]:
-        """Of all, and what one missed that another has."""
-        missed = {f"{leg.sink.name}_missed_events": leg.missed_events for leg in self.legs}
-        return {name: value for leg in self.legs for name, value in leg.sink.counters().items()} | missed
+    def snapshot(self) -> Snapshot:
+        """All sinks in one, with what each missed. An error only where every sink has one."""
+        errors: list[str] = []
+        whole = Snapshot("", {}, {})
+        for leg in self.legs:
+            name, one = leg.sink.name, leg.sink.snapshot()
+            errors.append(one.error)
+            whole.metrics.update(one.metrics)
+            whole.metrics[f"{name}_missed_events"] = leg.missed_events
+            for sink, status in one.status.items():
+                whole.status[sink] = {**status, "trouble": leg.trouble, "missed_events": leg.missed_events}
+        return whole._replace(error="; ".join(errors)) if all(errors) else whole
 
     async def _one(self, leg: Leg, batch: Batch) -> None:
         try:
-            await leg.sink.commit(batch)
+            self._report(await leg.sink.commit(batch))
         except SinkError as error:
             self._leave_out(leg, str(error))
             leg.missed_events += leg.late_events
             leg.late_events = 0
         else:
             leg.late_events = 0
-            if not leg.sink.final:
-                return
-            for entry in batch.entries:
-                entry.account.deliver(leg.sink.name, entry.count, len(entry.data))
 
     def _troubles(self) -> str:
         return "; ".join(f"{leg.sink.name}: {leg.trouble}" for leg in self.legs)

@@ -16,7 +16,7 @@ from ingestd.errors import SinkError
 from ingestd.event import Batch, Entry
 from ingestd.pipeline.batch_metrics import BatchMetrics
 from ingestd.pipeline.buffer import Buffer, Call
-from ingestd.pipeline.counters import Account
+from ingestd.pipeline.counters import Accounts
 from ingestd.pipeline.sink import Sink
 from ingestd.pipeline.subscribers import Following
 
@@ -66,12 +66,13 @@ class Flusher:
     """Moves entries from the buffer to the sink, and settles them."""
 
     def __init__(
-        self, buffer: Buffer, sink: Sink, policy: FlushPolicy, metrics: BatchMetrics, clock: Clock,
-        following: Following | None = None,
+        self, buffer: Buffer, sink: Sink, policy: FlushPolicy, accounts: Accounts, metrics: BatchMetrics,
+        clock: Clock, following: Following | None = None,
     ) -> None:  # fmt: skip
         self._buffer = buffer
         self._sink = sink
         self._policy = policy
+        self._accounts = accounts
         self._metrics = metrics
         self._clock = clock
         self._following = following or Following()
@@ -142,7 +143,7 @@ class Flusher:
         self._in_flight = batch.entries
         self._set_watch()
         try:
-            await self._sink.commit(batch)
+            self._accounts.record(await self._sink.commit(batch))
         finally:
             self._watch.cancel()
             self._in_flight = ()
@@ -186,7 +187,8 @@ class Flusher:
         await self._refuse_waiting("stalled")
 
     async def _refuse_waiting(self, reason: str) -> None:
-        await self._settle(self._buffer.take_waiting(), reason)
+        for batch in self._buffer.take_waiting():
+            await self._settle(batch, reason)
 
     async def _recover(self) -> None:
         """Try the sink until a commit could succeed again.
@@ -215,27 +217,15 @@ class Flusher:
         await awake.wait()
 
     async def _settle(self, batch: Batch, refused: str | None) -> None:
-        """Tell every entry its fate, with breaks for the loop."""
-        entries = batch.entries
-        for start in range(0, len(entries), SLICE):
-            if start:
-                await asyncio.sleep(0)
-            self._settle_slice(entries[start : start + SLICE], refused)
-        self._buffer.release(batch)
-
-    def _settle_slice(self, entries: Sequence[Entry], refused: str | None) -> None:
+        """Count the batch as stored, or as refused for a reason, and tell every entry, with breaks."""
         now = self._clock.wall_ns()
-        # An account is settled once a slice; its entries there count as having waited as long as the first.
-        sums: dict[Account, list[int]] = {}
-        for entry in entries:
-            account = entry.account
-            total = sums.get(account)
-            if total is None:
-                total = sums[account] = [0, 0, now - entry.received_ns]
-            total[0] += entry.count
-            total[1] += len(entry.data)
-        for account, (count, size, waited) in sums.items():
-            account.settle(count, size, refused, waited / 1e9)
+        for source, share in batch.shares().items():
+            # A source's events of one batch count as having waited as long as the first of them.
+            waited = (now - share.received_ns) / 1e9
+            self._accounts.account(source).settle(share.events, share.bytes, refused, waited)
         if self._policy.acks:
-            for entry in entries:
+            for number, entry in enumerate(batch.entries):
+                if number and number % SLICE == 0:
+                    await asyncio.sleep(0)
                 entry.settle(refused)
+        self._buffer.release(batch)

@@ -4,46 +4,45 @@ apart. Marked entries go to files of their own, event lines as they are; the res
 
 from __future__ import annotations
 
-from typing import Any
-
 from ingestd.event import Batch, Entry
-from ingestd.pipeline.sink import Sink
+from ingestd.pipeline.sink import CommitResult, Sink, Snapshot
 
 
 class Aside:
     """A sink before a sink. `letters`: the files of the marked entries."""
 
-    final = False
-
     def __init__(self, sink: Sink, letters: Sink) -> None:
         self.sink = sink
         self.name = sink.name
         self._letters = letters
-        self._kept: Batch | None = None  # its letters are on disk, and its rest could not be stored yet
+        # A batch whose letters are on disk and whose rest could not be stored yet; and that rest.
+        self._kept: tuple[Batch, Batch] | None = None
 
     async def open(self) -> None:
         """Open both."""
         await self.sink.open()
         await self._letters.open()
 
-    async def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Batch) -> CommitResult:
         """Return when every event is durable, here or there. Raises SinkError: then none counts.
 
         A batch that comes again because its rest failed has its letters on disk already.
         """
         marked = [entry for entry in batch.entries if entry.dead_letter is not None]
-        if marked and batch is not self._kept:
+        if not marked:
+            return await self.sink.commit(batch)
+        if self._kept is not None and self._kept[0] is batch:
+            rest = self._kept[1]
+        else:
             await self._letters.commit(_batch(marked))
-            self._kept = batch
-        rest = batch if not marked else _batch([one for one in batch.entries if one.dead_letter is None])
-        if rest.entries:
-            await self.sink.commit(rest)
+            rest = _batch([entry for entry in batch.entries if entry.dead_letter is None])
+            self._kept = batch, rest
+        result = await self.sink.commit(rest) if rest.entries else CommitResult()
         self._kept = None
         for entry in marked:
-            entry.account.bury(str(entry.dead_letter), entry.count)
-        if self.sink.final:
-            for entry in rest.entries:
-                entry.account.deliver(self.sink.name, entry.count, len(entry.data))
+            key = (entry.account.source, str(entry.dead_letter))
+            result.dead_lettered[key] = result.dead_lettered.get(key, 0) + entry.count
+        return result
 
     async def probe(self) -> None:
         """Raises SinkError as long as either could not store."""
@@ -67,21 +66,11 @@ class Aside:
         finally:
             await self._letters.close()
 
-    def trouble(self) -> str:
-        """The sink's, or the dead letters'."""
-        return self.sink.trouble() or self._letters.trouble()
-
-    def status(self) -> dict[str, Any]:
-        """The sink's, and the dead letters'."""
-        return {**self.sink.status(), "dead_letters": self._letters.status()[self._letters.name]}
-
-    def gauges(self) -> dict[str, float]:
-        """The sink's."""
-        return self.sink.gauges()
-
-    def counters(self) -> dict[str, float]:
-        """The sink's."""
-        return self.sink.counters()
+    def snapshot(self) -> Snapshot:
+        """The sink's, and in the status the dead letters' files."""
+        snapshot, letters = self.sink.snapshot(), self._letters.snapshot()
+        status = {**snapshot.status, "dead_letters": letters.status[self._letters.name]}
+        return Snapshot(snapshot.error or letters.error, snapshot.metrics, status)
 
 
 def _batch(entries: list[Entry]) -> Batch:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ingestd.event import Batch
-from ingestd.pipeline.sink import Sink
+from ingestd.pipeline.sink import CommitResult, Sink, Snapshot
 from ingestd.system.tracing import Tracing
 
 
@@ -15,17 +13,16 @@ class Traced:
     def __init__(self, sink: Sink, tracing: Tracing) -> None:
         self.sink = sink
         self.name = sink.name
-        self.final = sink.final
         self._tracing = tracing
 
     async def open(self) -> None:
         """Pass on."""
         await self.sink.open()
 
-    async def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Batch) -> CommitResult:
         """Pass on, within a span. Raises SinkError."""
         with self._tracing.commit(self.name, batch):
-            await self.sink.commit(batch)
+            return await self.sink.commit(batch)
 
     async def probe(self) -> None:
         """Pass on."""
@@ -46,18 +43,6 @@ class Traced:
         finally:
             await self._tracing.close()
 
-    def trouble(self) -> str:
+    def snapshot(self) -> Snapshot:
         """The sink's."""
-        return self.sink.trouble()
-
-    def status(self) -> dict[str, Any]:
-        """The sink's."""
-        return self.sink.status()
-
-    def gauges(self) -> dict[str, float]:
-        """The sink's."""
-        return self.sink.gauges()
-
-    def counters(self) -> dict[str, float]:
-        """The sink's."""
-        return self.sink.counters()
+        return self.sink.snapshot()

@@ -15,7 +15,7 @@ LAG = "ingestd_loop_lag_seconds"
 
 def said(metrics: BatchMetrics, accounts: Accounts | None = None) -> dict[str, float]:
     """The daemon's own exposition, parsed."""
-    collector = IngestCollector(accounts or Accounts(), metrics, dict, dict, "0", "file")
+    collector = IngestCollector(accounts or Accounts(), metrics, dict, "0")
     return parse(exposition(collector).decode())
 
 

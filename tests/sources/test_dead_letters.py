@@ -11,8 +11,9 @@ import pytest
 
 from ingestd.errors import SinkError
 from ingestd.event import Batch, Entry
-from ingestd.pipeline.counters import Account
+from ingestd.pipeline.counters import Account, Accounts
 from ingestd.pipeline.quarantine import Aside
+from ingestd.pipeline.sink import CommitResult, Snapshot
 from tests.sources.cases import SAMPLES
 from tests.support.daemon import Daemon
 from tests.support.wire import ask, request
@@ -69,38 +70,36 @@ class Recording:
     """A sink that keeps what it is given, or fails while `broken`."""
 
     name = "file"
-    final = True
 
     def __init__(self) -> None:
         self.data: list[bytes] = []
         self.broken = False
 
-    async def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Batch) -> CommitResult:
         if self.broken:
             raise SinkError("broken")
         self.data.append(batch.data())
+        return CommitResult(delivered={self.name: batch.shares()})
 
     async def nothing(self) -> None:
         pass
 
-    def trouble(self) -> str:
-        return ""
-
-    def empty(self) -> dict[str, Any]:
-        return {}
+    def snapshot(self) -> Snapshot:
+        return Snapshot("", {}, {})
 
     open = probe = tick = rotate = close = nothing
-    status = gauges = counters = empty
 
 
 def entry(account: Account, data: bytes, dead_letter: str | None) -> Entry:
     made = Entry()
     made.account, made.data, made.count, made.dead_letter = account, data, 1, dead_letter
+    made.received_ns = 0
     return made
 
 
 async def test_letters_are_written_once_however_often_the_rest_fails() -> None:
-    main, letters, account = Recording(), Recording(), Account("x")
+    main, letters, counters = Recording(), Recording(), Accounts()
+    account = counters.account("x")
     sink = Aside(main, letters)
     batch = Batch()
     batch.entries = [entry(account, b"good\n", None), entry(account, b"bad\n", "signature")]
@@ -111,7 +110,7 @@ async def test_letters_are_written_once_however_often_the_rest_fails() -> None:
             await sink.commit(batch)
     assert (account.dead_lettered, account.delivered) == ({}, {})
     main.broken = False
-    await sink.commit(batch)
+    counters.record(await sink.commit(batch))
     assert (main.data, letters.data) == ([b"good\n"], [b"bad\n"])
     assert (account.dead_lettered, account.delivered) == ({"signature": 1}, {"file": 1})
 

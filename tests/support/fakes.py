@@ -24,6 +24,7 @@ from ingestd.pipeline.batch_metrics import BatchMetrics
 from ingestd.pipeline.buffer import Buffer
 from ingestd.pipeline.counters import Account, Accounts
 from ingestd.pipeline.flusher import Clock, Flusher, FlushPolicy
+from ingestd.pipeline.sink import CommitResult, Snapshot
 from ingestd.pipeline.subscribers import Following
 from ingestd.sources.factory import build as build_sources
 from ingestd.sources.source import Source
@@ -242,12 +243,11 @@ class MemorySink:
     """
 
     name = "memory"
-    final = True
 
     def __init__(self) -> None:
         self.batches: list[bytes] = []
         self.failing = ""
-        self.known_trouble = ""  # what `trouble` says
+        self.known_error = ""  # what `snapshot` says
         self.gate = asyncio.Event()
         self.gate.set()
         self.started = 0  # commits begun
@@ -259,7 +259,7 @@ class MemorySink:
     async def open(self) -> None:
         self._fail()
 
-    async def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Batch) -> CommitResult:
         self.overlapped = self.overlapped or self._busy
         self._busy = True
         self.started += 1
@@ -268,6 +268,7 @@ class MemorySink:
             await self.gate.wait()
             self._fail()
             self.batches.append(data)
+            return CommitResult(delivered={self.name: batch.shares()})
         finally:
             self._busy = False
 
@@ -284,17 +285,8 @@ class MemorySink:
     async def close(self) -> None:
         self.calls.append("close")
 
-    def trouble(self) -> str:
-        return self.known_trouble
-
-    def status(self) -> dict[str, Any]:
-        return {self.name: {"batches": len(self.batches)}}
-
-    def gauges(self) -> dict[str, float]:
-        return {}
-
-    def counters(self) -> dict[str, float]:
-        return {}
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.known_error, {}, {self.name: {"batches": len(self.batches)}})
 
     def stored(self) -> bytes:
         """Everything committed."""
@@ -320,7 +312,7 @@ class Pump:
         policy = FlushPolicy(interval, max_events, max_bytes, acks, stall)
         self.following = Following()
         self.flusher = Flusher(
-            self.buffer, self.sink, policy, self.metrics, self.clock.clock(), self.following
+            self.buffer, self.sink, policy, self.accounts, self.metrics, self.clock.clock(), self.following
         )
         self.entries: list[FakeEntry] = []
         self._task: asyncio.Task[None] | None = None

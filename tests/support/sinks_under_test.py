@@ -6,7 +6,7 @@ import errno
 import gzip
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from unittest import mock
@@ -18,18 +18,28 @@ from ingestd.event import Batch
 from ingestd.file.sink import FileSink
 from ingestd.pipeline.counters import Account
 from ingestd.pipeline.fanout import Both
-from ingestd.pipeline.sink import Sink
+from ingestd.pipeline.sink import CommitResult, Sink
 from tests.support.fakes import FakeClock, FakeEntry, MemorySink, event_line
+
+Report = Callable[[CommitResult], None]
+
+
+def ignore(result: CommitResult) -> None:
+    """Where a test does not look at what became of a batch."""
 
 
 class Subject(ABC):
     """A kind of sink: how to have one, how to look behind it, how to break it."""
 
     name: str
+    delivers_to: tuple[str, ...]
 
     @abstractmethod
-    def make(self, directory: Path) -> Sink:
-        """A sink over `directory`, in the running loop; a second one sees what the first one left."""
+    def make(self, directory: Path, report: Report = ignore) -> Sink:
+        """A sink over `directory`, in the running loop; a second one sees what the first one left.
+
+        `report`: takes what is not in the results of its commits.
+        """
 
     @abstractmethod
     def stored(self, directory: Path) -> bytes:
@@ -44,12 +54,13 @@ class MemorySubject(Subject):
     """The fake that other tests use: it must behave like the real ones."""
 
     name = "memory"
+    delivers_to: tuple[str, ...] = ("memory",)
 
     def __init__(self) -> None:
         self._sinks: dict[Path, MemorySink] = {}
         self._failing = ""
 
-    def make(self, directory: Path) -> Sink:
+    def make(self, directory: Path, report: Report = ignore) -> Sink:
         before = self._sinks.get(directory)
         sink = self._sinks[directory] = MemorySink()
         sink.failing = self._failing
@@ -79,11 +90,12 @@ class FileSubject(Subject):
 
     def __init__(self, compress: str) -> None:
         self.name = f"file, {compress}"
+        self.delivers_to = ("file",)
         self._compress = compress
         self.clock = FakeClock()
         self._seconds = itertools.count(1_700_000_000)
 
-    def make(self, directory: Path) -> Sink:
+    def make(self, directory: Path, report: Report = ignore) -> Sink:
         settings = config.File.model_validate({"directory": directory, "compress": self._compress})
         return FileSink(settings, "one", self.clock.now, lambda: float(next(self._seconds)))
 
@@ -105,12 +117,13 @@ class BothSubject(FileSubject):
     def __init__(self) -> None:
         super().__init__("none")
         self.name = "both"
+        self.delivers_to = ("file", "kafka")
         self._other = MemorySubject()
 
-    def make(self, directory: Path) -> Sink:
+    def make(self, directory: Path, report: Report = ignore) -> Sink:
         other = self._other.make(directory)
         other.name = "kafka"
-        return Both([super().make(directory), other], 60.0, self.clock.now)
+        return Both([super().make(directory), other], 60.0, report, self.clock.now)
 
     @contextmanager
     def broken(self) -> Iterator[None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import re
-from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -139,14 +138,11 @@ def exposed_metrics() -> set[str]:
     everything = {
         name: 0.0 for group in (metrics.GAUGES, metrics.FILE_GAUGES, metrics.KAFKA_GAUGES) for name in group
     }
-    counters: defaultdict[str, float] = defaultdict(float)
     for group in (metrics.COUNTERS, metrics.FILE_COUNTERS, metrics.KAFKA_COUNTERS, metrics.BOTH_COUNTERS):
-        counters.update(dict.fromkeys(group, 0.0))
+        everything.update(dict.fromkeys(group, 0.0))
     accounts = Accounts()
     accounts.account("any")
-    collector = metrics.IngestCollector(
-        accounts, BatchMetrics(), lambda: everything, lambda: counters, "0", "file"
-    )
+    collector = metrics.IngestCollector(accounts, BatchMetrics(), lambda: everything, "0")
     return {family.name + ("_total" if family.type == "counter" else "") for family in collector.collect()}
 
 

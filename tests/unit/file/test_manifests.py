@@ -215,8 +215,8 @@ async def test_every_finished_file_has_a_manifest_of_its_plain_bytes(compress: s
         await sink.commit(batch_of(*numbers))
         await sink.rotate()
     await sink.close()
-    assert sink.counters()["manifest_mismatches"] == 0
-    assert sink.counters()["file_errors"] == 0
+    assert sink.snapshot().metrics["manifest_mismatches"] == 0
+    assert sink.snapshot().metrics["file_errors"] == 0
     assert [sum(row.events for row in one.rows.values()) for one in sinks.found()] == [3, 1]
     assert [one.number for one in sinks.found()] == [1, 2]
     for one in sinks.found():
@@ -252,7 +252,7 @@ async def test_a_file_that_does_not_hold_what_was_written_is_counted(tmp_path: P
     with path.open("ab") as file:
         file.write(event(3))
     await sink.close()
-    assert sink.counters()["manifest_mismatches"] == 1
+    assert sink.snapshot().metrics["manifest_mismatches"] == 1
 
 
 async def test_a_manifest_that_cannot_be_written_is_written_later(
@@ -271,7 +271,7 @@ async def test_a_manifest_that_cannot_be_written_is_written_later(
         await sink.rotate()
         await sink.commit(batch_of(2))  # the commit path does not notice
         sink._keeper.submit(lambda: None).result()
-    assert sink.counters()["file_errors"] == 1
+    assert sink.snapshot().metrics["file_errors"] == 1
     assert list(tmp_path.glob("*.zst")) == [], "not compressed before it has its manifest"
     await sink.tick()
     await sink.close()

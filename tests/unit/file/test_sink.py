@@ -113,7 +113,7 @@ async def test_retention_runs_about_once_a_minute(files: Files) -> None:
         await sink.rotate()
         await _keeper_idle(sink)
         assert old.exists() is left
-    assert sink.counters()["files_removed"] == 2
+    assert sink.snapshot().metrics["files_removed"] == 2
     await sink.close()
 
 
@@ -140,7 +140,7 @@ def test_what_any_instance_left_open_is_finished_at_the_start(
 
     async def main() -> dict[str, float]:
         sink = await files.opened()
-        counters = sink.counters()
+        counters = sink.snapshot().metrics
         await sink.close()
         return counters
 
@@ -168,7 +168,7 @@ async def test_one_file_that_cannot_be_recovered_does_not_keep_the_daemon_from_s
     with caplog.at_level(logging.ERROR):
         sink = await files.opened()
         await sink.commit(batch_of(3))
-        assert sink.counters()["file_errors"] == 1
+        assert sink.snapshot().metrics["file_errors"] == 1
         await sink.close()
     assert bad.read_bytes() == event_line(1)  # as it was
     assert files.finished() == 2
@@ -215,11 +215,12 @@ async def test_a_sink_tells_its_file_and_its_size(files: Files) -> None:
     sink = await files.opened()
     await sink.commit(batch_of(1))
     await files.clock.advance(5)
-    status = sink.status()["file"]
+    status = sink.snapshot().status["file"]
     assert status["file"] == files.names(".open")[0]
-    assert status["file_bytes"] == sink.gauges()["file_open_bytes"] == len(event_line(1))
+    assert status["file_bytes"] == sink.snapshot().metrics["file_open_bytes"] == len(event_line(1))
     assert status["file_age_seconds"] == 5.0
     await sink.rotate()
-    assert sink.status()["file"]["file"] is None
-    assert (sink.gauges()["file_open_bytes"], sink.counters()["files_finished"]) == (0, 1)
+    assert sink.snapshot().status["file"]["file"] is None
+    numbers = sink.snapshot().metrics
+    assert (numbers["file_open_bytes"], numbers["files_finished"]) == (0, 1)
     await sink.close()

@@ -91,7 +91,7 @@ async def test_a_file_that_cannot_be_finished_is_tried_again_at_the_next_tick(
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", failing(errno.EROFS))
         await sink.tick()
-    assert (files.finished(), sink.counters()["file_errors"]) == (0, 1)
+    assert (files.finished(), sink.snapshot().metrics["file_errors"]) == (0, 1)
     await sink.commit(batch_of(2))  # the file is as good as before
     await sink.tick()
     assert files.finished() == 1
@@ -182,7 +182,7 @@ async def test_what_the_keeper_cannot_do_is_counted_and_in_nobody_s_way(
     await sink.tick()
     await sink.commit(batch_of(1))
     await sink.close()
-    assert sink.counters()["file_errors"] == 1
+    assert sink.snapshot().metrics["file_errors"] == 1
     assert read_files(files.directory) == [event_line(1)]
 
 
@@ -226,6 +226,6 @@ async def test_half_copies_that_cannot_be_removed_do_not_keep_the_daemon_from_st
     sink = await files.opened()
     await sink.commit(batch_of(1))
     await sink.close()
-    assert sink.counters()["file_errors"] == 1
+    assert sink.snapshot().metrics["file_errors"] == 1
     assert read_files(files.directory) == [event_line(1)]
     assert "remove half copies" in str([vars(record) for record in caplog.records])

@@ -55,7 +55,7 @@ async def test_a_file_that_cannot_be_finished_at_its_size_is_counted_each_time(
         patch.setattr(os, "link", failing(errno.EROFS))
         await sink.commit(batch_of(1))
         await sink.commit(batch_of(2))
-    assert sink.counters()["file_errors"] == 2
+    assert sink.snapshot().metrics["file_errors"] == 2
     await sink.close()
 
 
@@ -92,7 +92,7 @@ async def test_a_probe_finishes_what_another_left_since_and_sees_to_it(files: Fi
     assert not left.exists()
     assert files.names(".zst") == ["clicks-zzz-20240101T000000.000Z.ndjson.zst"]
     assert (files.directory / "clicks-zzz-20240101T000000.000Z.ndjson.manifest").exists()
-    assert sink.counters()["files_recovered"] == 1
+    assert sink.snapshot().metrics["files_recovered"] == 1
     await held.close()
     await sink.close()
 
@@ -220,11 +220,11 @@ async def test_its_status_is_that_of_the_open_file_or_of_none(files: Files) -> N
         "file_bytes": size,
         "file_age_seconds": 1.2,
     }
-    assert sink.status() == {"file": status}
+    assert sink.snapshot().status == {"file": status}
     await sink.rotate()
     status |= {"file": None, "file_bytes": 0, "file_age_seconds": 0}
-    assert sink.status() == {"file": status}
-    assert (sink.trouble(), sink.final) == ("", True)
+    assert sink.snapshot().status == {"file": status}
+    assert sink.snapshot().error == ""
     await sink.close()
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from ingestd.errors import SinkError
 from ingestd.kafka.delivery import MAX_GAPS, Delivery, Pace
-from ingestd.kafka.delivery import count as count_sent
 from ingestd.kafka.delivery_report import Sent
 from ingestd.kafka.progress import Progress
 from ingestd.pipeline.counters import Accounts
@@ -96,7 +95,7 @@ class Rig:
         self.published = 0
         self.delivery = Delivery(
             cast(Spool, self.spool), Progress([], Position(1, 0)), self._send, self._save, self._call,
-            self.accounts, Pace(linger, share, window), self._publish,
+            self.accounts.record, Pace(linger, share, window), self._publish,
         )  # fmt: skip
         self.task = asyncio.create_task(self.delivery.run())
 
@@ -232,8 +231,7 @@ async def test_what_is_on_its_way_by_another_way_is_held_back_until_it_is_known(
     assert rig.sent == [0]
     if arrived:
         rig.rounds.append([number_of(one) for one in fresh])
-        rig.accounts.account("demo").deliver("kafka", 2, 0)
-        rig.accounts.account("demo").spooled -= 2
+        rig.accounts.record(Sent({"demo": [2, 0]}).result(from_spool=True))
     rig.delivery.let_go((start, end) if arrived else None)
     await waiting
     await rig.finish()
@@ -323,6 +321,7 @@ def test_events_that_became_dead_letters_are_not_waited_for_any_more() -> None:
     accounts = Accounts()
     account = accounts.account("demo")
     account.spooled = 5
-    count_sent(Sent({"demo": [3, 300]}, {("demo", "MessageSizeTooLargeError"): 2}), accounts)
+    sent = Sent({"demo": [3, 300]}, {("demo", "MessageSizeTooLargeError"): 2})
+    accounts.record(sent.result(from_spool=True))
     assert (account.spooled, account.delivered["kafka"]) == (0, 3)
     assert account.dead_lettered == {"MessageSizeTooLargeError": 2}

@@ -37,7 +37,7 @@ class Rig:
         self.progress = directory / "spool" / "one.progress"
         self.sink = KafkaSink(
             kafka_settings(directory, manifest_topic="manifest", checkpoint_topic="checkpoint", **keys),
-            SpoolConfig(directory=directory / "spool", enabled=spool), {}, self.accounts,
+            SpoolConfig(directory=directory / "spool", enabled=spool), {}, self.accounts.record,
             instance="one", node="host/1", acks=acks, patience=5.0,
         )  # fmt: skip
         self.manifest = self.sink._sender.manifest = KafkaManifest("manifest", "host/1", self.wall)
@@ -47,6 +47,10 @@ class Rig:
         batch.entries = [FakeEntry(event(number), self.account) for number in numbers]
         batch.events, batch.bytes = len(numbers), len(batch.data())
         return batch
+
+    async def commit(self, batch: Batch) -> None:
+        """As the flusher does."""
+        self.accounts.record(await self.sink.commit(batch))
 
     def arrived(self) -> list[bytes]:
         return [line + b"\n" for line in self.cluster.values("clicks")]
@@ -97,13 +101,13 @@ async def test_what_the_spool_refuses_is_not_stored_and_goes_once_where_it_comes
             full(rig.sink._spool, patch)
             for _ in range(2):
                 with pytest.raises(SinkError, match="the spool is full"):
-                    await rig.sink.commit(batch)
+                    await rig.commit(batch)
                 assert (rig.account.spooled, rig.sink._spool.backlog_bytes) == (0, 0)
         rig.cluster.open.set()
-        await rig.sink.commit(batch)
+        await rig.commit(batch)
         assert (rig.arrived(), rig.account.delivered) == ([event(1), event(2)], {"kafka": 2})
         assert rig.account.spooled == 0
-        await rig.sink.commit(rig.batch(3))
+        await rig.commit(rig.batch(3))
         assert rig.arrived() == [event(1), event(2), event(3)]
 
 
@@ -117,10 +121,10 @@ async def test_what_the_spool_refused_is_held_by_it_once_it_has_room(
         with monkeypatch.context() as patch:
             full(rig.sink._spool, patch)
             with pytest.raises(SinkError):
-                await rig.sink.commit(batch)
-        await rig.sink.commit(batch)
+                await rig.commit(batch)
+        await rig.commit(batch)
         assert (rig.account.spooled, rig.arrived()) == (1, [])
-        await rig.sink.commit(rig.batch(2))
+        await rig.commit(rig.batch(2))
         rig.cluster.open.set()
         await until(lambda: rig.account.spooled == 0)
         assert (rig.arrived(), rig.account.delivered) == ([event(1), event(2)], {"kafka": 2})
@@ -137,18 +141,18 @@ async def test_what_the_spool_refused_and_nobody_brings_again_ends_with_another_
         sends = []
         for number in (1, 2):
             with pytest.raises(SinkError):
-                await rig.sink.commit(rig.batch(number))
+                await rig.commit(rig.batch(number))
             assert rig.sink._refused is not None
             sends.append(rig.sink._refused[1])
         assert [send.cancelled() for send in sends] == [True, False]
         assert not sends[1].done()
         rig.cluster.open.set()
-        await rig.sink.commit(rig.batch(3))
+        await rig.commit(rig.batch(3))
         assert rig.arrived()[-1] == event(3), "and is not taken for it"
         assert rig.account.delivered == {"kafka": 1}
         rig.cluster.open.clear()
         with pytest.raises(SinkError):
-            await rig.sink.commit(rig.batch(4))
+            await rig.commit(rig.batch(4))
     await turns()
     assert asyncio.all_tasks() == before
     assert rig.account.delivered == {"kafka": 1}
@@ -163,7 +167,7 @@ async def test_a_late_send_that_fails_is_delivered_from_the_spool(
     async with opened(tmp_path, acks=False) as rig:
         (tmp_path / "dead").write_text("a file where the directory belongs")
         rig.cluster.open.clear()
-        await rig.sink.commit(rig.batch(1))
+        await rig.commit(rig.batch(1))
         assert (rig.account.spooled, rig.arrived()) == (1, [])
         del rig.cluster.topics["clicks"]
         await until(lambda: "delivery failed, again from the spool" in caplog.messages)
@@ -172,7 +176,7 @@ async def test_a_late_send_that_fails_is_delivered_from_the_spool(
         rig.cluster.open.set()
         await until(lambda: rig.account.spooled == 0)
         assert (rig.arrived(), rig.account.delivered) == ([event(1)], {"kafka": 1})
-        await rig.sink.commit(rig.batch(2))
+        await rig.commit(rig.batch(2))
         assert rig.arrived() == [event(1), event(2)]
     [record] = [one for one in caplog.records if one.message == "delivery failed, again from the spool"]
     assert "dead letters cannot be written" in record.__dict__["error"]
@@ -185,7 +189,7 @@ async def test_a_tick_has_rows_published_that_come_due_while_nothing_comes(tmp_p
     """And they are on disk with the progress before they are in the topic."""
 
     async with opened(tmp_path, acks=True) as rig:
-        await rig.sink.commit(rig.batch(1, 2))
+        await rig.commit(rig.batch(1, 2))
         await until(lambda: rig.account.spooled == 0)
         rig.wall.now += PERIOD
         rig.progress.unlink(missing_ok=True)
@@ -204,7 +208,7 @@ async def test_a_tick_has_rows_published_that_come_due_while_nothing_comes(tmp_p
 
 async def test_without_a_spool_a_tick_publishes_what_is_due_once(tmp_path: Path) -> None:
     async with opened(tmp_path, acks=False, spool=False) as rig:
-        await rig.sink.commit(rig.batch(1))
+        await rig.commit(rig.batch(1))
         await rig.sink.tick()
         await turns()
         assert rig.published() == []
@@ -216,7 +220,7 @@ async def test_without_a_spool_a_tick_publishes_what_is_due_once(tmp_path: Path)
         assert rig.cluster.queued == 2, "the events, and the row once, though it is still on its way"
         rig.cluster.open.set()
         await until(rig.published)
-        await rig.sink.commit(rig.batch(2))
+        await rig.commit(rig.batch(2))
         rig.wall.now += PERIOD
         await rig.sink.tick()
         await until(lambda: len(rig.published()) == 2)
@@ -232,16 +236,16 @@ async def test_rows_whose_transaction_fails_are_tried_again_later_by_another_pro
     """aiokafka asserts its state; delivery goes on."""
 
     async with opened(tmp_path, acks=True, delivery="exactly_once") as rig:
-        await rig.sink.commit(rig.batch(1))
+        await rig.commit(rig.batch(1))
         await until(lambda: rig.account.spooled == 0)
         rig.wall.now += PERIOD
         rig.cluster.committing = [error]
         await rig.sink.tick()
         await until(lambda: rig.manifest.failures)
         assert rig.cluster.producers[0].closed
-        assert rig.sink.counters()["manifest_failures"] == 1
+        assert rig.sink.snapshot().metrics["manifest_failures"] == 1
         assert not rig.manifest.due()
-        await rig.sink.commit(rig.batch(2))
+        await rig.commit(rig.batch(2))
         await until(lambda: rig.account.spooled == 0)
         assert rig.arrived() == [event(1), event(2)]
         rig.wall.now += PERIOD
@@ -258,7 +262,7 @@ async def test_the_last_rows_are_not_waited_for_beyond_their_time_and_go_at_the_
     monkeypatch.setattr("ingestd.kafka.state.LAST_ROWS", 0.05)
 
     async with opened(tmp_path, acks=True) as rig:
-        await rig.sink.commit(rig.batch(1))
+        await rig.commit(rig.batch(1))
         await until(lambda: rig.account.spooled == 0)
         rig.cluster.open.clear()
     assert rig.published() == []

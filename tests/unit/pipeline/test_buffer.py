@@ -172,8 +172,8 @@ async def test_taking_everything_leaves_the_calls_in_their_order() -> None:
         buffer.put(one)
     buffer.call(calls[1])
     taken = buffer.take_waiting()
-    assert taken.entries == entries
-    assert (taken.events, taken.bytes) == (5, 50)
+    assert [entry for batch in taken for entry in batch.entries] == entries
+    assert [(batch.events, batch.bytes) for batch in taken] == [(2, 20), (1, 10), (2, 20)]
     assert [await buffer.next(), await buffer.next()] == calls
     late = entry()
     buffer.put(late)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ingestd.errors import SinkError
+from ingestd.event import Batch
+from ingestd.pipeline.counters import Accounts
 from ingestd.pipeline.quarantine import Aside
+from ingestd.pipeline.sink import CommitResult
 from tests.support.fakes import MemorySink
 from tests.support.sinks_under_test import batch_of
 
@@ -16,7 +19,10 @@ async def test_both_are_rotated_ticked_and_told_of() -> None:
     await aside.tick()
     await aside.rotate()
     assert sink.calls == letters.calls == ["tick", "rotate"]
-    assert aside.status() == {"memory": {"batches": 0}, "dead_letters": {"batches": 0}}
+    assert aside.snapshot().status == {"memory": {"batches": 0}, "dead_letters": {"batches": 0}}
+    assert aside.snapshot().error == ""
+    letters.known_error = "no disk"
+    assert aside.snapshot().error == "no disk"
 
 
 @pytest.mark.parametrize("failing", [0, 1])
@@ -29,12 +35,31 @@ async def test_what_cannot_be_stored_in_one_is_not_stored(failing: int) -> None:
         await aside.probe()
 
 
-async def test_a_batch_is_delivered_only_where_the_sink_is_its_end() -> None:
-    """To Kafka it is on its way, and is counted when it has arrived."""
+async def test_what_became_of_a_batch_is_what_its_sink_says_and_the_dead_letters() -> None:
+    counters = Accounts()
+    batch = batch_of(1, 2, 3)
+    batch.entries[1].dead_letter = "signature"
+    counters.record(await Aside(MemorySink(), MemorySink()).commit(batch))
+    account = counters.account("demo")
+    assert (account.delivered, account.dead_lettered) == ({"memory": 2}, {"signature": 1})
 
-    for final in (True, False):
-        sink = MemorySink()
-        sink.final = final
-        batch = batch_of(1)
-        await Aside(sink, MemorySink()).commit(batch)
-        assert batch.entries[0].account.delivered == ({"memory": 1} if final else {})
+
+async def test_a_batch_that_comes_again_comes_again_to_the_sink_as_the_same_batch() -> None:
+    """By that a sink knows it: Kafka, where a send of it is still under way."""
+    seen: list[Batch] = []
+
+    class Recording(MemorySink):
+        async def commit(self, batch: Batch) -> CommitResult:
+            seen.append(batch)
+            return await super().commit(batch)
+
+    sink = Recording()
+    aside = Aside(sink, MemorySink())
+    batch, other = batch_of(1, 2), batch_of(3, 4)
+    batch.entries[0].dead_letter = other.entries[0].dead_letter = "signature"
+    sink.failing = "the spool is full"
+    for one in (batch, batch, other):
+        with pytest.raises(SinkError):
+            await aside.commit(one)
+    assert seen[0] is seen[1]
+    assert seen[1] is not seen[2]

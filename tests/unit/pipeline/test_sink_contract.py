@@ -1,4 +1,4 @@
-"""What every sink promises (sinks/base.py), held against each kind of it. See sinks_under_test.SUBJECTS."""
+"""What every sink promises (pipeline/sink.py), held against each kind of it (sinks_under_test.SUBJECTS)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from ingestd.admin import metrics
 from ingestd.errors import SinkError
 from ingestd.event import Batch
+from ingestd.pipeline.counters import Accounts
 from ingestd.pipeline.sink import Sink
 from tests.support.fakes import event_line
 from tests.support.sinks_under_test import SUBJECTS, Subject, batch_of, subject
@@ -38,6 +39,20 @@ async def why_not(sink: Sink, batch: Batch | None = None) -> str:
     with pytest.raises(SinkError) as caught:
         await (sink.probe() if batch is None else sink.commit(batch))
     return str(caught.value)
+
+
+async def test_what_was_committed_is_said_to_be_delivered(kind: Subject, tmp_path: Path) -> None:
+    counters = Accounts()
+    sink = kind.make(tmp_path, counters.record)
+    await sink.open()
+    for numbers in ((0,), (1, 2)):
+        counters.record(await sink.commit(batch_of(*numbers)))
+    with kind.broken(), pytest.raises(SinkError):
+        await sink.commit(batch_of(3))
+    await sink.close()
+    [account] = counters.by_source.values()
+    assert account.delivered == dict.fromkeys(kind.delivers_to, 3)
+    assert account.delivered_bytes == dict.fromkeys(kind.delivers_to, len(lines(0, 1, 2)))
 
 
 async def test_what_was_committed_is_stored_in_its_order_and_once(kind: Subject, tmp_path: Path) -> None:
@@ -152,10 +167,11 @@ async def test_a_sink_that_cannot_store_does_not_open(kind: Subject, tmp_path: P
 async def test_a_sink_says_how_it_is(kind: Subject, tmp_path: Path) -> None:
     sink = await opened(kind, tmp_path)
     for _ in range(2):
-        orjson.dumps(sink.status())
-        assert set(sink.gauges()) <= DECLARED
-        assert set(sink.counters()) <= DECLARED
+        error, numbers, status = sink.snapshot()
+        orjson.dumps(status)
+        assert status
+        assert set(numbers) <= DECLARED
+        assert error == ""
         await sink.commit(batch_of(0))
-    assert isinstance(sink.final, bool)
     assert sink.name
     await sink.close()
