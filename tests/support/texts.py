@@ -1,4 +1,4 @@
-"""What the package says to people, taken from its source: log lines, errors, help, docstrings."""
+"""What the package says to people, taken from its source: log lines, errors, help, output, docstrings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ METRICS = {"CounterMetricFamily", "GaugeMetricFamily", "HistogramMetricFamily", 
 
 
 class Text(NamedTuple):
-    """One text. `kind`: log, error, help, metric or docstring. `path`: from the root of the repository."""
+    """One text. `kind`: log, error, help, output, metric or docstring. `path`: from the repository's root."""
 
     kind: str
     path: str
@@ -45,35 +45,36 @@ def of_module(source: str, path: Path) -> Iterator[Text]:
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             for argument in (*node.exc.args, *(one.value for one in node.exc.keywords)):
                 yield from _pieces("error", where, argument)
-        elif isinstance(node, ast.Dict) and where.endswith("admin/metrics.py"):
+        elif isinstance(node, ast.Dict) and where == "ingestd/admin/metrics.py":
             for value in node.values:
                 yield from _pieces("metric", where, value)
+        elif isinstance(node, ast.Return) and node.value and where == "ingestd/config/messages.py":
+            yield from _pieces("error", where, node.value)
     yield from _docstrings(tree, where, click_room)
 
 
 def _said_by_call(node: ast.Call, click_room: bool) -> Iterator[tuple[str, ast.expr]]:
-    called = node.func
-    name = (
-        called.attr
-        if isinstance(called, ast.Attribute)
-        else called.id
-        if isinstance(called, ast.Name)
-        else ""
-    )
-    is_logger = (
-        isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and "log" in called.value.id
-    )
-    if is_logger and name in LEVELS and node.args:
+    owner, name = _called(node.func)
+    if "log" in owner and name in LEVELS and node.args:
         yield "log", node.args[0]
     elif name in RAISED:
         yield from (("error", argument) for argument in node.args)
         yield from (("error", one.value) for one in node.keywords)
     elif name in METRICS and len(node.args) > 1:
         yield "metric", node.args[1]
+    elif (owner, name) == ("click", "echo") and node.args:
+        yield "output", node.args[0]
     elif click_room:
-        yield from (
-            ("help", one.value) for one in node.keywords if one.arg in ("help", "short_help", "epilog")
-        )
+        shown = (one.value for one in node.keywords if one.arg in ("help", "short_help", "epilog"))
+        yield from (("help", one) for one in shown)
+
+
+def _called(function: ast.expr) -> tuple[str, str]:
+    """What is called, as `owner.name`; no owner where it is a plain name."""
+    if isinstance(function, ast.Attribute):
+        owner = function.value
+        return owner.id if isinstance(owner, ast.Name) else "", function.attr
+    return "", function.id if isinstance(function, ast.Name) else ""
 
 
 def _pieces(kind: str, where: str, node: ast.expr) -> Iterator[Text]:
