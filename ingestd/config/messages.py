@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -99,10 +100,11 @@ def dotted(location: tuple[int | str, ...]) -> str:
     return text or "file"
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """A hint at the known word nearest to `word`, or the list of all."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}"
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Suggest the known word nearest to `word`, or name all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(names)}"
 
 
 def model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:

@@ -194,7 +194,7 @@ def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> list[Problem]
         if not variable.startswith("INGESTD_") or not key:
             continue
         if section not in sections:
-            problems.append(Problem(variable, "no such section", f"use one of {', '.join(sorted(sections))}"))
+            problems.append(Problem(variable, "no such section", messages.nearest(section, sections)))
             continue
         table = tree.setdefault(section, {})
         if isinstance(table, dict):  # else the error is in the file, and is told of it

@@ -1,18 +1,18 @@
 """Profiles: what is known of a platform's callbacks, as data. One TOML file a platform.
 
-A profile holds keys of a [[source]] (config_source.py); the source's own keys override it, key by key.
+A profile holds keys of a [[source]] (config/source.py); the source's own keys override it, key by key.
 A profile of one's own (`ingest.profile_directory`) works the same way: one with a new name stands alone
 or begins with `extends = "<profile>"`, one with the name of a shipped profile is laid over it.
 """
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ingestd.config import messages
 from ingestd.errors import Problem
 
 Tree = dict[str, Any]
@@ -83,7 +83,7 @@ def apply(tree: Tree, beside: Path, known: frozenset[str]) -> list[Problem]:
                 problems.append(_trouble(f"source[{index}].profile", name, error, profiles.names))
                 continue
             problems += [
-                Problem(f"profile {name}", f"unknown key {key!r}", _nearest(key, sorted(known)))
+                Problem(f"profile {name}", f"unknown key {key!r}", messages.nearest(key, known))
                 for key in below
                 if key not in known or key in ("name", "path", "profile")
             ]
@@ -95,13 +95,8 @@ def _trouble(where: str, name: str, error: Exception, names: list[str]) -> Probl
     if isinstance(error, KeyError):
         missing = str(error.args[0])
         what = f"no profile {name!r}" if missing == name else f"profile {name!r} extends no known one"
-        return Problem(where, what, _nearest(missing, names))
+        return Problem(where, what, messages.nearest(missing, names))
     return Problem(where, f"profile {name!r}: {error}")
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
-    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}"
 
 
 def overlay(base: Tree, top: Tree) -> Tree:
