@@ -205,7 +205,7 @@ def file_commit(lines: list[bytes], folder: Path) -> Iterator[Stage]:
     batches = _batches([_entry(line, account) for line in lines])
 
     async def start() -> FileSink:
-        sink = FileSink(config.File(directory=folder), "bench", time.monotonic, time.time)
+        sink = FileSink(config.FileConfig(directory=folder), "bench", time.monotonic, time.time)
         await sink.open()
         return sink
 

@@ -36,7 +36,7 @@ from ingestd.sinks import build, need_restart, renew
 from ingestd.sources.factory import build as build_sources
 from ingestd.sources.router import Router
 from ingestd.system import clock, systemd
-from ingestd.system.log import RateLimit
+from ingestd.system.log import LogRateLimit
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ GIVE_UP = 2.0
 class App:
     """One instance of the daemon."""
 
-    def __init__(self, config: Config, reload: Callable[[], Config], log_limit: RateLimit) -> None:
+    def __init__(self, config: Config, reload: Callable[[], Config], log_limit: LogRateLimit) -> None:
         self._config = config
         self._read_config = reload
         self._log_limit = log_limit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ingestd import __version__
-from ingestd.config.sections import Config, File
+from ingestd.config.sections import Config, FileConfig
 from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.file.sink import FileSink
 from ingestd.pipeline.counters import Accounts
@@ -71,9 +71,9 @@ def _sets_aside(config: Config) -> bool:
     return any(source.on_bad_signature == "dead_letter" for source in config.source)
 
 
-def _letters(config: Config) -> File:
+def _letters(config: Config) -> FileConfig:
     """Dead letters beside the events, or where Kafka's are; rotated and kept as the events are."""
-    file = config.file or File()
+    file = config.file or FileConfig()
     if config.file is not None or config.kafka is None:
         directory = file.directory / "dead"
     else:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from ingestd.config.source import Source
+from ingestd.config.source import SourceConfig
 
 MASK = "***"
 # Masked wherever they come from; a source adds its own (`credentials`).
@@ -20,7 +20,7 @@ ALWAYS = frozenset({
 })  # fmt: skip
 
 
-def names(source: Source) -> frozenset[str]:
+def names(source: SourceConfig) -> frozenset[str]:
     """The parameters to mask of a source's events, in lower case."""
     return ALWAYS | {name.lower() for name in (*source.credentials, source.signature.param)}
 

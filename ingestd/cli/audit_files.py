@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from xxhash import xxh3_128, xxh3_128_intdigest
 
-from ingestd.cli.audit_report import Finding, Repeats, Report
+from ingestd.cli.audit_report import AuditFinding, AuditReport, Repeats
 from ingestd.errors import IngestdError
 from ingestd.event import ID_SLICE
 from ingestd.file import manifests
@@ -20,9 +20,9 @@ Read = Callable[[int], None]
 Hours = Callable[[int], bool]
 
 
-def audit(directory: Path, hours: Hours) -> Report:
+def audit(directory: Path, hours: Hours) -> AuditReport:
     """The report on a directory; only files with events of these hours. Raises IngestdError."""
-    report = Report("files")
+    report = AuditReport("files")
     try:
         chains = _chains(directory, report)
         # In this order: a manifest that gets its name between the two is pending, and found as well.
@@ -44,18 +44,18 @@ def audit(directory: Path, hours: Hours) -> Report:
     return report
 
 
-def _chains(directory: Path, report: Report) -> dict[str, Chain]:
+def _chains(directory: Path, report: AuditReport) -> dict[str, Chain]:
     """Read before the manifests: a manifest written meanwhile is only newer than its chain."""
     chains = {}
     for path in sorted(directory.glob(f"*{CHAIN}")):
         try:
             chains[path.name.removesuffix(CHAIN)] = Chain.read(path)
         except ValueError as error:
-            report.findings.append(Finding("chain", path.name, f"cannot be read: {error}"))
+            report.findings.append(AuditFinding("chain", path.name, f"cannot be read: {error}"))
     return chains
 
 
-def _manifests(directory: Path, report: Report) -> list[Manifest]:
+def _manifests(directory: Path, report: AuditReport) -> list[Manifest]:
     found = []
     for path in sorted(directory.glob(f"*{MANIFEST}")):
         try:
@@ -63,10 +63,10 @@ def _manifests(directory: Path, report: Report) -> list[Manifest]:
         except FileNotFoundError:
             continue
         except ValueError as error:
-            report.findings.append(Finding("manifest", path.name, f"cannot be read: {error}"))
+            report.findings.append(AuditFinding("manifest", path.name, f"cannot be read: {error}"))
             continue
         if manifest.file + MANIFEST != path.name:
-            report.findings.append(Finding("manifest", path.name, f"is that of {manifest.file}"))
+            report.findings.append(AuditFinding("manifest", path.name, f"is that of {manifest.file}"))
         else:
             found.append(manifest)
     return found
@@ -79,7 +79,11 @@ def _pending(directory: Path, chain: Chain) -> bool:
 
 
 def _check_chains(
-    directory: Path, chains: dict[str, Chain], found: list[Manifest], unsettled: list[Chain], report: Report
+    directory: Path,
+    chains: dict[str, Chain],
+    found: list[Manifest],
+    unsettled: list[Chain],
+    report: AuditReport,
 ) -> None:
     """Every number up to the chain's end has its manifest, and each names the file before it."""
     by_stem: dict[str, dict[int, Manifest]] = {stem: {} for stem in chains}
@@ -88,19 +92,19 @@ def _check_chains(
         numbers = by_stem.setdefault(stem, {})
         if manifest.number in numbers:
             what = f"has number {manifest.number}, as {numbers[manifest.number].file} has"
-            report.findings.append(Finding("chain", manifest.file, what))
+            report.findings.append(AuditFinding("chain", manifest.file, what))
         numbers[manifest.number] = manifest
     for stem, numbers in sorted(by_stem.items()):
         if stem not in chains:
             # Where it is there it has begun since, with an instance's first manifest, or cannot be read.
             if numbers and not (directory / (stem + CHAIN)).exists():
-                report.findings.append(Finding("chain", stem + CHAIN, "is not there, its manifests are"))
+                report.findings.append(AuditFinding("chain", stem + CHAIN, "is not there, its manifests are"))
             continue
         chain = chains[stem]
         end = chain.number - (chain in unsettled)
         for number in range(chain.pruned + 1, end + 1):
             if number not in numbers:
-                report.findings.append(Finding("chain", *_hole(stem, chain, number, numbers)))
+                report.findings.append(AuditFinding("chain", *_hole(stem, chain, number, numbers)))
 
 
 def _hole(stem: str, chain: Chain, number: int, numbers: dict[int, Manifest]) -> tuple[str, str]:
@@ -110,7 +114,7 @@ def _hole(stem: str, chain: Chain, number: int, numbers: dict[int, Manifest]) ->
     return name or f"{stem} number {number}", "the manifest is gone, and what it says of the file with it"
 
 
-def _note_uncovered(directory: Path, found: Collection[Manifest], report: Report) -> None:
+def _note_uncovered(directory: Path, found: Collection[Manifest], report: AuditReport) -> None:
     covered = {one.file for one in found}
     names = {path.name for path in directory.iterdir()}
     bare = sorted(
@@ -126,14 +130,14 @@ def _note_uncovered(directory: Path, found: Collection[Manifest], report: Report
         report.notes.append(f"{written} files are still being written and were not looked at")
 
 
-def _check_file(directory: Path, manifest: Manifest, report: Report, read: Read) -> None:
+def _check_file(directory: Path, manifest: Manifest, report: AuditReport, read: Read) -> None:
     repeats = Repeats()
     try:
         found = _scan(directory, manifest, repeats, read)
     except (*UNREADABLE, ValueError) as error:
         report.expect(manifest.rows)
         report.places += 1
-        report.findings.append(Finding("altered", manifest.file, f"cannot be read to its end: {error}"))
+        report.findings.append(AuditFinding("altered", manifest.file, f"cannot be read to its end: {error}"))
         return
     if found is None:
         _absent(directory, manifest, report)
@@ -146,15 +150,15 @@ def _check_file(directory: Path, manifest: Manifest, report: Report, read: Read)
     if same:  # repeats it was written with are in its manifest
         if every != manifest.rows:
             what = "its figures are not those of its file, whose bytes are as it says"
-            report.findings.append(Finding("manifest", manifest.file + MANIFEST, what))
+            report.findings.append(AuditFinding("manifest", manifest.file + MANIFEST, what))
         return
     differs = every != manifest.rows and report.compare(manifest.file, manifest.rows, once)
     if found.tally.others != manifest.others:
         what = f"{found.tally.others} lines that are no event"
-        report.findings.append(Finding("altered", manifest.file, what))
+        report.findings.append(AuditFinding("altered", manifest.file, what))
     elif not differs and not (repeats.rows and _is_the_rest(directory, manifest)):
         what = "bytes differ; every id is there, and in all as many bytes"
-        report.findings.append(Finding("altered", manifest.file, what))
+        report.findings.append(AuditFinding("altered", manifest.file, what))
 
 
 def _sum(one: Rows, other: Rows) -> Rows:
@@ -186,7 +190,7 @@ def _scan(directory: Path, manifest: Manifest, repeats: Repeats, read: Read) -> 
     return None
 
 
-def _absent(directory: Path, manifest: Manifest, report: Report) -> None:
+def _absent(directory: Path, manifest: Manifest, report: AuditReport) -> None:
     """Retention has said so in the manifest, perhaps since it was read; or the file is missing."""
     path = directory / (manifest.file + MANIFEST)
     try:
@@ -197,16 +201,16 @@ def _absent(directory: Path, manifest: Manifest, report: Report) -> None:
         return
     report.places += 1
     report.expect(manifest.rows)
-    report.findings.append(Finding("missing", manifest.file, "the file is gone"))
+    report.findings.append(AuditFinding("missing", manifest.file, "the file is gone"))
     report.compare(manifest.file, manifest.rows, {})
 
 
-def _same_content(found: Collection[Manifest], report: Report) -> None:
+def _same_content(found: Collection[Manifest], report: AuditReport) -> None:
     first: dict[tuple[int, str], str] = {}
     for manifest in found:
         other = first.setdefault((manifest.size, manifest.xxh3), manifest.file)
         if other != manifest.file and manifest.size:
             events = sum(row.events for row in manifest.rows.values())
             report.findings.append(
-                Finding("repeated", manifest.file, f"holds the same as {other}", events=events)
+                AuditFinding("repeated", manifest.file, f"holds the same as {other}", events=events)
             )

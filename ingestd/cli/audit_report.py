@@ -16,7 +16,7 @@ NAMED_IDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """`kind`: missing, extra, altered, repeated, chain, manifest. `where`: a file or a topic."""
 
     kind: str
@@ -32,13 +32,13 @@ class Finding:
 
 
 @dataclass
-class Report:
+class AuditReport:
     """The outcome. `rows`: what the manifests say, summed. `unit`: what is counted by `places`."""
 
     unit: str
     places: int = 0
     rows: Rows = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[AuditFinding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -85,7 +85,7 @@ class Report:
         click.echo(f"{self.places} {self.unit}, {self.events} events, {verdict[self.status]}")
 
 
-def _difference(where: str, key: Key, wanted: Row, there: Row) -> Finding:
+def _difference(where: str, key: Key, wanted: Row, there: Row) -> AuditFinding:
     source, hour = key
     more = there.events - wanted.events
     if more < 0:
@@ -96,7 +96,7 @@ def _difference(where: str, key: Key, wanted: Row, there: Row) -> Finding:
         kind, what = "altered", f"{wanted.events} events as in the manifest, but not the same ids"
     else:
         kind, what = "altered", f"the ids are there, in {there.bytes} bytes instead of {wanted.bytes}"
-    return Finding(kind, where, what, source, hour_text(hour), abs(more))
+    return AuditFinding(kind, where, what, source, hour_text(hour), abs(more))
 
 
 class Repeats:
@@ -118,10 +118,10 @@ class Repeats:
             named.append(line[ID_SLICE].decode("latin-1"))
         return True
 
-    def findings(self, where: str) -> list[Finding]:
+    def findings(self, where: str) -> list[AuditFinding]:
         """One a source and hour."""
         return [
-            Finding(
+            AuditFinding(
                 "repeated", where,
                 f"{row.events} repeats, ids {', '.join(self._ids[key])}"
                 + (", ..." if row.events > NAMED_IDS else ""),

@@ -19,8 +19,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from ingestd import config
-from ingestd.cli.audit_report import Finding, Repeats, Report
-from ingestd.config.kafka import Kafka
+from ingestd.cli.audit_report import AuditFinding, AuditReport, Repeats
+from ingestd.config.kafka import KafkaConfig
 from ingestd.errors import IngestdError
 from ingestd.kafka.producer import connection_options, stop
 from ingestd.tally import HOUR_MS, Key, Row, Rows, Tally, add_row, hour_text, parse_hour
@@ -36,7 +36,7 @@ Hours = Callable[[int], bool]
 Take = Callable[[Any], None]
 
 
-def audit(settings: config.Config, hours: Hours, first_hour: int | None) -> Report:
+def audit(settings: config.Config, hours: Hours, first_hour: int | None) -> AuditReport:
     """The report on the configured topics; `first_hour`: nothing before it is asked for.
 
     Raises IngestdError.
@@ -50,7 +50,7 @@ def audit(settings: config.Config, hours: Hours, first_hour: int | None) -> Repo
         raise IngestdError(f"kafka: {str(error) or type(error).__name__}") from error
 
 
-def topics_of(settings: config.Config, kafka: Kafka) -> list[str]:
+def topics_of(settings: config.Config, kafka: KafkaConfig) -> list[str]:
     """Every topic a configured source's events go to."""
     names = {
         (one.topic or kafka.topic).replace("{source}", one.name).replace("{type}", one.type)
@@ -59,8 +59,10 @@ def topics_of(settings: config.Config, kafka: Kafka) -> list[str]:
     return sorted(names)
 
 
-async def _audit(kafka: Kafka, topics: Sequence[str], hours: Hours, first_hour: int | None) -> Report:
-    report = Report("topics", places=len(topics))
+async def _audit(
+    kafka: KafkaConfig, topics: Sequence[str], hours: Hours, first_hour: int | None
+) -> AuditReport:
+    report = AuditReport("topics", places=len(topics))
     expected = await _manifest(kafka, report)
     expected = {key: row for key, row in expected.items() if hours(key[1])}
     passes = max(1, -(-sum(row.events for row in expected.values()) // MAX_IDS))
@@ -88,7 +90,7 @@ async def _audit(kafka: Kafka, topics: Sequence[str], hours: Hours, first_hour: 
     return report
 
 
-def _judge(report: Report, where: str, expected: Rows, found: Rows, floor: int) -> None:
+def _judge(report: AuditReport, where: str, expected: Rows, found: Rows, floor: int) -> None:
     """Compare the hours that can be compared."""
     gone = sum(row.events for key, row in expected.items() if key[1] <= floor)
     if gone:
@@ -109,7 +111,7 @@ def _judge(report: Report, where: str, expected: Rows, found: Rows, floor: int) 
             report.compare(where, {key: wanted}, {key: there})
 
 
-async def _manifest(kafka: Kafka, report: Report) -> Rows:
+async def _manifest(kafka: KafkaConfig, report: AuditReport) -> Rows:
     """The newest record of each key; parts and instances added up."""
     newest: dict[bytes, bytes | None] = {}
 
@@ -126,12 +128,12 @@ async def _manifest(kafka: Kafka, report: Report) -> Rows:
             add_row(rows, (tree["source"], parse_hour(tree["hour"])), *Row.parse(tree).figures())
         except (KeyError, TypeError, ValueError) as error:
             what = f"record {key!r} cannot be read: {error!r}"
-            report.findings.append(Finding("manifest", kafka.manifest_topic, what))
+            report.findings.append(AuditFinding("manifest", kafka.manifest_topic, what))
     return rows
 
 
 @asynccontextmanager
-async def _consumer(kafka: Kafka, isolation: str) -> AsyncIterator[Any]:
+async def _consumer(kafka: KafkaConfig, isolation: str) -> AsyncIterator[Any]:
     consumer = AIOKafkaConsumer(
         isolation_level=isolation, enable_auto_commit=False, auto_offset_reset="none",
         **connection_options(kafka),
@@ -157,7 +159,12 @@ async def _places(consumer: Any, topics: Sequence[str]) -> list[TopicPartition]:
 
 
 async def _read(
-    kafka: Kafka, topics: Sequence[str], take: Take, report: Report, label: str, first_hour: int | None
+    kafka: KafkaConfig,
+    topics: Sequence[str],
+    take: Take,
+    report: AuditReport,
+    label: str,
+    first_hour: int | None,
 ) -> int:
     """Every record to the present ends. Returns the hour up to which retention has removed some, or -1."""
     # Not the end a read_committed consumer is told: that lies before an open transaction, and whatever is

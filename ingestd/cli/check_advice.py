@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ingestd.config.sections import Config
-from ingestd.config.source import Source
+from ingestd.config.source import SourceConfig
 from ingestd.config.types import is_local
 from ingestd.errors import Problem
 from ingestd.sources import links
@@ -26,7 +26,7 @@ def advice(settings: Config) -> list[Problem]:
     return found
 
 
-def _of(source: Source, settings: Config) -> Iterator[Problem]:
+def _of(source: SourceConfig, settings: Config) -> Iterator[Problem]:
     where = f"source {source.name}"
     for other in settings.source:
         if other.path.startswith(f"{source.path}/"):
@@ -51,7 +51,7 @@ def _of(source: Source, settings: Config) -> Iterator[Problem]:
         yield Problem(where, f"profile {source.profile}, not confirmed: {fact}")
 
 
-def _signature(source: Source, where: str) -> Iterator[Problem]:
+def _signature(source: SourceConfig, where: str) -> Iterator[Problem]:
     signature = source.signature
     if signature.kind != "none" and not signature.key_file:
         hint = 'write signature.key_file = "<file>", or signature = { kind = "none" }'

@@ -9,9 +9,9 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from ingestd.config.kafka import Kafka
+from ingestd.config.kafka import KafkaConfig
 from ingestd.config.sections import Config
-from ingestd.config.source import Source
+from ingestd.config.source import SourceConfig
 from ingestd.errors import IngestdError, Problem
 from ingestd.kafka.producer import connection_options
 
@@ -19,7 +19,7 @@ TIMEOUT = 5.0
 COMPACT = "create it with cleanup.policy=compact"
 
 
-def look(settings: Config, kafka: Kafka) -> list[Problem]:
+def look(settings: Config, kafka: KafkaConfig) -> list[Problem]:
     """What of Kafka is not as the configuration has it. Takes at most some seconds."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it is said below, once
     try:
@@ -39,7 +39,7 @@ def look(settings: Config, kafka: Kafka) -> list[Problem]:
     ]
 
 
-def _wanted(settings: Config, kafka: Kafka) -> dict[tuple[str, str], str]:
+def _wanted(settings: Config, kafka: KafkaConfig) -> dict[tuple[str, str], str]:
     """The topics by the key that names them, and what to do where one is missing."""
     create = "create it, or its events become dead letters"
     wanted: dict[tuple[str, str], str] = {}
@@ -55,11 +55,11 @@ def _wanted(settings: Config, kafka: Kafka) -> dict[tuple[str, str], str]:
     return wanted
 
 
-def _topic(source: Source, kafka: Kafka) -> str:
+def _topic(source: SourceConfig, kafka: KafkaConfig) -> str:
     return (source.topic or kafka.topic).replace("{source}", source.name).replace("{type}", source.type)
 
 
-async def _topics(kafka: Kafka) -> set[str]:
+async def _topics(kafka: KafkaConfig) -> set[str]:
     options: dict[str, Any] = connection_options(kafka)
     options["request_timeout_ms"] = int(TIMEOUT * 1000)
     admin = AIOKafkaAdminClient(**options)

@@ -16,7 +16,7 @@ import click
 from ingestd import config
 from ingestd.cli import spill_log
 from ingestd.cli.options import config_option
-from ingestd.config.source import OverloadConfig, ReplyConfig, Source
+from ingestd.config.source import OverloadConfig, ReplyConfig, SourceConfig
 from ingestd.errors import IngestdError
 from ingestd.system import durable
 
@@ -76,7 +76,7 @@ def _write(path: Path, text: str) -> None:
     durable.fsync_directory(path.parent)
 
 
-def http_part(sources: Sequence[Source], log_format: str, rate: int = RATE) -> str:
+def http_part(sources: Sequence[SourceConfig], log_format: str, rate: int = RATE) -> str:
     """What goes inside http { }."""
     ordered = sorted(sources, key=lambda source: -len(source.path))  # the longest path takes a request
     paths = [f"{_key(rf'~^{re.escape(one.path)}(?:[/?]|$)')} {_quoted('=' + one.name)};" for one in ordered]
@@ -123,7 +123,7 @@ limit_conn_zone $hostname zone=ingestd_all:32k;
 """
 
 
-def _choices(sources: Sequence[Source]) -> tuple[list[str], list[str]]:
+def _choices(sources: Sequence[SourceConfig]) -> tuple[list[str], list[str]]:
     """Which of the replies is a source's, as lines of the two maps."""
     busy, taken = _numbered(sources)
     busy_of = [f"{_quoted('=' + one.name)} @ingestd_busy_{busy[_busy(one.on_overload)]};" for one in sources]
@@ -138,7 +138,7 @@ def _choices(sources: Sequence[Source]) -> tuple[list[str], list[str]]:
 
 
 def server_part(
-    sources: Sequence[Source], spill: str = SPILL, rate: int = RATE, requests: int = REQUESTS
+    sources: Sequence[SourceConfig], spill: str = SPILL, rate: int = RATE, requests: int = REQUESTS
 ) -> str:
     """What goes inside server { }."""
     busy, taken = _numbered(sources)
@@ -173,7 +173,7 @@ error_page 502 504 = $ingestd_spill_to;
 {replies}"""
 
 
-def spill_format(sources: Sequence[Source]) -> str:
+def spill_format(sources: Sequence[SourceConfig]) -> str:
     """The log format, with every header that a source is verified by."""
     named = [one.signature.header for one in sources if one.signature.verifies and one.signature.header]
     names = dict.fromkeys(named if sources else USUAL_HEADERS)
@@ -183,7 +183,7 @@ def spill_format(sources: Sequence[Source]) -> str:
     return f"log_format ingestd_spill escape=default\n{lines}\n    '{fields[-1]}';"
 
 
-def _numbered(sources: Sequence[Source]) -> tuple[dict[str, int], dict[str, int]]:
+def _numbered(sources: Sequence[SourceConfig]) -> tuple[dict[str, int], dict[str, int]]:
     """The different replies, each with its number; the first overload reply is also that to unknown paths."""
     busy = dict.fromkeys([_busy(OverloadConfig()), *(_busy(one.on_overload) for one in sources)])
     taken = dict.fromkeys([_success(one.reply) for one in sources] or [_success(ReplyConfig())])

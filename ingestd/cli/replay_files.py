@@ -31,7 +31,7 @@ ROUND_BYTES = 4 << 20
 _LETTER = b'"event":'
 
 
-class Totals:
+class ReplayTotals:
     """What was read and what became of it."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def run(path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, *, dry_ru
             f"nothing to replay: no finished file among {', '.join(map(str, inputs)) or 'no inputs'}"
         )
     log.setup("warning", "logfmt")
-    totals = Totals()
+    totals = ReplayTotals()
     marks = Checkpoints(checkpoint or Path("replay.checkpoint"))
     asyncio.run(_replay(settings, files, marks, totals, dry_run))
     verb = "would be sent" if dry_run else "delivered"
@@ -89,7 +89,7 @@ def expand(inputs: tuple[Path, ...]) -> Iterator[Path]:
 
 
 async def _replay(
-    settings: config.Config, files: list[Path], marks: Checkpoints, totals: Totals, dry_run: bool
+    settings: config.Config, files: list[Path], marks: Checkpoints, totals: ReplayTotals, dry_run: bool
 ) -> None:
     client: Client | None = None
     sender: Sender | None = None
@@ -109,7 +109,7 @@ async def _replay(
 
 
 async def _replay_file(
-    file: Path, name: str, sender: Sender | None, marks: Checkpoints, totals: Totals, bar: Any
+    file: Path, name: str, sender: Sender | None, marks: Checkpoints, totals: ReplayTotals, bar: Any
 ) -> None:
     already, line_number, size = marks.done(name), 0, 0
     waiting: list[bytes] = []
@@ -142,7 +142,7 @@ async def _replay_file(
     bar.update(share - shown)
 
 
-async def _send(sender: Sender | None, lines: list[bytes], totals: Totals) -> None:
+async def _send(sender: Sender | None, lines: list[bytes], totals: ReplayTotals) -> None:
     if sender is not None and lines:
         totals.add(await sender.send([b"\n".join(lines) + b"\n"]))
 

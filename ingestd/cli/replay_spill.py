@@ -21,7 +21,7 @@ from ingestd import config
 from ingestd.cli import spill_log
 from ingestd.cli.replay_checkpoint import Checkpoints
 from ingestd.cli.spill_events import Converter, Round
-from ingestd.config.kafka import Kafka
+from ingestd.config.kafka import KafkaConfig
 from ingestd.errors import IngestdError
 from ingestd.event import RECEIVED_AT_SLICE
 from ingestd.kafka.dead_letter_file import DeadLetterFile
@@ -44,7 +44,7 @@ def run(path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, *, dry_ru
     if missing or not inputs:
         raise IngestdError(f"no spill file: {', '.join(missing) or 'name at least one'}")
     log.setup("warning", "logfmt")
-    totals = Totals()
+    totals = SpillTotals()
     marks = Checkpoints(checkpoint or Path("replay.checkpoint"))
     try:
         asyncio.run(_replay(settings, [file.absolute() for file in inputs], marks, totals, dry_run))
@@ -54,7 +54,7 @@ def run(path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, *, dry_ru
     return 1 if totals.bad or totals.dead else 0
 
 
-class Totals:
+class SpillTotals:
     """What became of the lines. `bad`: set aside, by reason. `dead`: dead letters, by reason."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Totals:
         self.dead: Counter[str] = Counter()
 
 
-def _say(totals: Totals, dry_run: bool) -> None:
+def _say(totals: SpillTotals, dry_run: bool) -> None:
     done = "would be replayed" if dry_run else "replayed"
     click.echo(f"{totals.lines} lines read, {totals.events} events {done}, {totals.bad.total()} set aside")
     for file in totals.files:
@@ -77,7 +77,7 @@ def _say(totals: Totals, dry_run: bool) -> None:
 
 
 async def _replay(
-    settings: config.Config, files: list[Path], marks: Checkpoints, totals: Totals, dry_run: bool
+    settings: config.Config, files: list[Path], marks: Checkpoints, totals: SpillTotals, dry_run: bool
 ) -> None:
     converter = Converter(settings)
     sink: KafkaOut | FileOut | None = None
@@ -97,7 +97,7 @@ async def _replay(
 
 
 async def _replay_file(
-    file: Path, converter: Converter, sink: KafkaOut | FileOut | None, marks: Checkpoints, totals: Totals
+    file: Path, converter: Converter, sink: KafkaOut | FileOut | None, marks: Checkpoints, totals: SpillTotals
 ) -> None:
     name, number, done, now = "", 0, 0, Round(0)
     for line in spill_log.read(file):
@@ -128,7 +128,9 @@ def _name(line: bytes) -> str:
     return f"spill-{xxh3_64_hexdigest(line)}"
 
 
-def _set_torn_aside(file: Path, line: bytes, mark: str, totals: Totals, marks: Checkpoints | None) -> None:
+def _set_torn_aside(
+    file: Path, line: bytes, mark: str, totals: SpillTotals, marks: Checkpoints | None
+) -> None:
     """A last line without its end, once; without `marks` it is only counted."""
     totals.lines += 1
     totals.bad["torn or foreign line"] += 1
@@ -138,7 +140,12 @@ def _set_torn_aside(file: Path, line: bytes, mark: str, totals: Totals, marks: C
 
 
 async def _store(
-    file: Path, name: str, now: Round, sink: KafkaOut | FileOut | None, marks: Checkpoints, totals: Totals
+    file: Path,
+    name: str,
+    now: Round,
+    sink: KafkaOut | FileOut | None,
+    marks: Checkpoints,
+    totals: SpillTotals,
 ) -> None:
     """Make a round durable: what is bad, the events, then the checkpoint."""
     totals.bad += now.reasons
@@ -155,7 +162,7 @@ async def _store(
 class KafkaOut:
     """Into Kafka, as the daemon sends."""
 
-    def __init__(self, settings: config.Config, kafka: Kafka, totals: Totals) -> None:
+    def __init__(self, settings: config.Config, kafka: KafkaConfig, totals: SpillTotals) -> None:
         self._totals = totals
         self._client = Client(kafka, "ingestd-replay")
         topics = Topics(kafka.topic, {one.name: one.topic for one in settings.source if one.topic})
@@ -179,7 +186,7 @@ class FileOut:
     The name tells the spill and its lines, so that a file whose checkpoint a kill prevented is known.
     """
 
-    def __init__(self, settings: config.File, totals: Totals) -> None:
+    def __init__(self, settings: config.FileConfig, totals: SpillTotals) -> None:
         self._settings = settings
         self._totals = totals
 

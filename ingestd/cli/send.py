@@ -51,7 +51,7 @@ def command(
     address = target or settings.ingest.listen[0]
     requests = build(settings, source)
     with click.progressbar(length=count, label=f"sending to {address}") as bar:
-        sender = Sender(address, requests, count, rate, bar.update)
+        sender = CallbackSender(address, requests, count, rate, bar.update)
         began = time.monotonic()
         asyncio.run(sender.run(min(connections, count)))
     seconds = time.monotonic() - began
@@ -83,7 +83,7 @@ def build(settings: config.Config, only: str | None) -> list[bytes]:
     ]
 
 
-class Sender:
+class CallbackSender:
     """Sends over several keep-alive connections; `answers` counts what came back."""
 
     def __init__(

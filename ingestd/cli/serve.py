@@ -47,7 +47,7 @@ def command(config_path: Path) -> int:
     return 0
 
 
-async def _serve(settings: config.Config, path: Path, limit: log.RateLimit) -> bool:
+async def _serve(settings: config.Config, path: Path, limit: log.LogRateLimit) -> bool:
     app = App(settings, lambda: config.load(path), limit)
     await app.run()
     return app.failed

@@ -11,7 +11,7 @@ import orjson
 from ingestd import config
 from ingestd.cli.options import config_option, json_option
 from ingestd.cli.table import print_table
-from ingestd.config.source import Source as SourceConfig
+from ingestd.config.source import SourceConfig
 from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.sources import links
 from ingestd.sources.factory import read_keys

@@ -13,7 +13,7 @@ HostPort = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._{}-]{1,249}$")]
 
 
-class KafkaSecurity(Section):
+class KafkaSecurityConfig(Section):
     """`kafka.security`: TLS and SASL. Secrets are files, relative to the configuration or its credentials."""
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -32,7 +32,7 @@ class KafkaSecurity(Section):
         return self
 
 
-class Kafka(Section):
+class KafkaConfig(Section):
     """[kafka]: events go straight to Kafka."""
 
     bootstrap: Annotated[tuple[HostPort, ...], BeforeValidator(one_or_list), Field(min_length=1)]
@@ -49,7 +49,7 @@ class Kafka(Section):
     max_batch_bytes: Size = "900KiB"  # type: ignore[assignment]
     request_timeout: Duration = "15s"  # type: ignore[assignment]
     direct_timeout: Duration = "2s"  # type: ignore[assignment]
-    security: KafkaSecurity = KafkaSecurity()
+    security: KafkaSecurityConfig = KafkaSecurityConfig()
 
 
 class SpoolConfig(Section):

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ingestd.config import messages, profiles
-from ingestd.config.kafka import Kafka, SpoolConfig
-from ingestd.config.source import Source
+from ingestd.config.kafka import KafkaConfig, SpoolConfig
+from ingestd.config.source import SourceConfig
 from ingestd.config.types import (
     Duration,
     FileMode,
@@ -37,7 +37,7 @@ from ingestd.errors import ConfigError, Problem
 MAX_SOURCES = 10_000
 
 
-class Ingest(Section):
+class IngestConfig(Section):
     """[ingest]: where requests come in and when they are answered."""
 
     listen: Annotated[tuple[Listen, ...], BeforeValidator(one_or_list)] = ("unix:/run/ingestd/ingestd.sock",)
@@ -61,13 +61,13 @@ class Ingest(Section):
     profile_directory: Path | None = None  # profiles of one's own; relative to this file's directory
 
 
-class Buffer(Section):
+class BufferConfig(Section):
     """[buffer]: the cap on bytes not yet stored."""
 
     max_bytes: Size = "256MiB"  # type: ignore[assignment]
 
 
-class Flush(Section):
+class FlushConfig(Section):
     """[flush]: when a batch is written."""
 
     interval: Duration = "200ms"  # type: ignore[assignment]
@@ -76,7 +76,7 @@ class Flush(Section):
     stall_timeout: Duration = "2500ms"  # type: ignore[assignment]
 
 
-class File(Section):
+class FileConfig(Section):
     """[file]: the file sink."""
 
     directory: Path = Path("/var/lib/ingestd/clicks")
@@ -90,7 +90,7 @@ class File(Section):
     manifest: bool = True
 
 
-class Admin(Section):
+class AdminConfig(Section):
     """[admin]: health, metrics, status and events as they come, on a listener of their own.
 
     Whoever reaches it may read them: other machines only where `allow_remote` says so.
@@ -111,14 +111,14 @@ class Admin(Section):
         return self
 
 
-class Log(Section):
+class LogConfig(Section):
     """[log]: lines on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["logfmt", "json"] = "logfmt"
 
 
-class Tracing(Section):
+class TracingConfig(Section):
     """[tracing]: OpenTelemetry spans of batches, to an OTLP/HTTP collector; off without an endpoint."""
 
     endpoint: Annotated[str, Field(pattern=r"^(https?://[^\s@]+)?$")] = ""
@@ -128,21 +128,21 @@ class Tracing(Section):
 class Config(Section):
     """The whole configuration."""
 
-    ingest: Ingest = Ingest()
-    buffer: Buffer = Buffer()
-    flush: Flush = Flush()
-    file: File | None = None
-    kafka: Kafka | None = None
+    ingest: IngestConfig = IngestConfig()
+    buffer: BufferConfig = BufferConfig()
+    flush: FlushConfig = FlushConfig()
+    file: FileConfig | None = None
+    kafka: KafkaConfig | None = None
     spool: SpoolConfig = SpoolConfig()
-    admin: Admin = Admin()
-    log: Log = Log()
-    tracing: Tracing = Tracing()
-    source: tuple[Source, ...] = ()
+    admin: AdminConfig = AdminConfig()
+    log: LogConfig = LogConfig()
+    tracing: TracingConfig = TracingConfig()
+    source: tuple[SourceConfig, ...] = ()
 
     @model_validator(mode="after")
     def _files_unless_told_otherwise(self) -> Self:
         if self.file is None and self.kafka is None:
-            object.__setattr__(self, "file", File())
+            object.__setattr__(self, "file", FileConfig())
         return self
 
 
@@ -166,7 +166,7 @@ def parse(tree: dict[str, Any], origin: str, environ: Mapping[str, str]) -> Conf
         raise ConfigError(origin, [problem])  # at once: to look at each takes a second for every 7,000
     problems = _override(tree, environ)
     beside = Path(origin).absolute().parent
-    problems += profiles.apply(tree, beside, frozenset(Source.model_fields))
+    problems += profiles.apply(tree, beside, frozenset(SourceConfig.model_fields))
     try:
         config = Config.model_validate(tree, context={"beside": beside, "environ": environ})
     except ValidationError as error:

@@ -64,7 +64,7 @@ class OverloadConfig(Section):
     retry_after: Annotated[int, Field(ge=0, le=86400)] = 1
 
 
-class EventTime(Section):
+class EventTimeConfig(Section):
     """`event_time`: the parameter with the platform's own time of the event, and its unit.
 
     An event is flagged `stale` or `future` where it is further from our clock; "0s": never.
@@ -139,7 +139,7 @@ class SignatureConfig(Section):
         return self.verifies and self.kind in ("md5_url_key", "md5_concat", "hmac_sha256_url")
 
 
-class Source(Section):
+class SourceConfig(Section):
     """[[source]]: one ad platform's feed. A profile gives the defaults; every key overrides its own."""
 
     # what comes in
@@ -153,7 +153,7 @@ class Source(Section):
     on_bad_signature: Literal["flag", "dead_letter", "reject"] = "flag"
 
     # what it means
-    event_time: EventTime | None = None
+    event_time: EventTimeConfig | None = None
     dedup: Params = ()  # the first that has a value identifies the event; "a+b": both together
     volatile: Params = ()
     dedup_window: Annotated[int, Field(ge=0, le=MAX_WINDOW)] = 0  # events; 0: no window

@@ -52,7 +52,11 @@ class FileSink:
     name = "file"
 
     def __init__(
-        self, settings: config.File, instance: str, clock: Callable[[], float], wall: Callable[[], float]
+        self,
+        settings: config.FileConfig,
+        instance: str,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._directory = settings.directory

@@ -16,7 +16,7 @@ from aiokafka.errors import IllegalOperation, KafkaError, KafkaTimeoutError, Pro
 from aiokafka.helpers import create_ssl_context
 
 from ingestd.config import secrets
-from ingestd.config.kafka import Kafka, KafkaSecurity
+from ingestd.config.kafka import KafkaConfig, KafkaSecurityConfig
 from ingestd.errors import IngestdError
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ PRODUCER_ERRORS = (KafkaError, IllegalOperation, AssertionError)
 MAX_RECORDS = 1 << 30
 
 
-def connection_options(settings: Kafka) -> dict[str, Any]:
+def connection_options(settings: KafkaConfig) -> dict[str, Any]:
     """What producers and consumers need to connect: servers, TLS, SASL. Reads the secrets anew.
 
     Raises IngestdError where a file cannot be read.
@@ -63,7 +63,7 @@ def _secret(path: Path) -> str:
         raise IngestdError(f"{path}: is no UTF-8") from None
 
 
-def _tls(security: KafkaSecurity) -> ssl.SSLContext:
+def _tls(security: KafkaSecurityConfig) -> ssl.SSLContext:
     files = {}
     for option, key in (("cafile", "ca_file"), ("certfile", "cert_file"), ("keyfile", "key_file")):
         path: Path | None = getattr(security, key)
@@ -80,7 +80,7 @@ def _tls(security: KafkaSecurity) -> ssl.SSLContext:
 class Client:
     """Keeps one started producer. `error`: why there is none, in words; "" while there is one."""
 
-    def __init__(self, settings: Kafka, client_id: str, transactional_id: str | None = None) -> None:
+    def __init__(self, settings: KafkaConfig, client_id: str, transactional_id: str | None = None) -> None:
         self._settings = settings
         self._client_id = client_id
         self._transactional_id = transactional_id
@@ -91,7 +91,7 @@ class Client:
         self.connects = 0
         self.stale = False  # the settings are others than those the producer was started with
 
-    def renew(self, settings: Kafka) -> None:
+    def renew(self, settings: KafkaConfig) -> None:
         """Connect with these settings, and the secrets as they are now, before the next round.
 
         A round that Kafka does not answer gives up its producer, whose old password may be the reason.

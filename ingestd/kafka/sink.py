@@ -17,7 +17,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from ingestd.config.kafka import Kafka, SpoolConfig
+from ingestd.config.kafka import KafkaConfig, SpoolConfig
 from ingestd.errors import SinkError
 from ingestd.event import Batch
 from ingestd.kafka.dead_letter_file import DeadLetterFile
@@ -54,7 +54,7 @@ class KafkaSink:
     name = "kafka"
 
     def __init__(
-        self, settings: Kafka, spool: SpoolConfig, topics: Mapping[str, str],
+        self, settings: KafkaConfig, spool: SpoolConfig, topics: Mapping[str, str],
         report: Callable[[CommitResult], None], *, instance: str, node: str, acks: bool, patience: float,
         tracing: Tracing | None = None,
     ) -> None:  # fmt: skip
@@ -142,7 +142,7 @@ class KafkaSink:
             elif self._publishing is None or self._publishing.done():
                 self._publishing = asyncio.create_task(self._publish())
 
-    def renew(self, settings: Kafka, topics: Mapping[str, str]) -> None:
+    def renew(self, settings: KafkaConfig, topics: Mapping[str, str]) -> None:
         """Take new settings without a restart, but for those of `NEED_RESTART`."""
         self._settings = settings
         self._client.renew(settings)

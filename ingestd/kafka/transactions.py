@@ -20,7 +20,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from ingestd.config.kafka import Kafka
+from ingestd.config.kafka import KafkaConfig
 from ingestd.errors import IngestdError, SinkError
 from ingestd.kafka.batches import Chunk
 from ingestd.kafka.delivery_report import Attempt, Sent
@@ -48,7 +48,7 @@ class FencedError(IngestdError):
 class Transactions:
     """Sends rounds, each in a transaction of its own."""
 
-    def __init__(self, client: Client, sender: Sender, settings: Kafka, transactional_id: str) -> None:
+    def __init__(self, client: Client, sender: Sender, settings: KafkaConfig, transactional_id: str) -> None:
         self._client = client
         self._sender = sender
         self.settings = settings

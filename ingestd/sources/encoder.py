@@ -12,7 +12,7 @@ import orjson
 from uuid_utils import uuid7
 from xxhash import xxh3_128_hexdigest
 
-from ingestd.config.source import Source as SourceConfig
+from ingestd.config.source import SourceConfig
 from ingestd.event import SCHEMA_VERSION
 from ingestd.sources import null_values
 from ingestd.sources.event_time import EventClock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingestd.config.source import EventTime
+from ingestd.config.source import EventTimeConfig
 
 # From here on a bare number is milliseconds: 10^11 s is the year 5138, 10^11 ms is 1973.
 AUTO_MS = 100_000_000_000
@@ -16,7 +16,7 @@ class EventClock:
 
     __slots__ = ("future_after", "param", "stale_after", "unit")
 
-    def __init__(self, settings: EventTime) -> None:
+    def __init__(self, settings: EventTimeConfig) -> None:
         self.param = settings.param
         self.unit = settings.unit
         self.stale_after = int(min(settings.stale_after * 1000, _LAST_MS)) or _LAST_MS

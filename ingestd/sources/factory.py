@@ -5,7 +5,7 @@ from __future__ import annotations
 from ingestd.config import secrets
 from ingestd.config.secrets import Secret, SecretError
 from ingestd.config.sections import Config
-from ingestd.config.source import Source as SourceConfig
+from ingestd.config.source import SourceConfig
 from ingestd.errors import ConfigError, Problem
 from ingestd.pipeline.counters import Accounts
 from ingestd.sources import signatures

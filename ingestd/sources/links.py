@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ingestd.config.source import Source
+from ingestd.config.source import SourceConfig
 
 TOKEN = "<token>"  # noqa: S105 - where the token goes
 
 
-def link(source: Source, base: str, route: str, token: str = TOKEN) -> str:
+def link(source: SourceConfig, base: str, route: str, token: str = TOKEN) -> str:
     """The link, macros and all. `base`: scheme and host. What a platform appends itself is not in it."""
     signature = source.signature
     by_token = signature.verifies and signature.kind == "token"
@@ -27,7 +27,7 @@ def link(source: Source, base: str, route: str, token: str = TOKEN) -> str:
     return f"{base.rstrip('/')}{path}?{query}" if query else f"{base.rstrip('/')}{path}"
 
 
-def missing(source: Source) -> dict[str, str]:
+def missing(source: SourceConfig) -> dict[str, str]:
     """Parameters that something depends on and the link does not bring, and what that is."""
     present = {name for name, macro in source.link.items() if macro}
     needed = dict.fromkeys(source.mandatory, "mandatory")

@@ -18,7 +18,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import orjson
 
-from ingestd.config.source import Source
+from ingestd.config.source import SourceConfig
 from ingestd.sources import null_values
 from ingestd.sources.body import FORM, is_json, is_json_lines
 from ingestd.sources.signatures import HIDDEN
@@ -125,7 +125,7 @@ class Privacy:
 
     __slots__ = ("_address", "_params")
 
-    def __init__(self, settings: Source, key: bytes) -> None:
+    def __init__(self, settings: SourceConfig, key: bytes) -> None:
         names = dict(settings.privacy)
         self._address = None
         if settings.address_privacy != "keep":

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 from ingestd.config.secrets import Secret
-from ingestd.config.source import SignatureConfig, Source
+from ingestd.config.source import SignatureConfig, SourceConfig
 from ingestd.http.parser import Headers
 from ingestd.sources import event_time, macros
 
@@ -46,7 +46,7 @@ class Verifier(Protocol):
         """Which key made it, from 0; -1: none."""
 
 
-def build(settings: Source, keys: Sequence[Secret], public_base: str) -> Verifier:
+def build(settings: SourceConfig, keys: Sequence[Secret], public_base: str) -> Verifier:
     """The verifier a source's configuration asks for. `keys`: at least one."""
     signature = settings.signature
     values = tuple(key.reveal() for key in keys)

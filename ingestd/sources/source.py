@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from xxhash import xxh3_128_hexdigest
 
-from ingestd.config.source import Source as SourceConfig
+from ingestd.config.source import SourceConfig
 from ingestd.errors import RequestRefusedError
 from ingestd.http.parser import Headers
 from ingestd.http.responses import Reply

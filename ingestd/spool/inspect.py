@@ -24,7 +24,7 @@ from ingestd.spool.spool import Stored
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SpoolFinding:
     """Something in a spool directory that is not as it should be; `harmless` where no data is concerned."""
 
     file: str
@@ -35,14 +35,14 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Report:
+class SpoolReport:
     """What `verify` read and found."""
 
     checkpoint: Position
     segments: int = 0
     frames: int = 0
     bytes: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[SpoolFinding] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:
@@ -61,22 +61,22 @@ class SegmentRow:
     released: float
 
 
-def verify(directory: Path, fs: Fs | None = None) -> Report:
+def verify(directory: Path, fs: Fs | None = None) -> SpoolReport:
     """Check every byte of every segment. Raises OSError, and SpoolError for a newer version."""
     fs = fs if fs is not None else RealFs()
     listing = list_directory(fs, directory)
     links = read_chain(fs, listing.segments)
     # Only now: what the daemon has deleted meanwhile lies before the checkpoint read here.
     checkpoint, damaged_slots = _checkpoint(fs, directory, listing)
-    report = Report(checkpoint)
+    report = SpoolReport(checkpoint)
     report.findings += _names(listing)
     report.findings += [
-        Finding(CHECKPOINT_NAME, offset, SLOT_SIZE, "a checkpoint slot is damaged")
+        SpoolFinding(CHECKPOINT_NAME, offset, SLOT_SIZE, "a checkpoint slot is damaged")
         for offset in damaged_slots
     ]
     for number, end in missing_segments(links, report.checkpoint):
         name = segment_path(directory, number).name
-        report.findings.append(Finding(name, 0, end, "the segment is missing"))
+        report.findings.append(SpoolFinding(name, 0, end, "the segment is missing"))
     for link in links:
         with contextlib.suppress(FileNotFoundError):  # released meanwhile
             _verify_segment(fs, link, report)
@@ -128,16 +128,16 @@ def _opened(fs: Fs, path: Path) -> Iterator[int]:
         fs.close(fd)
 
 
-def _names(listing: Listing) -> Iterator[Finding]:
+def _names(listing: Listing) -> Iterator[SpoolFinding]:
     for name in listing.junk:
-        yield Finding(name, 0, 0, "not a file of the spool's", harmless=True)
+        yield SpoolFinding(name, 0, 0, "not a file of the spool's", harmless=True)
     for name in listing.bad:
-        yield Finding(name, 0, 0, "damaged bytes that were set aside", harmless=True)
+        yield SpoolFinding(name, 0, 0, "damaged bytes that were set aside", harmless=True)
     if listing.checkpoint is not None and not listing.checkpoint.regular:
-        yield Finding(CHECKPOINT_NAME, 0, 0, "not a file")
+        yield SpoolFinding(CHECKPOINT_NAME, 0, 0, "not a file")
 
 
-def _verify_segment(fs: Fs, link: Link, report: Report) -> None:
+def _verify_segment(fs: Fs, link: Link, report: SpoolReport) -> None:
     gaps: list[Gap] = []
     name = link.path.name
     before = len(report.findings)
@@ -147,23 +147,29 @@ def _verify_segment(fs: Fs, link: Link, report: Report) -> None:
                 gaps.append(item)
                 continue
             report.frames += 1
-            report.findings += [Finding(name, gap.offset, gap.end - gap.offset, gap.what) for gap in gaps]
+            report.findings += [
+                SpoolFinding(name, gap.offset, gap.end - gap.offset, gap.what) for gap in gaps
+            ]
             gaps = []
     report.segments += 1
     report.bytes += link.size
     if link.header is None:
-        report.findings.insert(before, Finding(name, 0, SEGMENT_HEADER_SIZE, "the segment header is damaged"))
+        report.findings.insert(
+            before, SpoolFinding(name, 0, SEGMENT_HEADER_SIZE, "the segment header is damaged")
+        )
     if link.vouched_end is not None:
-        report.findings += [Finding(name, gap.offset, gap.end - gap.offset, gap.what) for gap in gaps]
+        report.findings += [SpoolFinding(name, gap.offset, gap.end - gap.offset, gap.what) for gap in gaps]
         short = link.vouched_end - link.size
         if short > 0:
-            report.findings.append(Finding(name, link.size, short, "the end of the segment is missing"))
+            report.findings.append(SpoolFinding(name, link.size, short, "the end of the segment is missing"))
         elif short < 0:
             what = "an append that was never confirmed"
-            report.findings.append(Finding(name, link.vouched_end, -short, what, harmless=True))
+            report.findings.append(SpoolFinding(name, link.vouched_end, -short, what, harmless=True))
     elif gaps:
         what = "torn tail: an append in progress, or one that a crash interrupted"
-        report.findings.append(Finding(name, gaps[0].offset, link.size - gaps[0].offset, what, harmless=True))
+        report.findings.append(
+            SpoolFinding(name, gaps[0].offset, link.size - gaps[0].offset, what, harmless=True)
+        )
 
 
 def _row(fs: Fs, link: Link, checkpoint: Position) -> SegmentRow:

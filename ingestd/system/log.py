@@ -65,7 +65,7 @@ def _escaped(text: str) -> str:
     return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 
-class RateLimit(logging.Filter):
+class LogRateLimit(logging.Filter):
     """Lets the same message of the same place through so many times a minute."""
 
     def __init__(self) -> None:
@@ -98,11 +98,11 @@ def _is_journal(stream: TextIO) -> bool:
     return (device, inode) == (str(state.st_dev), str(state.st_ino))
 
 
-def setup(level: str, form: Literal["logfmt", "json"]) -> RateLimit:
+def setup(level: str, form: Literal["logfmt", "json"]) -> LogRateLimit:
     """Have everything logged to stderr in our form. Returns the limit, for its count."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(form, journal=_is_journal(sys.stderr)))
-    limit = RateLimit()
+    limit = LogRateLimit()
     handler.addFilter(limit)
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingestd.config.sections import Flush
+from ingestd.config.sections import FlushConfig
 from tests.integration.checks import until
 from tests.integration.conftest import open_place
 from tests.support.activated import Activated
@@ -137,7 +137,7 @@ class Changes:
     def hung(self) -> None:
         daemon, log = self.net.daemons[0], self.net.nginx.log
         before = log().count("upstream timed out")
-        end = time.monotonic() + 1.2 * Flush().stall_timeout
+        end = time.monotonic() + 1.2 * FlushConfig().stall_timeout
         daemon.signal(signal.SIGSTOP)
         until(lambda: time.monotonic() > end, "an end long after which its last commit would be a stall")
         until(lambda: log().count("upstream timed out") > before, "nginx giving up on it", timeout=60)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.cli import nginx as command
-from ingestd.config.sections import Ingest
+from ingestd.config.sections import IngestConfig
 from tests.integration.checks import assert_books_balance, assert_fresh_event_passes, verdict
 from tests.integration.conftest import need_nginx
 from tests.support.load import Load
@@ -61,7 +61,7 @@ def test_a_surge_is_refused_in_the_sources_own_words_and_nothing_is_lost_spilled
 
 
 def test_what_may_be_under_way_fits_into_one_backlog_and_into_the_connections_nginx_keeps() -> None:
-    assert Ingest().backlog > command.ALL_REQUESTS
+    assert IngestConfig().backlog > command.ALL_REQUESTS
     assert f"keepalive {command.REQUESTS};" in SHIPPED.read_text()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.config.sections import Tracing
+from ingestd.config.sections import TracingConfig
 from tests.integration.checks import until
 from tests.support.daemon import Daemon, environment
 from tests.support.otlp import Collector, attributes, linked
@@ -91,7 +91,7 @@ def test_a_sample_of_none_makes_no_span(place: Path) -> None:
 
 def test_off_nothing_of_it_is_loaded() -> None:
     """It is off by default, and then costs neither memory nor time."""
-    assert Tracing().endpoint == ""
+    assert TracingConfig().endpoint == ""
     code = "import sys, ingestd.app; sys.exit('opentelemetry' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode == 0
 

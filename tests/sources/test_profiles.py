@@ -10,7 +10,7 @@ import pytest
 
 from ingestd import config
 from ingestd.config import profiles
-from ingestd.config.source import Source
+from ingestd.config.source import SourceConfig
 from ingestd.errors import ConfigError
 from ingestd.sources import links
 from tests.sources.making import Desk
@@ -26,7 +26,7 @@ def parse(text: str, place: Path = Path()) -> config.Config:
     return config.parse(tomllib.loads(text), str(place / "ingestd.toml"), {})
 
 
-def source(profile: str, more: str = "", place: Path = Path(), ingest: str = "") -> Source:
+def source(profile: str, more: str = "", place: Path = Path(), ingest: str = "") -> SourceConfig:
     return parse(f'{ingest}\n[[source]]\nname="x"\npath="/c/x"\nprofile="{profile}"\n{more}', place).source[0]
 
 

@@ -25,7 +25,7 @@ class Files:
         self._moments = itertools.count()
 
     def sink(self, instance: str = "one", **settings: Any) -> FileSink:
-        parsed = config.File.model_validate({"directory": self.directory, **settings})
+        parsed = config.FileConfig.model_validate({"directory": self.directory, **settings})
         return FileSink(parsed, instance, self.clock.now, lambda: self.wall + next(self._moments))
 
     async def opened(self, instance: str = "one", **settings: Any) -> FileSink:

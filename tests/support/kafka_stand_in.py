@@ -19,7 +19,7 @@ from unittest import mock
 
 from aiokafka.errors import IllegalOperation, KafkaError, UnknownTopicOrPartitionError
 
-from ingestd.config.kafka import Kafka
+from ingestd.config.kafka import KafkaConfig
 from ingestd.kafka.batches import Finished
 from ingestd.kafka.dead_letter_file import DeadLetterFile
 from ingestd.kafka.producer import Client
@@ -148,13 +148,13 @@ class Producer:
         self._pending = []
 
 
-def kafka_settings(directory: Path, **keys: Any) -> Kafka:
+def kafka_settings(directory: Path, **keys: Any) -> KafkaConfig:
     """[kafka] with time-outs a test can outlast."""
     tree = {
         "bootstrap": "127.0.0.1:1", "dead_letter_directory": directory / "dead", "linger": "0ms",
         "request_timeout": "20ms", "direct_timeout": "50ms", **keys,
     }  # fmt: skip
-    return Kafka.model_validate(tree)
+    return KafkaConfig.model_validate(tree)
 
 
 def sender_of(directory: Path, *, transactional: bool = False) -> tuple[Client, Sender]:

@@ -96,7 +96,7 @@ class FileSubject(Subject):
         self._seconds = itertools.count(1_700_000_000)
 
     def make(self, directory: Path, report: Report = ignore) -> Sink:
-        settings = config.File.model_validate({"directory": directory, "compress": self._compress})
+        settings = config.FileConfig.model_validate({"directory": directory, "compress": self._compress})
         return FileSink(settings, "one", self.clock.now, lambda: float(next(self._seconds)))
 
     def stored(self, directory: Path) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingestd.spool.directory import segment_path
 from ingestd.spool.format import FRAME_HEADER_SIZE, SEGMENT_HEADER_SIZE
-from ingestd.spool.inspect import Finding, verify
+from ingestd.spool.inspect import SpoolFinding, verify
 from ingestd.spool.spool import Position, Recovery, Spool
 from tests.support.fakefs import FakeFs
 
@@ -67,7 +67,7 @@ def harmful(fs: FakeFs) -> list[tuple[str, int]]:
     return [(found.file, found.offset) for found in verify(DIRECTORY, fs).findings if not found.harmless]
 
 
-def harmless(fs: FakeFs) -> list[Finding]:
+def harmless(fs: FakeFs) -> list[SpoolFinding]:
     return [found for found in verify(DIRECTORY, fs).findings if found.harmless]
 
 

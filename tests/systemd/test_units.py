@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.config.sections import Ingest
+from ingestd.config.sections import IngestConfig
 from tests.systemd.conftest import SERVICES, SOCKETS, UNITS, Host
 
 HIGHEST_EXPOSURE = 1.2
@@ -65,11 +65,11 @@ def test_the_template_differs_only_in_what_belongs_to_an_instance(kind: str) -> 
 
 def test_systemd_is_more_patient_than_the_drain() -> None:
     stop = settings("ingestd.service")["TimeoutStopSec"]
-    assert int(stop.removesuffix("s")) > Ingest().drain_timeout
+    assert int(stop.removesuffix("s")) > IngestConfig().drain_timeout
 
 
 def test_there_are_descriptors_for_every_connection() -> None:
-    assert int(settings("ingestd.service")["LimitNOFILE"]) > Ingest().max_connections
+    assert int(settings("ingestd.service")["LimitNOFILE"]) > IngestConfig().max_connections
 
 
 def test_the_loop_is_watched() -> None:

@@ -18,7 +18,7 @@ from ingestd.admin import metrics
 from ingestd.admin.server import MAX_CONNECTIONS
 from ingestd.cli import main
 from ingestd.config.messages import model_at
-from ingestd.config.source import MAX_KEYS, MAX_WINDOW, Source
+from ingestd.config.source import MAX_KEYS, MAX_WINDOW, SourceConfig
 from ingestd.http.connection import MAX_PIPELINE, MAX_TURNED_AWAY
 from ingestd.http.fd_limit import RESERVED
 from ingestd.http.responses import REFUSALS
@@ -276,7 +276,7 @@ def model_at_field(annotation: object) -> type[BaseModel] | None:
 @cache
 def every_key() -> set[str]:
     """As `ingest.ack`, and a source's as `reply.pixel`."""
-    found = keys_below(Source, "")
+    found = keys_below(SourceConfig, "")
     for name in set(config.Config.model_fields) - {"source"}:
         found |= keys_below(model_at(config.Config, (name,)), f"{name}.")
     return found
@@ -335,7 +335,7 @@ def test_log_lines_the_documents_quote_are_in_the_code() -> None:
 PROFILES = sorted(path.stem for path in (PACKAGE / "config" / "profiles").glob("*.toml"))
 
 
-def source_of(profile: str) -> Source:
+def source_of(profile: str) -> SourceConfig:
     tree = {"source": [{"name": profile, "path": "/c", "profile": profile}]}
     return config.parse(tree, str(ROOT / "conf" / "any.toml"), {}).source[0]
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from ingestd.cli import audit_files, main
 from ingestd.cli.audit import first_hour
-from ingestd.cli.audit_report import Report
+from ingestd.cli.audit_report import AuditReport
 from ingestd.errors import IngestdError
 from ingestd.file import manifests
 from ingestd.file.manifests import Chain
@@ -78,10 +78,10 @@ def test_a_manifest_that_goes_while_the_directory_is_read_is_retention_s_doing(
     kept[1].unlink()
     seen = read(kept[1])
     manifests.manifest_path(kept[1]).unlink()
-    report = Report("files")
+    report = AuditReport("files")
     audit_files._absent(kept[1].parent, seen, report)
     assert report.findings[0].what == "the file is gone", "nobody has said that it was removed"
-    report = Report("files")
+    report = AuditReport("files")
     audit_files._absent(kept[1].parent, replace(seen, removed_at=1000), report)
     assert report.findings == []
 

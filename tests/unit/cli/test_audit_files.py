@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from ingestd.cli import audit_files, main
 from ingestd.cli.audit import parse_hours
-from ingestd.cli.audit_report import Finding, Report
+from ingestd.cli.audit_report import AuditFinding, AuditReport
 from ingestd.errors import IngestdError
 from ingestd.file import manifests, retention
 from ingestd.tally import scan
@@ -32,7 +32,7 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
     return paths
 
 
-def audit(files: list[Path], hours: str | None = None) -> Report:
+def audit(files: list[Path], hours: str | None = None) -> AuditReport:
     return audit_files.audit(files[0].parent, parse_hours(hours))
 
 
@@ -46,7 +46,7 @@ def change(path: Path, lines: list[bytes]) -> str:
     return plain.name
 
 
-def only(report: Report) -> Finding:
+def only(report: AuditReport) -> AuditFinding:
     [finding] = report.findings
     return finding
 
@@ -65,7 +65,7 @@ def test_a_manifest_that_gets_its_name_while_it_looks_is_no_hole(
     last.rename(last.with_name(last.name + ".tmp"))
     listing = audit_files._manifests
 
-    def listed_before_the_rename(directory: Path, report: Report) -> list[manifests.Manifest]:
+    def listed_before_the_rename(directory: Path, report: AuditReport) -> list[manifests.Manifest]:
         found = listing(directory, report)
         last.with_name(last.name + ".tmp").rename(last)
         return found
@@ -83,7 +83,7 @@ def test_a_chain_that_begins_while_it_looks_is_not_called_gone(
     path = finished(tmp_path, 1, LINES[0])
     listing = audit_files._chains
 
-    def listed_before_the_first(directory: Path, report: Report) -> dict[str, manifests.Chain]:
+    def listed_before_the_first(directory: Path, report: AuditReport) -> dict[str, manifests.Chain]:
         chains = listing(directory, report)
         assert manifests.write_manifest(path, "clicks") is not None
         return chains

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaConnectionError
 from click.testing import CliRunner
 
 from ingestd.cli import audit_topic, main
-from ingestd.cli.audit_report import Report
+from ingestd.cli.audit_report import AuditReport
 from ingestd.errors import IngestdError
 from ingestd.tally import Row, Rows, hour_text, received_at, rows_tree
 from tests.support.fakes import settings
@@ -119,7 +119,7 @@ def topics(monkeypatch: pytest.MonkeyPatch) -> Iterator[Topics]:
     assert all(one.stopped for one in made.consumers)
 
 
-def audit(toml: str = TOML, first_hour: int | None = None) -> Report:
+def audit(toml: str = TOML, first_hour: int | None = None) -> AuditReport:
     return audit_topic.audit(
         settings(toml), lambda hour: first_hour is None or hour >= first_hour, first_hour
     )

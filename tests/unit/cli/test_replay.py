@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from ingestd.cli import main, replay_files
 from ingestd.cli.replay_checkpoint import Checkpoints
-from ingestd.cli.replay_files import Totals, event_of, expand, read_lines
+from ingestd.cli.replay_files import ReplayTotals, event_of, expand, read_lines
 from ingestd.errors import IngestdError
 from ingestd.kafka.dead_letter_file import dead_letter
 from ingestd.kafka.delivery_report import Sent
@@ -55,8 +55,8 @@ class NoBar:
         assert step >= 0
 
 
-def send_file(file: Path, sender: Recorder, marks: Checkpoints) -> Totals:
-    totals = Totals()
+def send_file(file: Path, sender: Recorder, marks: Checkpoints) -> ReplayTotals:
+    totals = ReplayTotals()
     asyncio.run(
         replay_files._replay_file(file, str(file), cast(Sender, sender), marks, totals, cast(Any, NoBar()))
     )

@@ -194,7 +194,7 @@ class Sinks:
         self.wall = 1_718_000_000.0
 
     def sink(self, **settings: Any) -> FileSink:
-        parsed = config.File.model_validate({"directory": self.directory, **settings})
+        parsed = config.FileConfig.model_validate({"directory": self.directory, **settings})
         return FileSink(parsed, "one", self.clock.now, self._time)
 
     def _time(self) -> float:

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from ingestd.spool.directory import segment_path
-from ingestd.spool.inspect import Finding, entries, ls, verify
+from ingestd.spool.inspect import SpoolFinding, entries, ls, verify
 from ingestd.spool.spool import SpoolError
 from tests.support.fakefs import FakeFs
 from tests.support.spool import (
@@ -110,7 +110,7 @@ def test_a_directory_in_the_checkpoint_s_place_is_found_and_everything_is_still_
     fs.unlink(DIRECTORY / "checkpoint")
     fs.make_directory(DIRECTORY / "checkpoint")
     report = verify(DIRECTORY, fs)
-    assert (report.findings, report.sound) == ([Finding("checkpoint", 0, 0, "not a file")], False)
+    assert (report.findings, report.sound) == ([SpoolFinding("checkpoint", 0, 0, "not a file")], False)
     assert [entry.payload for entry in entries(DIRECTORY, fs)] == SENT
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import orjson
 import pytest
 
-from ingestd.system.log import REPEATS_PER_MINUTE, Formatter, RateLimit, setup
+from ingestd.system.log import REPEATS_PER_MINUTE, Formatter, LogRateLimit, setup
 
 FORMS: tuple[Literal["logfmt", "json"], ...] = ("logfmt", "json")
 NASTY = {
@@ -183,13 +183,13 @@ def test_lines_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str
 
 
 def test_what_is_said_too_often_is_left_out_and_counted() -> None:
-    limit = RateLimit()
+    limit = LogRateLimit()
     passed = sum(limit.filter(record()) for _ in range(1000))
     assert (passed, limit.suppressed) == (REPEATS_PER_MINUTE, 1000 - REPEATS_PER_MINUTE)
 
 
 def test_each_place_has_its_own_limit() -> None:
-    limit = RateLimit()
+    limit = LogRateLimit()
     for _ in range(1000):
         limit.filter(record())
     other = record()
@@ -199,7 +199,7 @@ def test_each_place_has_its_own_limit() -> None:
 
 
 def test_the_next_minute_begins_anew() -> None:
-    limit = RateLimit()
+    limit = LogRateLimit()
     for _ in range(100):
         limit.filter(record(created=59.9))
     assert limit.filter(record(created=60.0))
@@ -207,13 +207,13 @@ def test_the_next_minute_begins_anew() -> None:
 
 def test_what_a_message_holds_does_not_make_it_another() -> None:
     # Else a message with a number in it would never be the same twice.
-    limit = RateLimit()
+    limit = LogRateLimit()
     passed = sum(limit.filter(record(message=f"event {number}")) for number in range(100))
     assert passed == REPEATS_PER_MINUTE
 
 
 def test_the_limit_keeps_little_memory() -> None:
-    limit = RateLimit()
+    limit = LogRateLimit()
     for number in range(10_000):
         made = record(created=number * 60.0)
         made.lineno = number
