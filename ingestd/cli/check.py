@@ -13,9 +13,9 @@ import orjson
 
 from ingestd import config
 from ingestd.cli import EX_CONFIG
-from ingestd.cli.check_advice import advice
 from ingestd.cli.options import config_option, json_option
 from ingestd.errors import ConfigError, IngestdError, Problem
+from ingestd.sources.advice import advice
 from ingestd.sources.factory import secret_problems
 from ingestd.system import clock, tracing
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
+import sys
 from pathlib import Path
-from typing import Any
 
 import click
 import orjson
 
 from ingestd import config
-from ingestd.admin import redaction
-from ingestd.cli import captured_request, explain_text
-from ingestd.cli.captured_request import Asked
+from ingestd.admin import explanation
+from ingestd.cli import explain_text
 from ingestd.cli.options import config_option, json_option
-from ingestd.errors import RequestRefusedError
-from ingestd.http.parser import Limits
-from ingestd.http.responses import REFUSALS, Reply
+from ingestd.errors import IngestdError
+from ingestd.http import captured_request
+from ingestd.http.captured_request import CapturedRequest
+from ingestd.http.parser import Headers, Limits
 from ingestd.pipeline.counters import Accounts
-from ingestd.sources import factory, macros, null_values, query
-from ingestd.sources.responses import Answering
-from ingestd.sources.router import Match, Router
-
-CLIENT = "192.0.2.1"  # for documentation (RFC 5737); give another with -H 'X-Real-IP: ...'
+from ingestd.sources import factory
+from ingestd.sources.router import Router
 
 
 @click.command("explain")
@@ -50,26 +45,10 @@ def command(
     """
     settings = config.load(config_path)
     ingest = settings.ingest
-    asked = captured_request.read(
-        url_or_file,
-        post,
-        content_type,
-        headers,
-        Limits(ingest.max_target, ingest.max_headers, ingest.max_body),
-    )
-    sources = factory.build(settings, Accounts(), f"explain/{ingest.instance}")
-    raw_path, _, raw = asked.target.partition(b"?")
-    match = Router(sources).match(raw_path)
-    if match is None:
-        known = ", ".join(source.config.path for source in sources)
-        found: dict[str, Any] = _refused(
-            "not_found", f"no source takes {raw_path.decode('latin-1')}; there are {known}"
-        )
-    elif asked.method not in match.source.methods:
-        takes = ", ".join(match.source.config.methods)
-        found = _refused("method", f"source {match.source.name} takes {takes}")
-    else:
-        found = _explained(match, asked, raw, ingest.public_base, show_secrets=show_secrets)
+    limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
+    asked = read(url_or_file, post, content_type, headers, limits)
+    router = Router(factory.build(settings, Accounts(), f"explain/{ingest.instance}"))
+    found = explanation.explain(router, asked, show_secrets=show_secrets)
     if as_json:
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     else:
@@ -77,150 +56,37 @@ def command(
     return 1 if "refused" in found else 0
 
 
-def _refused(reason: str, why: str) -> dict[str, Any]:
-    return {"refused": reason, "status": REFUSALS[reason].status, "why": why}
+def read(
+    what: str, post: str | None, content_type: str, headers: tuple[str, ...], limits: Limits
+) -> CapturedRequest:
+    """The request of a URL or path, a file, or standard input (`-`). Raises IngestdError."""
+    if what == "-" or ("?" not in what and Path(what).is_file()):
+        data = sys.stdin.buffer.read() if what == "-" else _bytes_of(what)
+        if captured_request.is_whole(data):
+            return captured_request.parse(data, limits)
+        what = data.strip().partition(b"\n")[0].decode("utf-8", "surrogateescape")
+    fields = Headers()
+    if post is not None:
+        fields[b"Content-Type"] = content_type.encode()
+    for pair in headers:
+        name, colon, value = pair.partition(":")
+        if not colon:
+            raise IngestdError(f"-H {pair!r}: write it as 'Name: value'")
+        fields[name.strip().encode()] = value.strip().encode("utf-8", "surrogateescape")
+    target = captured_request.target_of(what.encode("utf-8", "surrogateescape"))
+    return CapturedRequest(b"GET" if post is None else b"POST", target, fields, _body(post))
 
 
-def _explained(match: Match, asked: Asked, raw: bytes, base: str, *, show_secrets: bool) -> dict[str, Any]:
-    source = match.source
-    hidden = frozenset() if show_secrets else redaction.names(source.config)
-    found: dict[str, Any] = {
-        "source": source.name,
-        "path": source.config.path,
-        "profile": source.config.profile,
-        "query_bytes": len(raw),
-        "signature": _signature(match, asked, raw, base, hidden),
-    }
-    client = asked.headers.find(b"X-Real-IP")
+def _bytes_of(path: str) -> bytes:
     try:
-        lines, _, answering = source.events(
-            asked.method, match.path, match.route, raw, asked.headers, asked.body,
-            client.decode("latin-1") if client else CLIENT, time.time_ns(),
-        )  # fmt: skip
-    except RequestRefusedError as error:
-        return found | _refused(error.reason, REFUSALS[error.reason].text)
-    events = [orjson.loads(line) for line in lines.splitlines()]
-    reply = source.reply if answering is None else answering.reply
-    found["reply"] = _reply(reply)
-    found["route"] = events[0]["route"]
-    came = query.decode(raw).params
-    found["events"] = [
-        _event(match, event, number, answering, hidden)
-        | {"dropped": [name for name in came if name not in event["params"]]}
-        for number, event in enumerate(events)
-    ]
-    return found
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise IngestdError(f"{path}: {error.strerror}") from error
 
 
-def _reply(reply: Reply) -> dict[str, Any]:
-    head, _, body = reply.keep.partition(b"\r\n\r\n")
-    fields = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n")[1:])
-    return {
-        "status": reply.status,
-        "content_type": fields.get("Content-Type", ""),
-        "location": fields.get("Location", ""),
-        "body": body.decode("latin-1"),
-    }
-
-
-def _signature(match: Match, asked: Asked, raw: bytes, base: str, hidden: frozenset[str]) -> dict[str, Any]:
-    """What was compared with what, and which key fits; never the key, nor what it would have made."""
-    settings = match.source.config.signature
-    verifier = match.source.verifier
-    if verifier is None:
-        return {"kind": settings.kind, "result": "none", "why": _why_none(match)}
-    request = (match.path.encode("latin-1"), raw, asked.headers, asked.body)
-    found: dict[str, Any] = {"kind": settings.kind, "result": verifier.check(*request, time.time_ns())}
-    signed = verifier.signed(*request)
-    if signed is None:
-        return found
-    number = verifier.key_number(signed)
-    keys = factory.read_keys(match.source.config, [])
-    found["key"] = f"{number + 1} of {len(keys)} ({keys[number].origin})" if number >= 0 else "none fits"
-    if signed.given is None:
-        found["why"] = f"{settings.param} is not the last parameter"
-    elif settings.kind == "hmac_sha256_body":
-        found["over"] = f"the body, {len(signed.content)} bytes"
-    elif settings.kind == "md5_concat":
-        found["over"] = f"the values of {' + '.join(settings.params)} + the key"
-    elif settings.kind != "token":
-        address, question, rest = signed.content.partition(b"?")
-        found["over"] = (address + question + redaction.mask_query(rest, hidden)).decode("latin-1")
-        if settings.kind == "md5_url_key":
-            found["over"] += " + the key"
-    return found
-
-
-def _why_none(match: Match) -> str:
-    none = match.source.config.signature.kind == "none"
-    return "the source has no signature" if none else "nothing is verified without signature.key_file"
-
-
-def _event(
-    match: Match, event: dict[str, Any], number: int, answering: Answering | None, hidden: frozenset[str]
-) -> dict[str, Any]:
-    settings = match.source.config
-    body = event.get("body")
-    keys = body if isinstance(body, dict) else {}
-
-    def value_of(name: str) -> Any:
-        return event["params"].get(name, keys.get(name))
-
-    click_id = next((one for one in settings.dedup if null_values.real(value_of(one.split("+")[0]))), None)
-    key: dict[str, Any] = {"value": event["dup_key"], "from": "dup_key"}
-    if answering is not None and answering.keys is not None:
-        chosen = answering.keys[number]
-        name = next((one for one in settings.key if null_values.real(value_of(one))), None)
-        shown = None if chosen is None else redaction.MASK if str(name).lower() in hidden else chosen.decode()
-        key = {"value": shown, "from": name or "no real value: no key, any partition"}
-    everything = {**keys, **event["params"]}
-    return {
-        "parameters": {
-            name: {"value": value, "notes": _notes(match, name, everything[name])}
-            for name, value in redaction.mask_event({"params": everything}, hidden)["params"].items()
-        },
-        "event_at": _moment(event["event_at"]),
-        "dup_key": {"value": event["dup_key"], "from": click_id or _whole(match)},
-        "kafka_key": key,
-        "flags": event["flags"],
-        "event": redaction.mask_event(event, hidden),
-    }
-
-
-def _whole(match: Match) -> str:
-    volatile = match.source.config.volatile
-    return "the whole request" + (f" but {', '.join(volatile)}" if volatile else "")
-
-
-def _moment(event_at: int | None) -> str | None:
-    if event_at is None:
-        return None
-    return datetime.fromtimestamp(event_at / 1000, UTC).isoformat(timespec="milliseconds")
-
-
-def _notes(match: Match, name: str, value: Any) -> list[str]:
-    """What a parameter is to its source, and what became of it."""
-    settings = match.source.config
-    time_param = settings.event_time.param if settings.event_time else None
-    notes = [
-        text
-        for text, applies in (
-            ("event time", name == time_param),
-            ("click id", any(name in one.split("+") for one in settings.dedup)),
-            ("Kafka key", name in settings.key),
-            ("user's address", name == settings.ip_param),
-            ("user agent", name == settings.ua_param),
-            ("signature", settings.signature.kind != "none" and name == settings.signature.param),
-            (f"privacy: {settings.privacy.get(name)}", name in settings.privacy),
-            ("credential", name in settings.credentials),
-        )
-        if applies
-    ]
-    first = value[0] if isinstance(value, list) and value else value
-    if macros.is_macro(first):
-        notes.append("macro left in")
-    elif null_values.real(first) is None and not isinstance(first, dict | float):
-        notes.append("says nothing")
-    if isinstance(value, list):
-        notes.append(f"{len(value)} values")
-    return notes
+def _body(post: str | None) -> bytes:
+    if post is None:
+        return b""
+    if not post.startswith("@"):
+        return post.encode("utf-8", "surrogateescape")
+    return sys.stdin.buffer.read() if post == "@-" else _bytes_of(post[1:])

@@ -1,4 +1,4 @@
-"""What `check` says of a configuration that can be used and may yet not do what was meant."""
+"""The warnings of `check`: a configuration that can be used and may yet not do what was meant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ingestd.sources import links
 
 def advice(settings: Config) -> list[Problem]:
     """Everything worth a second look, source by source."""
-    found = [problem for source in settings.source for problem in _of(source, settings)]
+    found = [problem for source in settings.source for problem in of_source(source, settings)]
     if settings.kafka is not None:
         security = settings.kafka.security
         files = (security.username_file, security.password_file, security.key_file)
@@ -26,7 +26,8 @@ def advice(settings: Config) -> list[Problem]:
     return found
 
 
-def _of(source: SourceConfig, settings: Config) -> Iterator[Problem]:
+def of_source(source: SourceConfig, settings: Config) -> Iterator[Problem]:
+    """The warnings about one source."""
     where = f"source {source.name}"
     for other in settings.source:
         if other.path.startswith(f"{source.path}/"):
