@@ -131,6 +131,11 @@ def test_every_finding_is_in_the_index() -> None:
     assert listed == {name for name in DOCUMENTS if re.fullmatch(r"findings/(?!README)[\w-]+\.md", name)}
 
 
+def test_every_surprise_is_in_its_index() -> None:
+    listed = [documents.links(row[0])[0] for row in rows(read("findings/surprises/README.md"))]
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "findings" / "surprises").glob("*.py"))
+
+
 # metrics and alerts
 
 
