@@ -11,15 +11,14 @@ import json
 import sys
 from pathlib import Path
 
-import zstandard
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 import ingestd.kafka.producer  # noqa: F401 - sets the compression level
+from ingestd.file.compression import compressor
 from ingestd.kafka.records import Topics, records
 
 LINES = 640
 LZ4 = 3  # Kafka's number for it
-FILE_LEVEL = 3  # what finished files are compressed with
 
 
 def kafka_bytes(payload: bytes) -> int:
@@ -45,8 +44,9 @@ def measure(file: Path) -> dict[str, float]:
     with file.open("rb") as lines:
         kept = list(itertools.islice(lines, LINES))
     payload = b"".join(kept)
-    zstd = zstandard.ZstdCompressor(level=FILE_LEVEL).compress(payload)
-    return {"kafka_bytes": kafka_bytes(payload) / len(kept), "zstd_bytes": len(zstd) / len(kept)}
+    packer = compressor("zstd", len(payload))
+    zstd = len(packer.compress(payload)) + len(packer.flush())
+    return {"kafka_bytes": kafka_bytes(payload) / len(kept), "zstd_bytes": zstd / len(kept)}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from bench.ingestd_rows import sources
 from bench.mix import PUBLIC_BASE, Request
 from ingestd import config
 from ingestd.event import Batch, Entry
+from ingestd.file.scan import scan as scan_file
 from ingestd.file.sink import FileSink
 from ingestd.http.connection import Connection, Shared
 from ingestd.http.parser import Headers, Limits
@@ -28,7 +29,6 @@ from ingestd.sources import query
 from ingestd.sources.factory import build
 from ingestd.sources.router import Match, Router
 from ingestd.sources.scan import scan
-from ingestd.tally import scan as scan_file
 
 BATCH = 500
 PLENTY = 1 << 40

@@ -10,28 +10,17 @@ Every finished file is read again for its manifest, while events come in: what d
 from __future__ import annotations
 
 import calendar
-import gzip
-import io
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import zstandard
-from xxhash import xxh3_128, xxh3_128_intdigest
+from xxhash import xxh3_128_intdigest
 
 from ingestd.event import ID_SLICE, LINE_START, RECEIVED_AT_SLICE
 
 HOUR_MS = 3_600_000
-SUFFIXES = (".gz", ".zst")
 _MODULUS = 1 << 128
 _SOURCE = b'"source":"'
-_CHUNK = 256 * 1024
-# A line longer than this is damage, and is counted in pieces.
-_MAX_LINE = 64 << 20
-# So many lines are worked on without a pause: about 0.1 ms, which is what the event loop may wait for us.
-SLICE = 128
 
 Key = tuple[str, int]  # source, hours since the epoch
 # Of a block of lines: rows (source, hour, events, bytes, hash as 16 bytes), the lines that are still to be
@@ -170,62 +159,3 @@ try:
     from ingestd._tally import count_lines
 except ImportError:
     count_lines = count_lines_in_python
-
-
-class Scan(NamedTuple):
-    """What one pass over a file finds. `size` and `digest` (XXH3-128, hex) are of the plain bytes."""
-
-    size: int
-    digest: str
-    tally: Tally
-
-
-def scan(
-    path: Path,
-    pause: Callable[[], None] = lambda: None,
-    known: Known | None = None,
-    read: Callable[[int], None] = lambda size: None,
-) -> Scan:
-    """One pass over a file, plain or compressed; `pause` is called between slices of lines.
-
-    `read` is told how many plain bytes were read. Raises what is UNREADABLE.
-    """
-    digest, tally, size, rest = xxh3_128(), Tally(), 0, b""
-    count = count_lines if known is None else count_lines_in_python
-    with path.open("rb") as raw:
-        for chunk in _chunks(plain(raw, path.suffix)):
-            digest.update(chunk)
-            size += len(chunk)
-            block = rest + chunk
-            rows, lines, end = count(block)
-            tally.add_rows(rows)
-            rest = block[end:]
-            if len(rest) > _MAX_LINE:
-                lines.append(rest)
-                rest = b""
-            for first in range(0, max(len(lines), 1), SLICE):
-                tally.add(lines[first : first + SLICE], known)
-                pause()
-            read(len(chunk))
-    if rest:
-        tally.others += 1  # an event ends with a newline
-    return Scan(size, digest.hexdigest(), tally)
-
-
-def _chunks(source: IO[bytes]) -> Iterator[bytes]:
-    while chunk := source.read(_CHUNK):
-        yield chunk
-
-
-# Of a file, plain or compressed, that is not there, cut short or damaged. `zlib.error` is no OSError.
-UNREADABLE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
-
-
-def plain(raw: IO[bytes], suffix: str) -> IO[bytes]:
-    """The plain bytes of an open file whose name ends like this. Reading raises what is UNREADABLE."""
-    if suffix == ".gz":
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
-    if suffix == ".zst":
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        return cast("IO[bytes]", io.BufferedReader(reader, _CHUNK))
-    return raw

@@ -12,9 +12,12 @@ from xxhash import xxh3_128, xxh3_128_intdigest
 from ingestd.cli.audit_report import AuditFinding, AuditReport, Repeats
 from ingestd.errors import IngestdError
 from ingestd.event import ID_SLICE
-from ingestd.file import manifests
-from ingestd.file.manifests import CHAIN, MANIFEST, Chain, Manifest
-from ingestd.tally import SUFFIXES, UNREADABLE, Row, Rows, Scan, add_row, key_of, plain, scan
+from ingestd.file import names
+from ingestd.file.compression import UNREADABLE, open_plain
+from ingestd.file.manifests import Chain, Manifest
+from ingestd.file.names import CHAIN, MANIFEST
+from ingestd.file.scan import Scan, scan
+from ingestd.tally import Row, Rows, add_row, key_of
 
 Read = Callable[[int], None]
 Hours = Callable[[int], bool]
@@ -88,7 +91,7 @@ def _check_chains(
     """Every number up to the chain's end has its manifest, and each names the file before it."""
     by_stem: dict[str, dict[int, Manifest]] = {stem: {} for stem in chains}
     for manifest in found:
-        stem = manifests.stem_of(manifest.file) or ""
+        stem = names.stem_of(manifest.file) or ""
         numbers = by_stem.setdefault(stem, {})
         if manifest.number in numbers:
             what = f"has number {manifest.number}, as {numbers[manifest.number].file} has"
@@ -116,17 +119,13 @@ def _hole(stem: str, chain: Chain, number: int, numbers: dict[int, Manifest]) ->
 
 def _note_uncovered(directory: Path, found: Collection[Manifest], report: AuditReport) -> None:
     covered = {one.file for one in found}
-    names = {path.name for path in directory.iterdir()}
-    bare = sorted(
-        name
-        for path in map(Path, names)
-        if manifests.stem_of(name := manifests.plain_name(path)) and name not in covered
-    )
-    bare = sorted(set(bare) - {name.removesuffix(MANIFEST) for name in names if name.endswith(MANIFEST)})
+    there = {path.name for path in directory.iterdir()}
+    plain = set(map(names.plain_name, there))
+    bare = sorted(name for name in plain - covered if names.stem_of(name) and name + MANIFEST not in there)
     if bare:
         few = ", ".join(bare[:3]) + (", ..." if len(bare) > 3 else "")
         report.notes.append(f"{len(bare)} files have no manifest yet and were not looked at: {few}")
-    if written := sum(name.endswith(".ndjson.open") for name in names):
+    if written := sum(name.endswith(".ndjson.open") for name in there):
         report.notes.append(f"{written} files are still being written and were not looked at")
 
 
@@ -171,9 +170,9 @@ def _sum(one: Rows, other: Rows) -> Rows:
 def _is_the_rest(directory: Path, manifest: Manifest) -> bool:
     """Whether the file is what it was once its repeats are left out."""
     repeats, digest = Repeats(), xxh3_128()
-    path = next(path for suffix in ("", *SUFFIXES) if (path := directory / (manifest.file + suffix)).exists())
-    with path.open("rb") as raw:
-        for line in plain(raw, path.suffix):
+    path = next(path for path in names.forms(directory / manifest.file) if path.exists())
+    with open_plain(path) as plain:
+        for line in plain:
             key = key_of(line)
             if key is None or not repeats.known(xxh3_128_intdigest(line[ID_SLICE]), line, key):
                 digest.update(line)
@@ -182,9 +181,10 @@ def _is_the_rest(directory: Path, manifest: Manifest) -> bool:
 
 def _scan(directory: Path, manifest: Manifest, repeats: Repeats, read: Read) -> Scan | None:
     """None where the file is not there, neither plain nor compressed. It may be compressed meanwhile."""
-    for suffix in ("", *SUFFIXES, ""):
+    plain, *compressed = names.forms(directory / manifest.file)
+    for path in (plain, *compressed, plain):
         try:
-            return scan(directory / (manifest.file + suffix), known=repeats.known, read=read)
+            return scan(path, known=repeats.known, read=read)
         except FileNotFoundError:
             continue
     return None

@@ -17,6 +17,8 @@ from ingestd import config
 from ingestd.cli.replay_checkpoint import Checkpoints
 from ingestd.errors import IngestdError
 from ingestd.event import LINE_START
+from ingestd.file import names
+from ingestd.file.compression import UNREADABLE, open_plain
 from ingestd.kafka.dead_letter_file import DeadLetterFile
 from ingestd.kafka.delivery_report import Sent
 from ingestd.kafka.producer import Client
@@ -24,7 +26,6 @@ from ingestd.kafka.records import Topics
 from ingestd.kafka.sender import Sender
 from ingestd.spool import inspect
 from ingestd.system import log
-from ingestd.tally import UNREADABLE, plain
 
 ROUND_BYTES = 4 << 20
 # A dead letter's line: the reason and the topic stand before the event, in our own words.
@@ -82,10 +83,7 @@ def expand(inputs: tuple[Path, ...]) -> Iterator[Path]:
         if not path.is_dir() or any(path.glob("*.spool")):
             yield path
         else:
-            names = sorted(entry.name for entry in path.iterdir() if entry.is_file())
-            whole = [name for name in names if name.endswith((".ndjson", ".ndjson.gz", ".ndjson.zst"))]
-            # For a moment a file and its compressed self are both there.
-            yield from (path / name for name in whole if not {f"{name}.gz", f"{name}.zst"} & set(names))
+            yield from names.finished_once(entry for entry in path.iterdir() if entry.is_file())
 
 
 async def _replay(
@@ -174,8 +172,8 @@ def read_lines(path: Path) -> Iterator[bytes]:
             for stored in inspect.entries(path):
                 yield from stored.payload.rstrip(b"\n").split(b"\n")
             return
-        with path.open("rb") as raw:
-            for line in plain(raw, path.suffix):
+        with open_plain(path) as plain:
+            for line in plain:
                 yield line.rstrip(b"\n")
     except UNREADABLE as error:
         raise IngestdError(f"{path}: {error}") from error

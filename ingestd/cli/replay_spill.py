@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from ingestd.cli.spill_events import Converter, Round
 from ingestd.config.kafka import KafkaConfig
 from ingestd.errors import IngestdError
 from ingestd.event import RECEIVED_AT_SLICE
+from ingestd.file import names
 from ingestd.kafka.dead_letter_file import DeadLetterFile
 from ingestd.kafka.delivery_report import Sent
 from ingestd.kafka.producer import Client
@@ -209,8 +209,8 @@ class FileOut:
         directory.mkdir(parents=True, exist_ok=True)
         data = b"".join(entry.data for entry in now.entries)
         at = int(data[RECEIVED_AT_SLICE])
-        moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(at // 1000)) + f".{at % 1000:03d}Z"
-        final = directory / f"{settings.prefix}-{name}-{now.first}-{now.last}-{moment}.ndjson"
+        stem = f"{settings.prefix}-{name}-{now.first}-{now.last}"
+        final = directory / names.file_name(stem, at)
         temporary = directory / f".{final.name}.tmp"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, settings.file_mode)
         try:

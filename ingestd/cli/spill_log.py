@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingestd.errors import IngestdError
+from ingestd.file.compression import UNREADABLE, open_plain
 from ingestd.http.parser import Headers
-from ingestd.tally import UNREADABLE, plain
 
 MARK = b"ingestd-spill-1"
 END = b"."
@@ -116,9 +116,8 @@ def read(path: Path) -> Iterator[bytes]:
     What is longer than MAX_LINE comes in pieces. Raises IngestdError.
     """
     try:
-        with path.open("rb") as raw:
-            source = plain(raw, path.suffix)
-            while line := source.readline(MAX_LINE):
+        with open_plain(path) as plain:
+            while line := plain.readline(MAX_LINE):
                 yield line
     except UNREADABLE as error:
         raise IngestdError(f"{path}: {error}") from error

@@ -11,7 +11,6 @@ the second leaves nothing that counts, one after it is put right by `settle`.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,16 +20,15 @@ from typing import Any, Self
 
 import orjson
 
-from ingestd.file.ndjson import ours
+from ingestd.file import names
+from ingestd.file.names import CHAIN, MANIFEST, manifest_path, plain_name, stem_of
+from ingestd.file.scan import scan
 from ingestd.system import durable
-from ingestd.tally import SUFFIXES, Rows, parse_rows, rows_tree, scan
+from ingestd.tally import Rows, parse_rows, rows_tree
 
-MANIFEST = ".manifest"
-CHAIN = ".chain"
 # How long the manifest of a file is kept that retention has removed, seconds.
 KEEP_SECONDS = 400 * 86400
 _LOCK_SECONDS = 5.0
-_NAME = re.compile(r"(?P<stem>.+)-\d{8}T\d{6}\.\d{3}Z(?:-\d+)*\.ndjson")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,29 +89,13 @@ class Chain:
         _rename(path)
 
 
-def plain_name(path: Path) -> str:
-    """A finished file's name without what compression adds."""
-    return path.name.removesuffix(path.suffix) if path.suffix in SUFFIXES else path.name
-
-
-def manifest_path(path: Path) -> Path:
-    """Where the manifest of a finished file is, compressed or not."""
-    return path.with_name(plain_name(path) + MANIFEST)
-
-
-def stem_of(name: str) -> str | None:
-    """`<prefix>-<instance>` of a finished file's plain name; None where it is not one of ours."""
-    found = _NAME.fullmatch(name)
-    return found["stem"] if found else None
-
-
 def write_manifest(path: Path, prefix: str, pause: Callable[[], None] = lambda: None) -> Manifest | None:
     """Write the manifest of a finished file unless it has one; returns it where this call has written it.
 
     None as well where another process is at it, or the file has gone. Raises OSError, ValueError.
     """
     target = manifest_path(path)
-    stem = stem_of(plain_name(path))
+    stem = stem_of(plain_name(path.name))
     if stem is None or target.exists():
         return None
     try:
@@ -128,7 +110,7 @@ def write_manifest(path: Path, prefix: str, pause: Callable[[], None] = lambda: 
         except FileNotFoundError:
             return None
         draft = Manifest(
-            plain_name(path), stem.removeprefix(f"{prefix}-"), 0, None, found.size, found.digest,
+            plain_name(path.name), stem.removeprefix(f"{prefix}-"), 0, None, found.size, found.digest,
             found.tally.rows, found.tally.others, None,
         )  # fmt: skip
         return _link(target, path.with_name(stem + CHAIN), draft)
@@ -151,8 +133,13 @@ def _link(target: Path, chain_path: Path, draft: Manifest) -> Manifest | None:
 def settle(directory: Path, prefix: str) -> None:
     """Finish what a crash left between the steps. Raises OSError, ValueError."""
     with _locked(directory):
-        for chain_path in filter(ours(directory, prefix), directory.glob(f"{prefix}-*{CHAIN}")):
+        for chain_path in _chains(directory, prefix):
             _settle(chain_path)
+
+
+def _chains(directory: Path, prefix: str) -> list[Path]:
+    ours = names.ours(directory, prefix)
+    return [path for path in directory.glob(f"*{CHAIN}") if ours(path.name)]
 
 
 def _settle(chain_path: Path) -> None:
@@ -179,7 +166,7 @@ def prune(directory: Path, prefix: str, now: float) -> None:
     """Remove the manifests of files removed long ago, the oldest first. Raises OSError, ValueError."""
     limit = (now - KEEP_SECONDS) * 1000
     with _locked(directory):
-        for chain_path in filter(ours(directory, prefix), directory.glob(f"{prefix}-*{CHAIN}")):
+        for chain_path in _chains(directory, prefix):
             stem = chain_path.name.removesuffix(CHAIN)
             for path in sorted(directory.glob(f"{stem}-*{MANIFEST}")):
                 if stem_of(path.name.removesuffix(MANIFEST)) != stem:

@@ -6,41 +6,33 @@ process that writes it: an `.open` file nobody holds was left by a crash. Finish
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import logging
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
+from ingestd.file import names
 from ingestd.system import durable
 
 logger = logging.getLogger(__name__)
-
-OPEN = ".open"
-MARK = ".prefix"
 
 
 class NdjsonFile:
     """A file open for appending. `size`: bytes known to be durable. `events`: how many they are."""
 
-    def __init__(self, path: Path, fd: int, wall: float) -> None:
+    def __init__(self, path: Path, fd: int) -> None:
         self.path = path
         self.size = 0
         self.events = 0
-        self.started = wall
         self._fd = fd
 
     @classmethod
     def create(cls, directory: Path, stem: str, mode: int, wall: float) -> NdjsonFile:
         """Create `<stem>-<UTC start>.ndjson.open`, locked, its name durable. Raises OSError."""
-        moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(wall)) + f".{int(wall * 1000) % 1000:03d}Z"
-        number = 0
-        while True:
-            again = f"-{number}" if number else ""
-            path = directory / f"{stem}-{moment}{again}.ndjson{OPEN}"
-            number += 1
-            if finished_name(path).exists():
+        for repeat in itertools.count():
+            final = directory / names.file_name(stem, int(wall * 1000), repeat)
+            path = final.with_name(final.name + names.OPEN)
+            if final.exists():
                 continue
             try:
                 fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, mode)
@@ -56,7 +48,7 @@ class NdjsonFile:
         except OSError:
             os.close(fd)
             raise
-        return cls(path, fd, wall)
+        return cls(path, fd)
 
     def append(self, data: bytes) -> None:
         """Write and fdatasync. Raises OSError: then nothing of `data` counts, and the file must not be
@@ -80,7 +72,7 @@ class NdjsonFile:
         an `.open` file with all its events, which recovery finishes.
         """
         os.fsync(self._fd)
-        final = durable.rename_new(self.path, finished_name(self.path))
+        final = durable.rename_new(self.path, names.finished_path(self.path))
         self._close()
         return final
 
@@ -102,27 +94,3 @@ class NdjsonFile:
         # Forgotten first: by the time anybody used the number again it might be a client's socket.
         fd, self._fd = self._fd, -1
         os.close(fd)
-
-
-def claim(directory: Path, prefix: str) -> None:
-    """Note that there are files of this prefix here: see `ours`. Where that fails, the next one notes it."""
-    mark = directory / f".{prefix}{MARK}"
-    with contextlib.suppress(OSError):
-        if not mark.exists():
-            mark.touch(0o640)
-
-
-def ours(directory: Path, prefix: str) -> Callable[[Path], bool]:
-    """Whether a path of `<prefix>-*` is of this prefix, and not of a longer one used in the same directory.
-
-    Of `clicks-ios-1-...` the name alone does not tell whether `ios-1` is an instance or `clicks-ios` the
-    prefix.
-    """
-    marks = (path.name[1 : -len(MARK)] for path in directory.glob(f".{prefix}-*{MARK}"))
-    longer = tuple(f"{other}-" for other in marks)
-    return lambda path: not path.name.startswith(longer)
-
-
-def finished_name(path: Path) -> Path:
-    """`x.ndjson.open` to `x.ndjson`."""
-    return path.with_name(path.name.removesuffix(OPEN))

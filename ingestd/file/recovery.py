@@ -10,7 +10,7 @@ from typing import NamedTuple
 import orjson
 
 from ingestd.event import LINE_START
-from ingestd.file.ndjson import OPEN, finished_name, ours
+from ingestd.file import names
 from ingestd.system import durable
 
 _CHUNK = 1 << 20
@@ -25,9 +25,9 @@ class Recovered(NamedTuple):
 
 def orphans(directory: Path, prefix: str) -> list[Path]:
     """`.open` files of any instance; some may be held by a living process. A link is nobody's file."""
-    mine = ours(directory, prefix)
-    found = directory.glob(f"{prefix}-*.ndjson{OPEN}")
-    return sorted(path for path in found if mine(path) and path.is_file() and not path.is_symlink())
+    ours = names.ours(directory, prefix)
+    found = directory.glob(f"*{names.NDJSON}{names.OPEN}")
+    return sorted(path for path in found if ours(path.name) and path.is_file() and not path.is_symlink())
 
 
 def recover(path: Path) -> Recovered | None:
@@ -59,7 +59,7 @@ def _finished_before(path: Path, fd: int) -> Path | None:
     """The finished name this very file has already: a crash came between the two steps of a rename."""
     state = os.fstat(fd)
     if state.st_nlink > 1:
-        final = finished_name(path)
+        final = names.finished_path(path)
         for name in (final, *final.parent.glob(f"{final.stem}-*{final.suffix}")):
             if name.exists() and os.path.samestat(name.stat(), state):
                 return name
@@ -130,7 +130,7 @@ def _without(path: Path, fd: int, bad: list[tuple[int, int]]) -> int:
     """Set the bad ranges aside and cut them out. Returns the locked fd of the file that is left."""
     for start, end in bad:
         for piece in _pieces(fd, start, end):
-            durable.set_aside(finished_name(path), piece)
+            durable.set_aside(names.finished_path(path), piece)
     size = os.fstat(fd).st_size
     if bad[0][1] == size:  # the usual case: a torn tail
         os.ftruncate(fd, bad[0][0])
@@ -168,6 +168,6 @@ def _finish(path: Path, fd: int) -> Path | None:
     if os.fstat(fd).st_size == 0:
         path.unlink()
         return None
-    final = durable.rename_new(path, finished_name(path))
+    final = durable.rename_new(path, names.finished_path(path))
     durable.fsync_directory(path.parent)
     return final

@@ -19,12 +19,12 @@ from aiofiles.os import wrap
 from ingestd import config
 from ingestd.errors import SinkError
 from ingestd.event import Batch
-from ingestd.file import manifests, recovery, retention
-from ingestd.file.ndjson import NdjsonFile, claim
+from ingestd.file import compression, manifests, names, recovery, retention
+from ingestd.file.compression import UNREADABLE
+from ingestd.file.ndjson import NdjsonFile
 from ingestd.pipeline.sink import CommitResult, Snapshot
 from ingestd.system import durable
 from ingestd.system.io_thread import Worker
-from ingestd.tally import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ class FileSink:
             self._file = None
             file.discard()
             return
-        claim(self._directory, self._settings.prefix)
+        names.claim(self._directory, self._settings.prefix)
         final = file.finish()
         self._file = None  # it has its final name: from here on nothing may be added to it
         self._counts.files_finished += 1
@@ -216,9 +216,9 @@ class FileSink:
             self._keep(self._settle)
         files = retention.finished(self._directory, self._settings.prefix)
         if files:
-            claim(self._directory, self._settings.prefix)
+            names.claim(self._directory, self._settings.prefix)
         for path in files:
-            bare = self._settings.manifest and not manifests.manifest_path(path).exists()
+            bare = self._settings.manifest and not names.manifest_path(path).exists()
             if bare or path.suffix == ".ndjson":
                 self._hand_over(path)
 
@@ -233,7 +233,7 @@ class FileSink:
 
     def _sweep(self) -> None:
         try:
-            removed = retention.sweep(self._directory, self._settings.prefix)
+            removed = compression.sweep(self._directory, self._settings.prefix)
         except OSError as error:
             self._cannot("remove half copies", self._directory, error)
             return
@@ -247,7 +247,7 @@ class FileSink:
             if self._settings.manifest:
                 self._check(manifests.write_manifest(path, self._settings.prefix, self._breathe), counted)
             if self._settings.compress != "none" and path.suffix == ".ndjson":
-                retention.compress(path, self._settings.compress)
+                compression.compress(path, self._settings.compress)
         except (*UNREADABLE, ValueError) as error:  # the file is whole all the same
             self._owed.add(path)
             self._cannot("write a manifest or compress", path, error)

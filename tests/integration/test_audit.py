@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ingestd.file.manifests import MANIFEST, manifest_path
+from ingestd.file.names import MANIFEST, manifest_path
 from tests.integration.checks import MIN_ACKS, verdict
 from tests.support.daemon import Daemon, environment, ingestd, lines
 from tests.support.load import Load

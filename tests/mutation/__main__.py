@@ -34,7 +34,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "ingestd/file/ndjson.py": ("file/ndjson", "file/sink", "file/sink_faults", "file/recovery"),
     "ingestd/file/recovery.py": ("file/recovery", "file/recovery_steps", "file/crash_at_any_step"),
+    "ingestd/file/compression.py": ("file/compression", "file/crash_at_any_step", "file/sink_upkeep"),
+    "ingestd/file/names.py": ("file/names", "file/ndjson", "file/retention", "cli/audit_files"),
     "ingestd/file/retention.py": ("file/retention", "file/manifests"),
+    "ingestd/file/scan.py": ("file/scan", "file/manifests", "cli/audit_files"),
     "ingestd/file/manifests.py": (
         "file/manifests", "file/manifests_steps", "cli/audit_files", "file/crash_at_any_step",
     ),

@@ -6,16 +6,14 @@ import random
 import subprocess
 import sys
 import uuid
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 from xxhash import xxh3_128_intdigest
 
-from ingestd import tally
-from ingestd.tally import Row, Tally
+from ingestd.tally import Tally
 from tests.support import compiled, fuzz_tally
-from tests.unit.file.test_manifests import HOUR, event, finished, rows_of
+from tests.unit.file.test_manifests import event, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -76,18 +74,3 @@ def test_it_stays_within_its_memory() -> None:
         pytest.skip(f"no sanitizers here, so memory safety is NOT tested: {ran.stderr[-300:]}")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "all as in Python alone" in ran.stdout
-
-
-def test_a_scan_counts_the_same_with_it_and_without(
-    native: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines = [event(n, hours=n % 3) for n in range(3000)]  # several chunks, cut within a line
-    path = finished(tmp_path, 1, [*lines[:1500], b"no event\n", *lines[1500:], event(1)[:50]])
-    scans = []
-    for count in (native.count_lines, tally.count_lines_in_python):
-        monkeypatch.setattr(tally, "count_lines", count)
-        scans.append(tally.scan(path))
-    assert [scan[:2] for scan in scans] == [scans[0][:2]] * 2
-    assert [scan.tally.rows for scan in scans] == [rows_of(lines)] * 2
-    assert [scan.tally.others for scan in scans] == [2, 2]
-    assert scans[0].tally.rows["demo", HOUR] == Row(*scans[1].tally.rows["demo", HOUR].figures())

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import zstandard
 
-from ingestd import tally
-from ingestd.tally import Key, Row, add_row, count_lines_in_python, hour_text, key_of, parse_hour, scan
+from ingestd.tally import Key, Row, add_row, count_lines_in_python, hour_text, key_of, parse_hour
 from tests.support.fakes import event_line
-from tests.unit.file.test_manifests import HOUR, event, finished, rows_of
+from tests.unit.file.test_manifests import HOUR, event
 
 HOUR_IN_MS = 3_600_000
 
@@ -59,60 +55,3 @@ def test_a_row_is_no_other(other: object) -> None:
 def test_in_python_a_block_is_cut_behind_its_last_newline() -> None:
     assert count_lines_in_python(b"one\ntwo\nthr") == ([], [b"one", b"two"], 8)
     assert count_lines_in_python(b"one\n") == ([], [b"one"], 4)
-
-
-def test_a_scan_says_how_much_it_has_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tally, "_CHUNK", 1000)
-    path = finished(tmp_path, 1, [event(n) for n in range(20)])
-    told: list[int] = []
-    scan(path, read=told.append)
-    assert told == [1000] * (path.stat().st_size // 1000) + [path.stat().st_size % 1000]
-
-
-def test_who_wants_to_know_of_each_event_is_asked_whatever_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is compiled counts in one go, and asks nobody."""
-
-    def compiled(block: bytes) -> tally.Counted:
-        return [], [], len(block)
-
-    monkeypatch.setattr(tally, "count_lines", compiled)
-    path = finished(tmp_path, 1, [event(1), event(2)])
-    asked: list[tuple[bytes, Key]] = []
-
-    def known(identity: int, line: bytes, key: Key) -> bool:
-        asked.append((line, key))
-        return line == event(2)[:-1]
-
-    assert scan(path, known=known).tally.rows == rows_of([event(1)])
-    assert asked == [(event(n)[:-1], ("demo", HOUR)) for n in (1, 2)]
-    assert scan(path).tally.rows == {}
-
-
-@pytest.mark.parametrize(("longest", "others"), [(999, 2), (1000, 1)])
-def test_a_line_is_too_long_beyond_the_limit_alone(
-    longest: int, others: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """1,000 bytes of it have been read when it is judged; too long it is counted in two pieces."""
-    monkeypatch.setattr(tally, "_CHUNK", 500)
-    monkeypatch.setattr(tally, "_MAX_LINE", longest)
-    found = scan(finished(tmp_path, 1, [b"x" * 1200 + b"\n", event(2)]))
-    assert (found.tally.others, found.tally.rows) == (others, rows_of([event(2)]))
-
-
-def test_what_comes_behind_a_piece_of_damage_is_looked_at_for_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tally, "_CHUNK", 500)
-    monkeypatch.setattr(tally, "_MAX_LINE", 999)
-    found = scan(finished(tmp_path, 1, [b"x" * 1000, event(2)]))
-    assert (found.tally.others, found.tally.rows) == (1, rows_of([event(2)]))
-
-
-def test_a_compressed_file_of_several_pieces_is_read_to_its_end(tmp_path: Path) -> None:
-    """As `zstd` makes of two that are joined."""
-    pieces = [zstandard.compress(event(number)) for number in range(3)]
-    path = tmp_path / "clicks-one-20231114T221330.000Z.ndjson.zst"
-    path.write_bytes(b"".join(pieces))
-    assert scan(path).tally.rows == rows_of([event(number) for number in range(3)])

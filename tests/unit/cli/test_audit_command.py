@@ -14,7 +14,7 @@ from ingestd.cli import audit_files, main
 from ingestd.cli.audit import first_hour
 from ingestd.cli.audit_report import AuditReport
 from ingestd.errors import IngestdError
-from ingestd.file import manifests
+from ingestd.file import manifests, names
 from ingestd.file.manifests import Chain
 from ingestd.tally import parse_hour
 from tests.unit.cli.test_audit_files import LINES, audit, change, only
@@ -39,20 +39,20 @@ def test_a_chain_that_cannot_be_read_is_a_finding_by_its_name(kept: list[Path]) 
 
 
 def test_a_manifest_under_another_s_name_is_a_finding(kept: list[Path]) -> None:
-    path = manifests.manifest_path(kept[1])
-    path.write_bytes(manifests.manifest_path(kept[0]).read_bytes())
+    path = names.manifest_path(kept[1])
+    path.write_bytes(names.manifest_path(kept[0]).read_bytes())
     found = audit(kept).findings
     assert [(one.kind, one.where) for one in found] == [
-        ("manifest", path.name), ("chain", manifests.plain_name(kept[1])),
+        ("manifest", path.name), ("chain", names.plain_name(kept[1].name)),
     ]  # fmt: skip
 
 
 def test_two_manifests_of_one_number_are_a_finding(kept: list[Path]) -> None:
-    path = manifests.manifest_path(kept[1])
+    path = names.manifest_path(kept[1])
     tree = orjson.loads(path.read_bytes())
     path.write_bytes(orjson.dumps({**tree, "number": 1}))
     found = [one.what for one in audit(kept).findings if one.kind == "chain"]
-    assert found[0] == f"has number 1, as {manifests.plain_name(kept[0])} has"
+    assert found[0] == f"has number 1, as {names.plain_name(kept[0].name)} has"
     assert len(found) == 2, "and number 2 is nobody's"
 
 
@@ -60,7 +60,7 @@ def test_a_manifest_that_goes_while_the_directory_is_read_is_retention_s_doing(
     kept: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So is one that goes with its file after it was read."""
-    real, gone = Path.read_bytes, manifests.manifest_path(kept[0])
+    real, gone = Path.read_bytes, names.manifest_path(kept[0])
 
     def vanish(path: Path) -> bytes:
         if path == gone:
@@ -77,7 +77,7 @@ def test_a_manifest_that_goes_while_the_directory_is_read_is_retention_s_doing(
     assert audit(kept).findings == []
     kept[1].unlink()
     seen = read(kept[1])
-    manifests.manifest_path(kept[1]).unlink()
+    names.manifest_path(kept[1]).unlink()
     report = AuditReport("files")
     audit_files._absent(kept[1].parent, seen, report)
     assert report.findings[0].what == "the file is gone", "nobody has said that it was removed"

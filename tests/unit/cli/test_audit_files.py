@@ -12,8 +12,8 @@ from ingestd.cli import audit_files, main
 from ingestd.cli.audit import parse_hours
 from ingestd.cli.audit_report import AuditFinding, AuditReport
 from ingestd.errors import IngestdError
-from ingestd.file import manifests, retention
-from ingestd.tally import scan
+from ingestd.file import compression, manifests, names
+from ingestd.file.scan import scan
 from tests.unit.file.test_manifests import event, finished, read
 
 LINES = [[event(100 * n + k, ("demo", "ocean")[k % 2], k % 3) for k in range(12)] for n in range(3)]
@@ -27,7 +27,7 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
         path = finished(tmp_path, number, lines)
         manifests.write_manifest(path, "clicks")
         if request.param != "none":
-            path = retention.compress(path, request.param) or path
+            path = compression.compress(path, request.param) or path
         paths.append(path)
     return paths
 
@@ -38,11 +38,11 @@ def audit(files: list[Path], hours: str | None = None) -> AuditReport:
 
 def change(path: Path, lines: list[bytes]) -> str:
     """Write a file anew, in its own form; returns its plain name."""
-    plain = path.with_name(manifests.plain_name(path))
+    plain = path.with_name(names.plain_name(path.name))
     path.unlink()
     plain.write_bytes(b"".join(lines))
     if path != plain:
-        retention.compress(plain, {".gz": "gzip", ".zst": "zstd"}[path.suffix])
+        compression.compress(plain, {".gz": "gzip", ".zst": "zstd"}[path.suffix])
     return plain.name
 
 
@@ -61,7 +61,7 @@ def test_a_manifest_that_gets_its_name_while_it_looks_is_no_hole(
     files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The daemon goes on: the chain says the third file, whose manifest is listed before its last step."""
-    last = manifests.manifest_path(files[2])
+    last = names.manifest_path(files[2])
     last.rename(last.with_name(last.name + ".tmp"))
     listing = audit_files._manifests
 
@@ -153,7 +153,7 @@ def test_a_file_cut_short_cannot_be_read_or_misses_lines(files: list[Path]) -> N
     report = audit(files)
     assert report.findings
     assert report.status == 1
-    assert {one.where for one in report.findings} == {manifests.plain_name(files[1])}
+    assert {one.where for one in report.findings} == {names.plain_name(files[1].name)}
 
 
 def test_a_missing_file_is_named_and_what_it_held(files: list[Path]) -> None:
@@ -161,15 +161,15 @@ def test_a_missing_file_is_named_and_what_it_held(files: list[Path]) -> None:
     report = audit(files)
     assert report.findings[0].what == "the file is gone"
     assert sum(one.events for one in report.findings[1:]) == 12
-    assert {one.where for one in report.findings} == {manifests.plain_name(files[1])}
+    assert {one.where for one in report.findings} == {names.plain_name(files[1].name)}
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_file_gone_with_its_manifest_breaks_the_chain(number: int, files: list[Path]) -> None:
     files[number].unlink()
-    manifests.manifest_path(files[number]).unlink()
+    names.manifest_path(files[number]).unlink()
     found = only(audit(files))
-    assert (found.kind, found.where) == ("chain", manifests.plain_name(files[number]))
+    assert (found.kind, found.where) == ("chain", names.plain_name(files[number].name))
 
 
 def test_what_retention_removed_is_no_finding(files: list[Path]) -> None:
@@ -177,7 +177,7 @@ def test_what_retention_removed_is_no_finding(files: list[Path]) -> None:
     files[0].unlink()
     assert audit(files).findings == []
     manifests.prune(files[0].parent, "clicks", 1001.0 + manifests.KEEP_SECONDS)
-    assert not manifests.manifest_path(files[0]).exists()
+    assert not names.manifest_path(files[0]).exists()
     assert audit(files).findings == []
 
 
@@ -189,7 +189,7 @@ def test_a_copy_of_a_file_that_was_taken_in_is_a_repeat(files: list[Path]) -> No
 
 
 def test_a_manifest_that_was_changed_is_told_from_a_file_that_was(files: list[Path]) -> None:
-    path = manifests.manifest_path(files[0])
+    path = names.manifest_path(files[0])
     tree = orjson.loads(path.read_bytes())
     tree["rows"][0]["events"] += 1
     path.write_bytes(orjson.dumps(tree))
@@ -242,6 +242,6 @@ def test_damage_anywhere_in_a_file_is_a_finding_on_that_file(files: list[Path]) 
     for place in range(0, len(whole), 11):
         files[1].write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         report = audit(files)
-        assert {one.where for one in report.findings} <= {manifests.plain_name(files[1])}, place
+        assert {one.where for one in report.findings} <= {names.plain_name(files[1].name)}, place
         assert report.places == 3, place
         assert report.findings or scan(files[1]).digest == read(files[1]).xxh3, place

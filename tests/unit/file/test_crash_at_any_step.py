@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.file import recovery, retention
+from ingestd.file import compression, names, recovery
 from ingestd.file.ndjson import NdjsonFile
 from tests.support.crashing import crash_before
 from tests.support.fakes import event_line
@@ -112,11 +112,11 @@ def test_a_crash_at_any_step_of_compressing_loses_nothing(method: str, tmp_path:
         directory.mkdir()
         path = directory / OPEN.removesuffix(".open")
         path.write_bytes(data)
-        crashed = crash_before(step, lambda at=path: retention.compress(at, method))  # type: ignore[misc]
+        crashed = crash_before(step, lambda at=path: compression.compress(at, method))  # type: ignore[misc]
         assert b"".join(read_files(directory)) == data  # a reader finds it whole at any moment
-        retention.compress(path, method)
+        compression.compress(path, method)
         assert b"".join(read_files(directory)) == data
-        assert [entry.name for entry in directory.iterdir()] == [path.name + retention.SUFFIXES[method]]
+        assert [entry.name for entry in directory.iterdir()] == [path.name + names.COMPRESSED[method]]
         if not crashed:
             assert step > 3
             return

@@ -14,12 +14,12 @@ import pytest
 from xxhash import xxh3_128_intdigest
 
 from ingestd import config
-from ingestd import tally as manifest_module
-from ingestd.file import manifests, retention
+from ingestd.file import manifests, names
 from ingestd.file.manifests import Chain, Manifest
+from ingestd.file.scan import scan
 from ingestd.file.sink import FileSink
 from ingestd.system import durable
-from ingestd.tally import HOUR_MS, Row, Rows, Tally, hour_text, parse_hour, parse_rows, rows_tree, scan
+from ingestd.tally import HOUR_MS, Row, Rows, Tally, hour_text, parse_hour, parse_rows, rows_tree
 from tests.support.crashing import crash_before
 from tests.support.fakes import FakeClock, event_line
 from tests.support.sinks_under_test import batch_of
@@ -47,7 +47,7 @@ def finished(directory: Path, number: int, lines: list[bytes]) -> Path:
 
 
 def read(path: Path) -> Manifest:
-    return Manifest.decode(manifests.manifest_path(path).read_bytes())
+    return Manifest.decode(names.manifest_path(path).read_bytes())
 
 
 # figures
@@ -86,25 +86,6 @@ def test_a_line_that_is_no_event_is_counted_apart(junk: bytes) -> None:
     tally = Tally()
     tally.add([junk])
     assert (tally.rows, tally.others) == ({}, 1)
-
-
-@pytest.mark.parametrize("method", ["none", *retention.SUFFIXES])
-def test_a_scan_of_a_file_is_of_its_plain_bytes(method: str, tmp_path: Path) -> None:
-    lines = [event(number) for number in range(5000)]  # more than one chunk
-    path = finished(tmp_path, 1, lines)
-    whole = scan(path)
-    if method != "none":
-        path = retention.compress(path, method) or path
-    assert scan(path)[:2] == whole[:2]
-    assert scan(path).tally.rows == rows_of(lines)
-    assert whole.size == sum(map(len, lines))
-
-
-def test_a_scan_pauses_between_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest_module, "count_lines", manifest_module.count_lines_in_python)
-    pauses = []
-    scan(finished(tmp_path, 1, [event(n) for n in range(1000)]), pause=lambda: pauses.append(1))
-    assert len(pauses) >= 1000 / 128
 
 
 # the chain
@@ -178,7 +159,7 @@ def test_manifests_of_files_removed_long_ago_go_too_and_the_chain_says_how_far(t
     for path, moment in zip(paths, (10.0, 20.0, later), strict=False):
         manifests.mark_removed(path, moment)
     manifests.prune(tmp_path, "clicks", later)
-    assert [manifests.manifest_path(path).exists() for path in paths] == [False, False, True, True]
+    assert [names.manifest_path(path).exists() for path in paths] == [False, False, True, True]
     assert Chain.read(tmp_path / "clicks-one.chain").pruned == 2
 
 
@@ -343,13 +324,13 @@ def test_of_two_that_make_a_manifest_at_once_one_does(
     real = manifests._settle
 
     def other_first(chain_path: Path) -> None:
-        manifests.manifest_path(path).write_bytes(b"the other's")
+        names.manifest_path(path).write_bytes(b"the other's")
         real(chain_path)
 
     with monkeypatch.context() as patch:
         patch.setattr(manifests, "_settle", other_first)
         assert manifests.write_manifest(path, "clicks") is None
-    assert manifests.manifest_path(path).read_bytes() == b"the other's"
+    assert names.manifest_path(path).read_bytes() == b"the other's"
 
 
 def test_pruning_keeps_to_the_files_of_its_own_chain(tmp_path: Path) -> None:
@@ -364,22 +345,6 @@ def test_pruning_keeps_to_the_files_of_its_own_chain(tmp_path: Path) -> None:
     manifests.prune(tmp_path, "clicks", long_ago + manifests.KEEP_SECONDS + 1)
     left = [path.name for path in tmp_path.glob("*.manifest")]
     assert left == ["clicks-one-more-20240610T061320.123Z.ndjson.manifest"]
-
-
-def test_a_file_with_no_newline_is_read_in_bounded_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is longer than any line is no event, and is not held to its end; what comes behind it counts."""
-    monkeypatch.setattr(manifest_module, "_MAX_LINE", 500_000)
-    path = finished(tmp_path, 1, [b"x" * 3_000_000, b"\n", event(1)])
-    found = scan(path)
-    assert (found.size, found.tally.rows) == (path.stat().st_size, rows_of([event(1)]))
-    assert found.tally.others > 3_000_000 // 800_000
-
-
-def test_a_last_line_without_its_end_is_no_event(tmp_path: Path) -> None:
-    found = scan(finished(tmp_path, 1, [event(1), event(2)[:-1]]))
-    assert (found.tally.rows, found.tally.others) == (rows_of([event(1)]), 1)
 
 
 def test_a_file_that_was_removed_once_keeps_the_time_of_that(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ingestd.file import manifests
+from ingestd.file import manifests, names
 from ingestd.file.manifests import Chain, Manifest
 from ingestd.system import durable
 from tests.support.filing import failing, synced
@@ -40,7 +40,7 @@ def test_each_step_of_a_manifest_is_durable_before_the_next(
 ) -> None:
     made(tmp_path)
     second = finished(tmp_path, 2, [event(2)])
-    target = manifests.manifest_path(second)
+    target = names.manifest_path(second)
     seen = synced(monkeypatch)
     manifests.write_manifest(second, "clicks")
     size, chain_size = target.stat().st_size, (tmp_path / CHAIN).stat().st_size
@@ -58,7 +58,7 @@ def test_each_step_of_a_manifest_is_durable_before_the_next(
 def test_a_manifest_says_what_the_manual_says_it_does(tmp_path: Path) -> None:
     path = finished(tmp_path, 1, [event(1), b"no event\n", event(2)])
     manifests.write_manifest(path, "clicks")
-    data = manifests.manifest_path(path).read_bytes()
+    data = names.manifest_path(path).read_bytes()
     tree = orjson.loads(data)
     [row] = tree.pop("rows")
     assert (row["source"], row["hour"], row["events"]) == ("demo", "2023-11-14T22", 2)
@@ -74,7 +74,7 @@ def test_a_manifest_says_what_the_manual_says_it_does(tmp_path: Path) -> None:
 
 def test_what_it_writes_is_not_for_everybody_to_read(tmp_path: Path) -> None:
     path = made(tmp_path)
-    modes = [stat.S_IMODE(one.stat().st_mode) for one in (manifests.manifest_path(path), tmp_path / CHAIN)]
+    modes = [stat.S_IMODE(one.stat().st_mode) for one in (names.manifest_path(path), tmp_path / CHAIN)]
     assert modes == [0o640, 0o640]
 
 
@@ -132,7 +132,7 @@ def test_who_waits_for_another_does_so_in_short_pauses(
 
 
 def test_a_manifest_the_chain_has_already_gets_its_name(tmp_path: Path) -> None:
-    target = manifests.manifest_path(made(tmp_path))
+    target = names.manifest_path(made(tmp_path))
     target.rename(f"{target}.tmp")
     manifests.settle(tmp_path, "clicks")
     assert left(tmp_path) == [1]
@@ -140,14 +140,14 @@ def test_a_manifest_the_chain_has_already_gets_its_name(tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_is_there_is_not_replaced_by_half_of_another(tmp_path: Path) -> None:
-    target = manifests.manifest_path(made(tmp_path))
+    target = names.manifest_path(made(tmp_path))
     target.with_name(f"{target.name}.tmp").write_bytes(b"{")
     manifests.settle(tmp_path, "clicks")
     assert left(tmp_path) == [1]
 
 
 def test_a_chain_whose_last_manifest_is_gone_is_left_alone(tmp_path: Path) -> None:
-    manifests.manifest_path(made(tmp_path)).unlink()
+    names.manifest_path(made(tmp_path)).unlink()
     manifests.settle(tmp_path, "clicks")
     assert left(tmp_path) == []
 
@@ -190,7 +190,7 @@ def test_a_removal_is_durably_in_the_manifest_before_the_file_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = made(tmp_path)
-    target = manifests.manifest_path(path)
+    target = names.manifest_path(path)
     seen = synced(monkeypatch)
     manifests.mark_removed(path, 1.0)
     assert [one.name for one, _ in seen] == [f"{target.name}.tmp", tmp_path.name]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ingestd.file import recovery
-from ingestd.file.ndjson import NdjsonFile, claim, finished_name, ours
+from ingestd.file.names import finished_path
+from ingestd.file.ndjson import NdjsonFile
 from ingestd.system import durable
 from tests.support.fakes import event_line
 from tests.support.filing import failing, synced
@@ -92,14 +93,14 @@ def test_no_name_is_taken_twice(tmp_path: Path) -> None:
     assert len({file.path for file in files}) == 3
     finals = [file.finish() for file in files]
     later = create(tmp_path)  # the names of finished files are taken, too
-    assert finished_name(later.path) not in finals
+    assert finished_path(later.path) not in finals
     assert [final.read_bytes() for final in finals] == [b"0\n", b"1\n", b"2\n"]
 
 
 def test_finishing_never_overwrites(tmp_path: Path) -> None:
     file = create(tmp_path)
     file.append(b"mine\n")
-    foreign = finished_name(file.path)
+    foreign = finished_path(file.path)
     foreign.write_bytes(b"theirs\n")
     final = file.finish()
     assert final != foreign
@@ -171,7 +172,7 @@ def test_where_links_are_missing_a_file_is_renamed_all_the_same(
     assert file.finish().read_bytes() == b"a\n"
     other = create(tmp_path)
     other.append(b"b\n")
-    finished_name(other.path).write_bytes(b"theirs\n")
+    finished_path(other.path).write_bytes(b"theirs\n")
     with pytest.raises(FileExistsError):
         other.finish()
     assert other.path.read_bytes() == b"b\n"
@@ -253,22 +254,3 @@ def test_a_file_whose_name_cannot_be_made_durable_is_let_go(
     assert not locked(left)
     recovery.recover(left)
     assert names(tmp_path) == []
-
-
-def test_a_prefix_is_noted_once_and_for_whoever_may_see_the_files(tmp_path: Path) -> None:
-    claim(tmp_path, "clicks")
-    mark = tmp_path / ".clicks.prefix"
-    assert stat.S_IMODE(mark.stat().st_mode) == 0o640
-    os.utime(mark, (1, 1))
-    claim(tmp_path, "clicks")
-    assert mark.stat().st_mtime == 1
-    claim(tmp_path / "missing", "clicks")  # the next one notes it
-
-
-def test_a_name_of_a_longer_prefix_that_was_noted_is_not_ours(tmp_path: Path) -> None:
-    for prefix in ("clicks", "clicks-ios"):
-        claim(tmp_path, prefix)
-    mine, theirs = ours(tmp_path, "clicks"), ours(tmp_path, "clicks-ios")
-    found = [Path(f"{stem}-1.ndjson") for stem in ("clicks-ios", "clicks-iosx", "clicks-one")]
-    assert list(map(mine, found)) == [False, True, True]
-    assert theirs(found[0])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from ingestd.errors import SinkError
-from ingestd.file import retention
+from ingestd.file import compression
 from ingestd.file.ndjson import NdjsonFile
 from ingestd.system import durable
 from tests.support.fakes import event_line
@@ -221,7 +221,7 @@ async def test_half_copies_of_a_crash_are_removed_at_the_start_and_named(
 async def test_half_copies_that_cannot_be_removed_do_not_keep_the_daemon_from_starting(
     files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(retention, "sweep", failing(errno.EIO))
+    monkeypatch.setattr(compression, "sweep", failing(errno.EIO))
 
     sink = await files.opened()
     await sink.commit(batch_of(1))
