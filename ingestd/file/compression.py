@@ -31,13 +31,10 @@ _READ = 256 << 10
 
 
 class Compressor(Protocol):
-    """What zlib and zstandard call a compression object."""
+    """A compression object of zlib or zstandard. Both methods return compressed bytes, perhaps none."""
 
-    def compress(self, data: bytes, /) -> bytes:
-        """Take `data`; returns what can be written by now."""
-
-    def flush(self) -> bytes:
-        """The end of the compressed bytes."""
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
 
 
 @contextmanager

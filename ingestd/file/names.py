@@ -42,7 +42,7 @@ def file_name(stem: str, start_ms: int, repeat: int = 0) -> str:
 
 
 def finished_once(paths: Iterable[Path]) -> list[Path]:
-    """The finished files among `paths`, by name. Of one that is there plain and compressed, the latter."""
+    """The finished files among `paths`, by name; the compressed one where a file is there in both forms."""
     found = {plain_name(path.name): path for path in sorted(paths) if is_finished(path.name)}
     return [found[name] for name in sorted(found)]
 

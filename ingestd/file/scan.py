@@ -20,7 +20,7 @@ SLICE = 128
 
 
 class Scan(NamedTuple):
-    """What a pass over a file finds. `size` and `digest` (XXH3-128, hex) are of the plain bytes."""
+    """The result of a pass over a file. `size` and `digest` (XXH3-128, hex) are of the plain bytes."""
 
     size: int
     digest: str
