@@ -2,7 +2,7 @@
  *
  * For anything else the answer is None, and Source.events goes its careful way. So a doubt may always end in
  * None here; what must never happen is a line that differs from that of the careful way (but for its id, which
- * is made anew each time). tests/sources/test_line.py holds one against the other.
+ * is made anew each time). tests/unit/sources/test_line.py holds one against the other.
  *
  * Memory: every piece is written to a buffer whose size was reckoned beforehand from the pieces' own sizes (see
  * line_capacity), a JSON text at six times what it is made of.

@@ -1,49 +1,17 @@
-"""What the integration tests share: a directory nginx can reach, real parts in it, and the oracle."""
+"""What the integration tests share: a directory nginx can reach, and real parts in it."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.integration.front import SOURCES, Front
 from tests.support.daemon import Daemon
-from tests.support.nginx import Nginx, binary
-from tests.support.strace import why_not
-
-
-@contextmanager
-def open_place() -> Iterator[Path]:
-    """A directory with a short path that nginx' worker may enter (pytest's own is closed to it)."""
-    path = Path(tempfile.mkdtemp(prefix="ingestd-"))
-    path.chmod(0o755)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
-
-
-def need_nginx() -> None:
-    """Skip, and say so, where there is no nginx."""
-    if binary() is None:
-        pytest.skip("NO NGINX: install nginx-light, without it nothing is tested as users run it")
-
-
-def need_root() -> None:
-    """Skip, and say so, where no file system can be mounted."""
-    if os.geteuid() != 0:
-        pytest.skip("NO ROOT: a full or read-only disk needs a mount of its own")
-
-
-def need_strace() -> None:
-    """Skip, and say so, where no fault can be injected."""
-    if reason := why_not():
-        pytest.skip(f"NO FAULT INJECTION: {reason}")
+from tests.support.front import SOURCES, Front
+from tests.support.needs import need_nginx
+from tests.support.nginx import Nginx
+from tests.support.place import open_place
 
 
 @pytest.fixture

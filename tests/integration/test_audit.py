@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from ingestd.file.names import MANIFEST, manifest_path
-from tests.integration.checks import MIN_ACKS, verdict
+from tests.support.checks import MIN_ACKS, verdict
 from tests.support.daemon import Daemon, environment, ingestd, lines
 from tests.support.load import Load
 from tests.support.oracle import Ledger

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from tests.integration.front import Front
+from tests.support.front import Front
 from tests.support.wire import Wire, request
 
 JSON = "application/json"

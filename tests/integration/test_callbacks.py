@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from ingestd.sources.event_schema import JSON_SCHEMA
-from tests.integration.front import HOSTILE, SAMPLES, Front
+from tests.support.front import HOSTILE, SAMPLES, Front
 from tests.support.wire import request
 
 # What nginx lets through in a request target: everything but controls, the space and DEL.

@@ -21,9 +21,9 @@ from ingestd.http.fd_limit import RESERVED
 from ingestd.pipeline.subscribers import MAX_FOLLOWERS
 from ingestd.sources.router import MAX_CACHED_PATHS
 from ingestd.system.log import REPEATS_PER_MINUTE
-from tests.integration.checks import until
-from tests.integration.conftest import open_place
+from tests.support.checks import until
 from tests.support.daemon import Daemon, DaemonEndedError
+from tests.support.place import open_place
 from tests.support.wire import Wire, ask, connect, request
 
 GET = request("/c/demo?a=1")

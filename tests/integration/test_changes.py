@@ -1,6 +1,6 @@
 """Restarts, upgrade, reloads, a kill and a hang under load: nobody is refused, nothing is lost or spilled.
 
-Rounds of all of them, with the shipped time-outs: `python -m tests.integration.changes`.
+Rounds of all of them, with the shipped time-outs: `python -m tests.commands.changes`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.changes import REPEATING, SCENARIOS, Changes
-from tests.integration.checks import MIN_ACKS
-from tests.integration.conftest import need_nginx
+from tests.commands.changes import REPEATING, SCENARIOS, Changes
+from tests.support.checks import MIN_ACKS
+from tests.support.needs import need_nginx
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.checks import assert_books_balance, until
+from tests.support.checks import assert_books_balance, until
 from tests.support.clock import WallClock
 from tests.support.daemon import Daemon
 from tests.support.wire import ask, request

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from ingestd.cli import main
 from ingestd.sources.event_schema import JSON_SCHEMA
-from tests.integration.conftest import open_place
 from tests.support import commands
 from tests.support.daemon import ROOT, Daemon, environment, ingestd
+from tests.support.place import open_place
 
 QUICKSTART = str(ROOT / "conf" / "quickstart.toml")
 EX_CONFIG = 78

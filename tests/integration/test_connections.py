@@ -12,10 +12,10 @@ from typing import NoReturn
 
 import pytest
 
-from tests.integration.checks import assert_books_balance, until, verdict
-from tests.integration.conftest import need_nginx
+from tests.support.checks import assert_books_balance, until, verdict
 from tests.support.daemon import Daemon
 from tests.support.load import Load
+from tests.support.needs import need_nginx
 from tests.support.nginx import Nginx
 from tests.support.oracle import Ledger, build
 from tests.support.wire import Wire, ask, connect, request

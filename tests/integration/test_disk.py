@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.checks import assert_books_balance, assert_fresh_event_passes, until, verdict
-from tests.integration.conftest import need_nginx, need_root, need_strace
+from tests.support.checks import assert_books_balance, assert_fresh_event_passes, until, verdict
 from tests.support.daemon import Daemon
 from tests.support.disk import filled
 from tests.support.kafka.tmpfs import tmpfs
 from tests.support.load import Load
+from tests.support.needs import need_nginx, need_root, need_strace
 from tests.support.nginx import Nginx
 from tests.support.oracle import Ledger
 from tests.support.strace import Strace

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.checks import until, verdict
-from tests.integration.conftest import need_nginx, need_strace
+from tests.support.checks import until, verdict
 from tests.support.daemon import Daemon
 from tests.support.load import Load
+from tests.support.needs import need_nginx, need_strace
 from tests.support.nginx import Nginx
 from tests.support.oracle import ACKED, Ledger
 from tests.support.strace import Strace

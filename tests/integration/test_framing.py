@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.integration.conftest import need_nginx, open_place
 from tests.support.daemon import Daemon
+from tests.support.needs import need_nginx
 from tests.support.nginx import Nginx
 from tests.support.parser_cases import ACCEPTED, REFUSED
 from tests.support.parsing import parse_pieces
+from tests.support.place import open_place
 from tests.support.recording import Recorded, Recorder
 from tests.support.wire import connect
 

@@ -1,15 +1,15 @@
-"""Kill -9 under load: what was answered is there. A thousand kills: `python -m tests.integration.kill`."""
+"""Kill -9 under load: what was answered is there. A thousand kills: `python -m tests.commands.kill`."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-from tests.integration.checks import MIN_ACKS
-from tests.integration.conftest import need_nginx
-from tests.integration.kill import Killer
+from tests.commands.kill import Killer
+from tests.support.checks import MIN_ACKS
 from tests.support.daemon import Daemon, lines
 from tests.support.load import Load
+from tests.support.needs import need_nginx
 from tests.support.nginx import Nginx
 from tests.support.oracle import Ledger, Oracle, Verdict, parts
 

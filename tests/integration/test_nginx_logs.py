@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.checks import until
-from tests.integration.conftest import need_nginx
+from tests.support.checks import until
 from tests.support.daemon import Daemon
+from tests.support.needs import need_nginx
 from tests.support.nginx import SHIPPED, SHIPPED_ERRORS, Nginx
 from tests.support.wire import ask, request
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.conftest import open_place
-from tests.integration.front import Front
 from tests.support.daemon import Daemon
+from tests.support.front import Front
+from tests.support.place import open_place
 from tests.support.wire import Wire, ask, request
 
 OVER = "x" * 33_000

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.checks import assert_books_balance, until, verdict
-from tests.integration.conftest import need_nginx
+from tests.support.checks import assert_books_balance, until, verdict
 from tests.support.daemon import Daemon, lines
 from tests.support.load import Load
+from tests.support.needs import need_nginx
 from tests.support.nginx import Nginx
 from tests.support.oracle import Ledger, Oracle
 from tests.support.wire import ask, request

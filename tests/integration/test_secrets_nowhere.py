@@ -17,11 +17,11 @@ import pytest
 from pydantic import BaseModel
 
 from ingestd.config.sections import Config
-from tests.integration.checks import until
-from tests.integration.conftest import open_place
+from tests.support.checks import until
 from tests.support.daemon import ROOT, SECRET_KEYS, Daemon, environment
 from tests.support.kafka.tls import TestCa
 from tests.support.otlp import Collector
+from tests.support.place import open_place
 from tests.support.spilled import line
 from tests.support.wire import Wire, ask, request
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.checks import verdict
-from tests.integration.conftest import need_nginx
 from tests.support.activated import Activated
+from tests.support.checks import verdict
 from tests.support.daemon import Daemon, DaemonEndedError
 from tests.support.load import Load
+from tests.support.needs import need_nginx
 from tests.support.nginx import Nginx
 from tests.support.oracle import Ledger
 from tests.support.wire import ask, request

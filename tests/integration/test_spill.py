@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import need_nginx
-from tests.integration.down import Outage
+from tests.commands.down import Outage
 from tests.support.daemon import environment, ingestd
 from tests.support.hostile import SOURCES, bare, hostile, write_keys
+from tests.support.needs import need_nginx
 from tests.support.spilling import Net
 from tests.support.wire import request
 

@@ -1,4 +1,4 @@
-"""More comes than can be taken. Nothing here is asked of time: `python -m tests.integration.surge` does."""
+"""More comes than can be taken. Nothing here is asked of time: `python -m tests.commands.surge` does."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 
 from ingestd.cli import nginx as command
 from ingestd.config.sections import IngestConfig
-from tests.integration.checks import assert_books_balance, assert_fresh_event_passes, verdict
-from tests.integration.conftest import need_nginx
+from tests.support.checks import assert_books_balance, assert_fresh_event_passes, verdict
 from tests.support.load import Load
+from tests.support.needs import need_nginx
 from tests.support.nginx import SHIPPED
 from tests.support.oracle import Ledger
 from tests.support.spilling import Net

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.config.sections import TracingConfig
-from tests.integration.checks import until
+from tests.support.checks import until
 from tests.support.daemon import Daemon, environment
 from tests.support.otlp import Collector, attributes, linked
 from tests.support.wire import Wire, ask, request

@@ -5,14 +5,7 @@ from __future__ import annotations
 import confluent_kafka
 import pytest
 
-from tests.support.kafka.fixtures import (
-    kafka,
-    kafka_mock,
-    kafka_proxy,
-    kafka_session,
-    topic,
-    topic_name,
-)
+from tests.support.kafka.fixtures import kafka, kafka_mock, kafka_proxy, kafka_session, topic, topic_name
 from tests.support.kafka.install import KafkaUnavailableError, installation
 
 __all__ = ["kafka", "kafka_mock", "kafka_proxy", "kafka_session", "topic", "topic_name"]

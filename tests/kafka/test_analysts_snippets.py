@@ -12,14 +12,14 @@ import duckdb
 import orjson
 import pytest
 
-from tests.integration.conftest import open_place
-from tests.kafka.producing import produce
-from tests.kafka.rig import KafkaDaemon
 from tests.support.daemon import Daemon
 from tests.support.documents import read
 from tests.support.kafka.broker import KafkaBroker
+from tests.support.kafka.daemon import KafkaDaemon
+from tests.support.kafka.producing import produce
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle, parts
+from tests.support.place import open_place
 from tests.support.wire import ask, request
 
 

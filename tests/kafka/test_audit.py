@@ -16,14 +16,14 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from confluent_kafka import Producer
 
-from tests.integration.conftest import open_place
-from tests.kafka.producing import produce, within
-from tests.kafka.rig import KafkaDaemon, make_topics, once_by_id
 from tests.support.daemon import environment, ingestd
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.clients import Record
+from tests.support.kafka.daemon import KafkaDaemon, make_topics, once_by_id
+from tests.support.kafka.producing import produce, within
 from tests.support.load import Load
 from tests.support.oracle import Ledger
+from tests.support.place import open_place
 from tests.support.wire import ask, request
 
 KILLS = 5

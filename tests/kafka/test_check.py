@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import open_place
-from tests.kafka.rig import KafkaDaemon, make_topics
 from tests.support.daemon import environment, ingestd
 from tests.support.kafka.broker import KafkaBroker
+from tests.support.kafka.daemon import KafkaDaemon, make_topics
+from tests.support.place import open_place
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
 from confluent_kafka import KafkaException, Producer
 
-from tests.kafka.producing import FIRST_TIMESTAMP, deliver, numbers, producing, send, within
 from tests.support.kafka.broker import BrokerFailedError, KafkaBroker
 from tests.support.kafka.clients import QUIET, Record, wait_until
 from tests.support.kafka.fixtures import real_broker
+from tests.support.kafka.producing import FIRST_TIMESTAMP, deliver, numbers, producing, send, within
 from tests.support.kafka.tmpfs import tmpfs
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.helpers import create_ssl_context
 
-from tests.kafka.producing import deliver, numbers, producing
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.fixtures import real_broker
+from tests.support.kafka.producing import deliver, numbers, producing
 from tests.support.kafka.tls import TestCa
 
 pytestmark = pytest.mark.kafka

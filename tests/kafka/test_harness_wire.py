@@ -9,9 +9,9 @@ import pytest
 from aiokafka.errors import TopicAuthorizationFailedError
 from confluent_kafka import KafkaError
 
-from tests.kafka.producing import REQUEST_TIMEOUT_MS, deliver, numbers, producing, send, within
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.mock import Api, MockCluster, MockClusterError
+from tests.support.kafka.producing import REQUEST_TIMEOUT_MS, deliver, numbers, producing, send, within
 from tests.support.kafka.proxy import Fault, KafkaProxy
 
 REQUEST_TIMEOUT = REQUEST_TIMEOUT_MS / 1000

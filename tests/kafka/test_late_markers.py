@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.checks import assert_fresh_event_passes
-from tests.integration.conftest import open_place
-from tests.kafka.oracle import read_and_judge
-from tests.kafka.rig import KafkaDaemon, make_topics
+from tests.commands.oracle import read_and_judge
+from tests.support.checks import assert_fresh_event_passes
 from tests.support.kafka.broker import KafkaBroker
+from tests.support.kafka.daemon import KafkaDaemon, make_topics
 from tests.support.kafka.fixtures import real_broker
 from tests.support.kafka.mock import Api
 from tests.support.kafka.proxy import Fault, KafkaProxy
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle
+from tests.support.place import open_place
 
 pytestmark = pytest.mark.kafka
 

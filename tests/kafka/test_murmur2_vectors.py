@@ -11,7 +11,7 @@ from aiokafka.partitioner import murmur2
 
 from tests.support.kafka.broker import KafkaBroker
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "support" / "kafka"
 VECTORS = HERE / "murmur2_vectors.json"
 
 

@@ -1,4 +1,4 @@
-"""Nothing that was answered is lost, whatever fails. 300 faults: `python -m tests.kafka.oracle`."""
+"""Nothing that was answered is lost, whatever fails. 300 faults: `python -m tests.commands.oracle`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import open_place
-from tests.kafka.oracle import FAULTS, Trial
-from tests.kafka.rig import KafkaDaemon, make_topics, once_by_id
+from tests.commands.oracle import FAULTS, Trial
 from tests.support.kafka.broker import KafkaBroker
+from tests.support.kafka.daemon import KafkaDaemon, make_topics, once_by_id
 from tests.support.kafka.proxy import KafkaProxy
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle, parts
+from tests.support.place import open_place
 
 pytestmark = pytest.mark.kafka
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.integration.checks import assert_fresh_event_passes, until
-from tests.integration.conftest import open_place
-from tests.kafka.outage import Outage
-from tests.kafka.rig import KafkaDaemon, assert_accounts_balance, once_by_id
+from tests.commands.outage import Outage
+from tests.support.checks import assert_fresh_event_passes, until
 from tests.support.daemon import Daemon
 from tests.support.kafka.broker import KafkaBroker
+from tests.support.kafka.daemon import KafkaDaemon, assert_accounts_balance, once_by_id
 from tests.support.kafka.tmpfs import tmpfs
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle, Verdict
+from tests.support.place import open_place
 from tests.support.wire import ask, request
 
 pytestmark = pytest.mark.kafka

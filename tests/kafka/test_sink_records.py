@@ -12,13 +12,14 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from tests.integration.conftest import need_nginx, open_place
-from tests.kafka.rig import KafkaDaemon, header, make_topics, once_by_id
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.clients import Record
+from tests.support.kafka.daemon import KafkaDaemon, header, make_topics, once_by_id
 from tests.support.load import Load
+from tests.support.needs import need_nginx
 from tests.support.nginx import Nginx
 from tests.support.oracle import Ledger, Oracle
+from tests.support.place import open_place
 from tests.support.wire import ask, request
 
 pytestmark = pytest.mark.kafka

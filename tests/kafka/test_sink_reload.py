@@ -8,14 +8,14 @@ from shutil import copyfile
 
 import pytest
 
-from tests.integration.checks import until
-from tests.integration.conftest import open_place
-from tests.kafka.rig import KafkaDaemon, assert_accounts_balance, make_topics, once_by_id
+from tests.support.checks import until
 from tests.support.kafka.broker import KafkaBroker
+from tests.support.kafka.daemon import KafkaDaemon, assert_accounts_balance, make_topics, once_by_id
 from tests.support.kafka.fixtures import real_broker
 from tests.support.kafka.tls import TestCa
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle
+from tests.support.place import open_place
 from tests.support.wire import ask, request
 
 pytestmark = pytest.mark.kafka

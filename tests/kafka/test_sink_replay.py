@@ -9,12 +9,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.integration.conftest import open_place
-from tests.kafka.rig import KafkaDaemon, make_topics, once_by_id
 from tests.support.daemon import Daemon, environment, ingestd
 from tests.support.kafka.broker import KafkaBroker
+from tests.support.kafka.daemon import KafkaDaemon, make_topics, once_by_id
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle
+from tests.support.place import open_place
 from tests.support.wire import ask, request
 
 pytestmark = pytest.mark.kafka

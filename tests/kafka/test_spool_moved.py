@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.checks import until
-from tests.integration.conftest import open_place
-from tests.kafka.rig import KafkaDaemon, once_by_id
+from tests.support.checks import until
 from tests.support.daemon import environment, ingestd
 from tests.support.kafka.broker import KafkaBroker
+from tests.support.kafka.daemon import KafkaDaemon, once_by_id
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle
+from tests.support.place import open_place
 
 pytestmark = pytest.mark.kafka
 

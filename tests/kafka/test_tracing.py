@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import open_place
-from tests.kafka.rig import KafkaDaemon
 from tests.support.kafka.broker import KafkaBroker
+from tests.support.kafka.daemon import KafkaDaemon
 from tests.support.otlp import Collector, linked
+from tests.support.place import open_place
 from tests.support.wire import ask, request
 
 pytestmark = pytest.mark.kafka

@@ -1,48 +1,45 @@
-"""A whole daemon but for its sockets and its disk."""
+"""A daemon behind the shipped nginx, for tests that ask what one request becomes."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.parse import urlsplit
 
-import orjson
+from tests.support.daemon import ROOT, Daemon
+from tests.support.nginx import Nginx
+from tests.support.wire import Address, Answer, ask
 
-from ingestd.http.connection import Connection, Shared
-from ingestd.http.parser import Limits
-from ingestd.intake import Intake
-from ingestd.sources.router import Router
-from tests.support.fakes import FakeTransport, Pump, Received, connect, make_source
-from tests.support.loop import turns
-
-
-class Front(Pump):
-    """A whole daemon but for its sockets and its disk."""
-
-    def __init__(self, *sources: dict[str, Any], acks: bool = True, **options: Any) -> None:
-        super().__init__(acks=acks, **options)
-        configured = sources or ({"name": "demo", "path": "/c/demo"},)
-        made = [make_source(self.accounts, **source) for source in configured]
-        self.intake = Intake(Router(made), self.accounts, self.buffer, ack_stored=acks)
-        self.shared = Shared(self.intake, Limits(), self.accounts.refuse, 100)
-
-    def connect(self, peer: object = "") -> tuple[FakeTransport, Connection]:
-        return connect(self.intake, shared=self.shared, peer=peer)
-
-    async def ask(self, data: bytes, peer: object = "", heads: tuple[int, ...] = ()) -> list[Received]:
-        """Send bytes over a connection of their own, and read what is answered."""
-        transport, connection = self.connect(peer)
-        connection.data_received(data)
-        await turns(20)
-        return transport.replies(heads)
-
-    def events(self) -> list[dict[str, object]]:
-        """What is stored."""
-        return [orjson.loads(line) for line in self.sink.stored().splitlines()]
+DATA = json.loads((ROOT / "ingestd" / "data" / "callbacks.json").read_text())
+SAMPLES: dict[str, str] = DATA["callbacks"]
+HOSTILE: list[str] = next(value for key, value in DATA.items() if key.startswith("hostile"))
+# Every platform of the samples as a source of its own, and one for everything else.
+PATHS = sorted({"/".join(urlsplit(url).path.split("/")[:3]) for url in SAMPLES.values()})
+SOURCES = [{"name": path.rpartition("/")[2], "path": path} for path in [*PATHS, "/c/demo"]]
 
 
-def get(target: bytes, *headers: bytes, method: bytes = b"GET") -> bytes:
-    return method + b" " + target + b" HTTP/1.1\r\n" + b"".join(line + b"\r\n" for line in headers) + b"\r\n"
+class Front:
+    """Sends requests one at a time and tells which events each became."""
 
+    def __init__(self, daemon: Daemon, nginx: Nginx) -> None:
+        self.daemon = daemon
+        self.nginx = nginx
+        self._known = len(daemon.events())
 
-def post(target: bytes, body: bytes, content_type: bytes, *headers: bytes) -> bytes:
-    more = (b"Content-Length: %d" % len(body), b"Content-Type: " + content_type)
-    return get(target, *more, *headers, method=b"POST") + body
+    def send(self, data: bytes, address: Address | None = None) -> tuple[Answer, list[dict[str, Any]]]:
+        """The reply (through nginx, or from `address`), and the events that were not there before."""
+        answer = ask(address or self.nginx.address, data)
+        return answer, self.fresh()
+
+    def fresh(self) -> list[dict[str, Any]]:
+        """The events that were not there at the last look."""
+        events = self.daemon.events()
+        fresh, self._known = events[self._known :], len(events)
+        return fresh
+
+    def one(self, data: bytes, address: Address | None = None) -> dict[str, Any]:
+        """The one event of a request that is answered with success."""
+        answer, events = self.send(data, address)
+        assert (answer.status, answer.body) == (200, b"ok")
+        assert len(events) == 1, events
+        return events[0]

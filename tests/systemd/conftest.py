@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import systemd_boot
+from tests.support.systemd import guest as booting
 from tests.support.systemd import venv
 from tests.support.systemd.clicks import Clicks, get
 
@@ -30,7 +30,7 @@ SOCKETS = tuple(name.replace(".service", ".socket") for name in SERVICES)
 class Host:
     """The guest, and what a test does to ingestd in it."""
 
-    def __init__(self, guest: systemd_boot.Guest) -> None:
+    def __init__(self, guest: booting.Guest) -> None:
         self.guest = guest
         self.journal = guest.journal
 
@@ -111,10 +111,10 @@ class Host:
 @pytest.fixture(scope="session")
 def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """The booted host. Skips, with the reason, where none can be."""
-    if why := systemd_boot.missing() or venv.why_no_interpreter():
+    if why := booting.missing() or venv.why_no_interpreter():
         pytest.skip(why)
     directory = tmp_path_factory.mktemp("systemd")
-    with systemd_boot.Guest.boot(directory, {venv.INSTALLED_AT: venv.install(directory)}) as guest:
+    with booting.Guest.boot(directory, {venv.INSTALLED_AT: venv.install(directory)}) as guest:
         host = Host(guest)
         host.install()
         yield host

@@ -7,8 +7,8 @@ import pytest
 
 from ingestd.sources.router import Router
 from tests.support.fakes import assert_conserved, make_source
-from tests.support.front import Front, get, post
 from tests.support.loop import turns
+from tests.support.memory_daemon import Front, get, post
 
 
 async def test_a_click_becomes_an_event_and_is_answered_when_it_is_stored() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from ingestd.http.connection import Connection
 from tests.support.fakes import assert_conserved
-from tests.support.front import Front, get, post
 from tests.support.loop import turns
+from tests.support.memory_daemon import Front, get, post
 
 
 class Storm:

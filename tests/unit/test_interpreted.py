@@ -17,8 +17,8 @@ TESTS = (
     "unit/pipeline/test_buffer.py",
     "unit/sources/test_body.py",
     "unit/sources/test_macros.py",
-    "sources/test_meaning.py",
-    "sources/test_signature.py",
+    "unit/sources/test_meaning.py",
+    "unit/sources/test_signatures.py",
 )
 WHICH = "import ingestd.http.connection as c, ingestd.sources.source as s; print(c.__file__, s.__file__)"
 

@@ -12,7 +12,8 @@ import pytest
 from xxhash import xxh3_128_intdigest
 
 from ingestd.tally import Tally
-from tests.support import compiled, fuzz_tally
+from tests.commands import fuzz_tally
+from tests.support import compiled
 from tests.unit.file.test_manifests import event, rows_of
 
 

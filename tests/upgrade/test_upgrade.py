@@ -1,6 +1,6 @@
 """What earlier versions left on disk is read: nothing of it is lost, delivered twice or in the way.
 
-Each directory beside this file is a version's, made by `python -m tests.upgrade.make`.
+Each directory beside this file is a version's, made by `python -m tests.commands.keep_version`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.integration.conftest import open_place
-from tests.kafka.rig import KafkaDaemon, once_by_id
+from tests.commands.keep_version import PLACE, SOURCES
 from tests.support.daemon import environment, ingestd, lines, toml
+from tests.support.kafka.daemon import KafkaDaemon, once_by_id
 from tests.support.kafka.mock import MockCluster
 from tests.support.oracle import Ledger, Oracle, Verdict, build, parts
+from tests.support.place import open_place
 from tests.support.wire import ask
-from tests.upgrade.make import PLACE, SOURCES
 
 HERE = Path(__file__).parent
 VERSIONS = sorted(path.name for path in HERE.glob("v*"))

@@ -1,1 +1,1 @@
-"""Helpers of systemd_boot: the guest's boot script, its journal, the daemon's virtual environment."""
+"""A booted systemd: the guest, its boot script and journal, the daemon's virtual environment in it."""

@@ -13,7 +13,8 @@ from ingestd.file import compression, names
 from ingestd.file import scan as scan_module
 from ingestd.file.scan import scan
 from ingestd.tally import Key, Row
-from tests.support import compiled, fuzz_tally
+from tests.commands import fuzz_tally
+from tests.support import compiled
 from tests.unit.file.test_manifests import HOUR, event, finished, rows_of
 
 

@@ -12,7 +12,7 @@ from ingestd.kafka.murmur2 import murmur2, murmur2_in_python
 from ingestd.kafka.records import partition
 
 VECTORS: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parents[2] / "kafka" / "murmur2_vectors.json").read_text("utf-8")
+    (Path(__file__).parents[2] / "support" / "kafka" / "murmur2_vectors.json").read_text("utf-8")
 )
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from xxhash import xxh3_128_hexdigest
 
-from tests.support import compiled, fuzz_line
+from tests.commands import fuzz_line
+from tests.support import compiled
 
 CONFIGURATION: dict[str, Any] = {
     "source": b',"source":"x","route":', "kind": b',"type":"click","method":', "node": b',"node":"test/0"',

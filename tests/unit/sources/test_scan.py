@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestd.sources.scan import MAX_PAIRS, Scanned, scan_in_python
-from tests.support import compiled, fuzz_scan
-from tests.support.fuzz_scan import Scan
+from tests.commands import fuzz_scan
+from tests.commands.fuzz_scan import Scan
+from tests.support import compiled
 
 EXAMPLES = json.loads(importlib.resources.files("ingestd").joinpath("data/callbacks.json").read_text("utf-8"))
 QUERIES = {name: urlsplit(url).query.encode() for name, url in EXAMPLES["callbacks"].items()}

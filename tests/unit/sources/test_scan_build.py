@@ -15,8 +15,8 @@ import pytest
 
 from ingestd.sources import scan as scanning
 from ingestd.sources.scan import scan_in_python
-from tests.support import fuzz_scan
-from tests.support.fuzz_scan import Scan
+from tests.commands import fuzz_scan
+from tests.commands.fuzz_scan import Scan
 
 ROOT = Path(scanning.__file__).parents[2]
 UA = b"Mozilla%2F5.0%20%28Linux%3B%20Android%2013%29+%22wv%22"

@@ -11,7 +11,7 @@ from ingestd import intake
 from ingestd.cli import check, main
 from ingestd.system import clock
 from tests.support.fakes import assert_conserved
-from tests.support.front import Front, get
+from tests.support.memory_daemon import Front, get
 
 SECOND = 1_000_000_000
 

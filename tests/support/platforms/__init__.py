@@ -1,0 +1,1 @@
+"""The callbacks of the platforms, and the events that they must become."""
