@@ -47,8 +47,14 @@ class Entry:
     trace: bytes | None
     dead_letter: str | None
 
+    def stalled(self) -> None:
+        """The commit takes too long: whoever waits for the reply is refused now. `settle` follows later."""
+
     def settle(self, refused: str | None) -> None:
-        """Called once, when the entry's fate is known: stored (None), or refused for a reason."""
+        """Called once, when it is known what became of the entry: stored (None), or refused for a reason.
+
+        Only in stored mode; in queued mode nobody waits to hear it.
+        """
 
 
 class Share:

@@ -39,6 +39,9 @@ class Answering(Protocol):
     def refusal(self, reason: str) -> Reply:
         """The reply to an event that cannot be taken now."""
 
+    def forget(self) -> None:
+        """The request's events were not stored: a repeat of them is not a duplicate."""
+
 
 class Exchange(Entry):
     """A request and its reply. If it becomes an event it is also the entry the buffer carries.
@@ -75,8 +78,15 @@ class Exchange(Entry):
             connection.ended = True
         connection.send_ready()
 
+    def stalled(self) -> None:
+        """Answer with the source's refusal; what became of the entry is not known yet."""
+        if self.out is None:
+            self.answer(self.answering.refusal("stalled"))
+
     def settle(self, refused: str | None) -> None:
-        """The entry's fate is known: success if it is on disk, the source's own refusal if not."""
+        """Answer, if that has not been done: success if the entry is on disk, the source's refusal if not."""
+        if refused is not None:
+            self.answering.forget()
         if self.out is None:
             self.answer(self.answering.reply if refused is None else self.answering.refusal(refused))
 

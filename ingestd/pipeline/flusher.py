@@ -180,8 +180,11 @@ class Flusher:
             self._refusing = asyncio.ensure_future(self._refuse_stalled())
 
     async def _refuse_stalled(self) -> None:
-        for number, entry in enumerate(self._in_flight):
-            entry.settle("stalled")
+        entries = self._in_flight
+        for number, entry in enumerate(entries):
+            if self._in_flight is not entries:  # the commit has ended meanwhile, and its entries are settled
+                return
+            entry.stalled()
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         await self._refuse_waiting("stalled")

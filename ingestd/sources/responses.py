@@ -98,8 +98,11 @@ class Answering:
 
     def refusal(self, reason: str) -> Reply:
         """The reply to an event that cannot be taken now."""
+        return self._source.refusal(reason)
+
+    def forget(self) -> None:
+        """Take the events' keys out of the window: none of them was stored."""
         window = self._source.window
         if window is not None:
             for place, key in zip(self._remembered[::2], self._remembered[1::2], strict=True):
                 window.forget(place, key)
-        return self._source.refusal(reason)

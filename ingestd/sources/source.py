@@ -57,7 +57,7 @@ class Source:
     __slots__ = (
         "_asked_for", "_body_limit", "_changing", "_clock", "_dedup", "_frames", "_keep_lossy", "_keep_raw",
         "_key", "_maker", "_own_answer", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects",
-        "_sets_aside", "_tails", "_token", "_wanted", "account", "config", "methods", "name", "reply", "type",
+        "_sets_aside", "_tails", "_token", "_wanted", "account", "config", "methods", "name", "reply",
         "verifier", "window",
     )  # fmt: skip
 
@@ -68,7 +68,6 @@ class Source:
         self.config = settings
         self.account = account
         self.name = settings.name
-        self.type = settings.type
         self.methods = frozenset(method.encode() for method in settings.methods)
         # what is answered
         self.reply = responses.success(settings.reply)
@@ -110,6 +109,9 @@ class Source:
     def refusal(self, reason: str) -> Reply:
         """The reply where no event is taken: in the source's own form if it cannot be taken now."""
         return self._refusals[reason]
+
+    def forget(self) -> None:
+        """Nothing is remembered of a request that has no answer of its own."""
 
     def events(
         self, method: bytes, path: str, route: str, raw: bytes, headers: Headers, body: bytes,

@@ -211,9 +211,9 @@ class FakeClock:
 
 
 class FakeEntry(Entry):
-    """An entry that remembers its fate. `fates`: None for stored, else the reason."""
+    """An entry that remembers its fate: None for stored, else the reason. `stalls`: calls of `stalled`."""
 
-    __slots__ = ("fates",)
+    __slots__ = ("fates", "stalls")
 
     def __init__(self, data: bytes, account: Account, count: int = 1, received_ns: int = 0) -> None:
         self.data = data
@@ -224,8 +224,14 @@ class FakeEntry(Entry):
         self.trace = None
         self.dead_letter = None
         self.fates: list[str | None] = []
+        self.stalls = 0
+
+    def stalled(self) -> None:
+        assert not self.fates, "its fate was known already"
+        self.stalls += 1
 
     def settle(self, refused: str | None) -> None:
+        assert not self.fates, "settled twice"
         self.fates.append(refused)
 
 

@@ -131,6 +131,32 @@ async def test_a_trailer_does_not_change_the_clients_address() -> None:
         assert event["client_ip"] == "192.0.2.7"
 
 
+# what the platform repeats
+
+
+@pytest.mark.parametrize(("failing", "flags"), [("", ["duplicate"]), ("input/output error", [])])
+async def test_a_repeat_after_a_stall_is_a_duplicate_if_the_stalled_event_was_stored(
+    failing: str, flags: list[str]
+) -> None:
+    """What was stored decides, not what was answered."""
+    source = {"name": "demo", "path": "/c/demo", "dedup": ["id"], "dedup_window": 10}
+    async with Front(source, stall=2.5) as front:
+        front.sink.gate.clear()
+        transport, connection = front.connect()
+        connection.data_received(get(b"/c/demo?id=abc"))
+        await front.clock.advance(3)
+        assert transport.statuses() == [503]
+        front.sink.failing = failing
+        front.sink.gate.set()
+        await turns(20)
+        front.sink.failing = ""
+        await front.clock.advance(1)
+        [reply] = await front.ask(get(b"/c/demo?id=abc"))
+        assert reply.status == 200
+        assert front.events()[-1]["flags"] == flags
+        assert len(front.events()) == (1 if failing else 2)
+
+
 # refused by what holds now
 
 

@@ -10,7 +10,6 @@ import pytest
 from ingestd.http.connection import MAX_TURNED_AWAY, Connection, Exchange, Shared
 from ingestd.http.parser import Headers, Limits
 from ingestd.http.responses import REFUSALS, Reply
-from ingestd.pipeline.counters import Account
 from tests.support.fakes import FakeTransport, HeldIntake, as_exchange, connect
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -365,6 +364,11 @@ class Source:
     def refusal(self, reason: str) -> Reply:
         return Reply(503, reason.encode(), headers=(("Retry-After", "7"),))
 
+    def forget(self) -> None:
+        self.forgotten = True
+
+    forgotten = False
+
 
 @pytest.mark.parametrize(("refused", "status", "body"), [(None, 200, b"taken"), ("storage", 503, b"storage")])
 def test_an_exchange_is_answered_by_its_fate_in_its_sources_words(
@@ -373,17 +377,32 @@ def test_an_exchange_is_answered_by_its_fate_in_its_sources_words(
     intake, transport, connection = held()
     connection.data_received(get(0))
     [exchange] = intake.exchanges
-    exchange.answering, exchange.account = Source(), Account("demo")
+    exchange.answering = source = Source()
     exchange.settle(refused)
-    exchange.settle("stalled")  # its fate was told already
+    exchange.stalled()  # too late: it has been answered
     [reply] = transport.replies()
     assert (reply.status, reply.body) == (status, body)
+    assert source.forgotten == (refused is not None)
+
+
+@pytest.mark.parametrize("refused", [None, "storage"])
+def test_an_exchange_whose_commit_stalls_is_answered_before_its_fate_is_known(refused: str | None) -> None:
+    intake, transport, connection = held()
+    connection.data_received(get(0))
+    [exchange] = intake.exchanges
+    exchange.answering = source = Source()
+    exchange.stalled()
+    assert not source.forgotten
+    exchange.settle(refused)
+    assert source.forgotten == (refused is not None)
+    assert [(reply.status, reply.body) for reply in transport.replies()] == [(503, b"stalled")]
 
 
 def test_a_reply_given_already_stands_whatever_the_fate() -> None:
     intake, transport, connection = held()
     connection.data_received(get(0))
     intake.answer(0)
+    intake.exchanges[0].answering = Source()
     as_exchange(intake.exchanges[0]).settle("storage")
     assert transport.statuses() == [200]
 

@@ -133,10 +133,10 @@ async def test_stored_nobody_waits_for_a_commit_that_hangs() -> None:
         writing = await pump.put(b"writing\n")
         waiting = [await pump.put(b"waiting\n") for _ in range(3)]
         await pump.clock.advance(2.4)
-        assert writing.fates == []
+        assert (writing.stalls, writing.fates) == (0, [])
         await pump.clock.advance(0.1)
-        assert writing.fates == ["stalled"]
-        assert [entry.fates for entry in waiting] == [["stalled"]] * 3
+        assert (writing.stalls, writing.fates) == (1, [])
+        assert [(entry.stalls, entry.fates) for entry in waiting] == [(0, ["stalled"])] * 3
         assert pump.buffer.refusing == "stalled"
         assert "2.5 s" in pump.flusher.trouble
         assert pump.metrics.stalls == 1
@@ -150,9 +150,10 @@ async def test_stored_a_commit_that_ends_after_all_is_accounted_as_stored() -> N
         pump.sink.gate.clear()
         entry = await pump.put(b"writing\n")
         await pump.clock.advance(10)
+        assert (entry.stalls, entry.fates) == (1, [])
         pump.sink.gate.set()
         await turns()
-        assert entry.fates == ["stalled", None]  # the second is for the exchange, which has its reply
+        assert (entry.stalls, entry.fates) == (1, [None])
         account = pump.accounts.account("demo")
         assert (account.stored, account.unstored, account.rejected) == (1, 0, {})
         assert (pump.buffer.refusing, pump.flusher.trouble, pump.buffer.events) == (None, "", 0)
@@ -163,11 +164,12 @@ async def test_stored_a_commit_that_ends_after_all_is_accounted_as_stored() -> N
 async def test_stored_a_commit_that_hangs_and_then_fails_is_accounted_as_refused() -> None:
     async with Pump(acks=True, stall=2.5) as pump:
         pump.sink.gate.clear()
-        await pump.put(b"writing\n")
+        entry = await pump.put(b"writing\n")
         await pump.clock.advance(10)
         pump.sink.failing = "input/output error"
         pump.sink.gate.set()
         await turns()
+        assert (entry.stalls, entry.fates) == (1, ["storage"])
         account = pump.accounts.account("demo")
         assert (account.stored, account.unstored, account.rejected) == (0, 0, {"storage": 1})
         assert pump.buffer.refusing == "storage"
@@ -180,9 +182,9 @@ async def test_stored_a_process_that_was_stopped_for_long_does_not_take_that_for
         entry = await pump.put()
         pump.clock.seconds += 30  # nothing runs, so no call comes when it is due
         await pump.clock.advance(0)
-        assert (entry.fates, pump.metrics.stalls, pump.buffer.refusing) == ([], 0, None)
+        assert (entry.stalls, pump.metrics.stalls, pump.buffer.refusing) == (0, 0, None)
         await pump.clock.advance(2.5)  # and the commit has not ended all the same
-        assert (entry.fates, pump.metrics.stalls) == (["stalled"], 1)
+        assert (entry.stalls, pump.metrics.stalls) == (1, 1)
         pump.sink.gate.set()
 
 
@@ -283,10 +285,29 @@ async def test_stored_of_a_great_batch_that_hangs_everyone_is_told_a_part_in_eac
         stalling = asyncio.ensure_future(pump.clock.advance(0.1))
         for _ in range(50):
             await asyncio.sleep(0)
-            told.append(sum(entry.fates == ["stalled"] for entry in pump.entries))
+            told.append(sum(entry.stalls or entry.fates == ["stalled"] for entry in pump.entries))
         await stalling
         assert sorted({*told, 0}) == [0, SLICE, 2 * SLICE, 3 * SLICE, size + 1]
         pump.sink.gate.set()
+
+
+async def test_stored_a_commit_that_ends_while_its_stall_is_told_refuses_no_more() -> None:
+    size = 3 * SLICE
+    async with Pump(acks=True, stall=2.5, max_events=size, max_bytes=1 << 20, buffer_bytes=1 << 24) as pump:
+        pump.sink.gate.clear()
+        for _ in range(size):
+            pump.put_now(b"x")
+        waiting = await pump.put(b"waiting")
+        pump.clock.seconds += 2.4
+        stalling = asyncio.ensure_future(pump.clock.advance(0.1))
+        while not pump.entries[0].stalls:
+            await asyncio.sleep(0)
+        pump.sink.gate.set()
+        await stalling
+        await turns(20)
+        assert 0 < sum(entry.stalls for entry in pump.entries) < size
+        assert [entry.fates for entry in pump.entries] == [[None]] * (size + 1)
+        assert waiting.stalls == 0
 
 
 @pytest.mark.parametrize(("late", "stalls"), [(0.5, 1), (0.625, 0)])
