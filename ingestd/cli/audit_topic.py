@@ -22,6 +22,7 @@ from ingestd import config
 from ingestd.cli.audit_report import AuditFinding, AuditReport, Repeats
 from ingestd.config.kafka import KafkaConfig
 from ingestd.errors import IngestdError
+from ingestd.kafka.aiokafka_internals import fetch_metadata
 from ingestd.kafka.producer import connection_options, stop
 from ingestd.tally import HOUR_MS, Key, Row, Rows, Tally, add_row, hour_text, parse_hour
 
@@ -147,8 +148,7 @@ async def _consumer(kafka: KafkaConfig, isolation: str) -> AsyncIterator[Any]:
 
 async def _places(consumer: Any, topics: Sequence[str]) -> list[TopicPartition]:
     """Every partition of the topics. Raises IngestdError where one is not there."""
-    # No public call asks for the partitions of topics that are not subscribed to.
-    cluster = await asyncio.wait_for(consumer._client.fetch_all_metadata(), START_TIMEOUT)
+    cluster = await asyncio.wait_for(fetch_metadata(consumer), START_TIMEOUT)
     places = []
     for topic in topics:
         numbers = cluster.partitions_for_topic(topic)

@@ -6,20 +6,16 @@ A batch is sealed before it grows past `limit` bytes (uncompressed, with its hea
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from typing import Protocol
 
 from ingestd.event import DUP_KEY_SLICE, ID_SLICE, LINE_START, RECEIVED_AT_SLICE, SCHEMA_VERSION
+from ingestd.kafka.aiokafka_internals import Headers, RecordEncoder
 from ingestd.kafka.murmur2 import murmur2
 
-BATCH_HEADER = 61
 HOUR_MS = 3_600_000
 _SOURCE = b'"source":"'
 _VERSION = ("v", str(SCHEMA_VERSION).encode())
-_ANY_SIZE = 1 << 30
 
-Headers = list[tuple[str, bytes]]
 # What a batch holds of one source and hour: number of the source in the order of `route`, hours since the
 # epoch, events, bytes of their lines with newlines, and their ids where these were asked for.
 Group = tuple[int, int, int, int, list[bytes] | None]
@@ -46,40 +42,11 @@ class Packer(Protocol):
         """All batches since the last time, a partition's in order."""
 
 
-class Records:
-    """Records one after the other, as they are in a batch."""
-
-    def __init__(self) -> None:
-        self._builder: Any = DefaultRecordBatchBuilder(
-            2, 0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=_ANY_SIZE
-        )
-        self.count = 0
-        self.first = self.latest = 0
-
-    def size_with(self, timestamp: int, key: bytes | None, value: bytes, headers: Headers) -> int:
-        """Bytes of the whole batch with one more record."""
-        more: int = self._builder.size_in_bytes(self.count, timestamp, key, value, headers)
-        size: int = self._builder.size()
-        return size + more
-
-    def append(self, timestamp: int, key: bytes | None, value: bytes, headers: Headers) -> None:
-        """One more."""
-        if not self.count:
-            self.first = self.latest = timestamp
-        self._builder.append(self.count, timestamp, key, value, headers)
-        self.latest = max(self.latest, timestamp)
-        self.count += 1
-
-    def body(self) -> bytes:
-        """The bytes behind the batch's header. Once."""
-        return bytes(memoryview(self._builder.build())[BATCH_HEADER:])
-
-
 class _Open:
     """The batch of a partition that is being filled."""
 
     def __init__(self) -> None:
-        self.records = Records()
+        self.records = RecordEncoder()
         self.groups: dict[tuple[int, int], tuple[list[int], list[bytes]]] = {}
 
 

@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IllegalOperation, KafkaError, KafkaTimeoutError, ProducerClosed
+from aiokafka.errors import IllegalOperation, KafkaError, KafkaTimeoutError
 from aiokafka.helpers import create_ssl_context
 
 from ingestd.config import secrets
 from ingestd.config.kafka import KafkaConfig, KafkaSecurityConfig
 from ingestd.errors import IngestdError
+from ingestd.kafka.aiokafka_internals import kill
+from ingestd.kafka.deadline import within
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 START_TIMEOUT = 15.0
 STOP_TIMEOUT = 3.0
-ABANDON_PATIENCE = 0.2
 FIRST_BACKOFF, LAST_BACKOFF = 0.25, 5.0
 # What a producer raises. Where a transaction has failed it says of the next step that none is open, which is
 # no KafkaError, or asserts its state.
@@ -145,7 +146,7 @@ class Client:
         try:
             await within(producer.start(), START_TIMEOUT)
         except BaseException:
-            await abandon(producer)
+            await kill(producer)
             raise
         self.error = ""
         self._records = 0
@@ -158,7 +159,7 @@ class Client:
         producer, self._producer = self._producer, None
         self.error = reason
         if producer is not None:
-            await abandon(producer)
+            await kill(producer)
 
     def count(self, records: int) -> None:
         """Tell that so many records were sent. Their transaction may be open: the next round renews."""
@@ -192,43 +193,7 @@ class Client:
         return self._settings.request_timeout
 
 
-async def within(work: Awaitable[T], seconds: float) -> T:
-    """Raises TimeoutError, and what `work` raises.
-
-    Python 3.11's `wait_for` loses a cancellation that comes as the work ends; then a send goes on for ever.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait([task], timeout=seconds)
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # heard, where nobody waits for it any more
-    if task.cancelled():
-        raise TimeoutError
-    return task.result()
-
-
 async def stop(consumer: Any) -> None:
     """Stop a consumer within a bound."""
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
         await within(consumer.stop(), STOP_TIMEOUT)
-
-
-async def abandon(producer: Any) -> None:
-    """End a producer whatever it is doing, with nothing of it left running.
-
-    `stop()` waits for Kafka with a batch pending, and cancelled leaves tasks behind that deliver the batch
-    later, beside its repeat (aiokafka#1101). No public call ends them, hence the private names.
-    """
-    producer._closed = True
-    sending = producer._sender.sender_task
-    if sending is not None:
-        for _ in range(2):  # the first cancel makes it wait for its requests, the second ends that
-            sending.cancel()
-            await asyncio.wait([sending], timeout=ABANDON_PATIENCE)
-    with contextlib.suppress(KafkaError, OSError, TimeoutError):
-        await within(producer.client.close(), STOP_TIMEOUT)
-    producer._message_accumulator.fail_all(ProducerClosed())

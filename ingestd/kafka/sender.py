@@ -11,18 +11,20 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from aiokafka import errors as kafka_errors
 
 from ingestd.errors import SinkError
-from ingestd.kafka.batches import Chunk, Chunker, Finished, compress
+from ingestd.kafka.aiokafka_internals import compress, fetch_metadata
+from ingestd.kafka.batches import Chunk, Chunker, ready_batch
 from ingestd.kafka.dead_letter_file import DeadLetterFile
+from ingestd.kafka.deadline import within
 from ingestd.kafka.delivery_report import Attempt, Sent
 from ingestd.kafka.manifest import KafkaManifest
-from ingestd.kafka.producer import PRODUCER_ERRORS, Client, within
+from ingestd.kafka.producer import PRODUCER_ERRORS, Client
 from ingestd.kafka.records import Record, Topics, partition
 
 logger = logging.getLogger(__name__)
@@ -189,7 +191,7 @@ class Sender:
             body, method = await asyncio.to_thread(compress, chunk.body, self._client.compression)
         else:
             body, method = compress(chunk.body, self._client.compression)
-        builder = Finished(chunk, body, method, transactional=self._client.transactional)
+        builder = ready_batch(chunk, body, method, transactional=self._client.transactional)
         while True:
             try:
                 queued: asyncio.Future[Any] = await producer.send_batch(
@@ -292,9 +294,8 @@ def _marked(record: Record, topic: str, reason: str) -> Record:
 
 async def _topics(producer: Any) -> set[str] | None:
     """The topics the cluster has now; None where it does not answer."""
-    asking: Awaitable[Any] = producer.client.fetch_all_metadata()
     try:
-        metadata = await within(asking, ASK_TIMEOUT)
+        metadata = await within(fetch_metadata(producer), ASK_TIMEOUT)
     except (kafka_errors.KafkaError, OSError, TimeoutError):
         return None
     return set(metadata.topics())

@@ -20,7 +20,7 @@ from unittest import mock
 from aiokafka.errors import IllegalOperation, KafkaError, UnknownTopicOrPartitionError
 
 from ingestd.config.kafka import KafkaConfig
-from ingestd.kafka.batches import Finished
+from ingestd.kafka.aiokafka_internals import ReadyBatch, decode_batch
 from ingestd.kafka.dead_letter_file import DeadLetterFile
 from ingestd.kafka.producer import Client
 from ingestd.kafka.records import Record, Topics
@@ -75,7 +75,7 @@ class Producer:
         self._waiting: list[asyncio.Task[None]] = []
         self._pending: list[tuple[str, bytes]] = []
         self._closed = False
-        # As `abandon` knows it.
+        # As `kill` knows it.
         self._sender = mock.Mock(sender_task=None)
         self._message_accumulator = mock.Mock(fail_all=self._fail_all)
         self.client = mock.Mock(close=mock.AsyncMock(), fetch_all_metadata=self._metadata)
@@ -97,7 +97,7 @@ class Producer:
             raise KafkaError("Unable to get cluster metadata over all known brokers")
         return mock.Mock(topics=lambda: set(self._cluster.topics))
 
-    async def send_batch(self, builder: Finished, topic: str, *, partition: int) -> asyncio.Future[Any]:
+    async def send_batch(self, builder: ReadyBatch, topic: str, *, partition: int) -> asyncio.Future[Any]:
         self._cluster.queued += 1
         if self._cluster.queueing:
             raise self._cluster.queueing.pop(0)
@@ -108,14 +108,18 @@ class Producer:
         self._waiting.append(asyncio.create_task(self._write(future, builder, topic, partition)))
         return asyncio.shield(future)
 
-    async def _write(self, future: asyncio.Future[Any], builder: Finished, topic: str, number: int) -> None:
+    async def _write(self, future: asyncio.Future[Any], builder: ReadyBatch, topic: str, number: int) -> None:
         await self._cluster.open.wait()
         if future.done() or topic not in self._cluster.topics:  # tried for ever
             return
         if self._cluster.writing:
             future.set_exception(self._cluster.writing.pop(0))
             return
-        self._cluster.written.append((topic, number, builder._chunk.records()))
+        records = [
+            Record(dict(headers).get("source", b"").decode(), topic, key, value, timestamp, headers)
+            for timestamp, key, value, headers in decode_batch(builder._build())
+        ]
+        self._cluster.written.append((topic, number, records))
         future.set_result(None)
 
     def _fail_all(self, error: Exception) -> None:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestd.kafka import packer as packing
-from ingestd.kafka.batches import Chunk, Chunker, Finished, compress
+from ingestd.kafka.aiokafka_internals import compress
+from ingestd.kafka.batches import Chunk, Chunker, ready_batch
 from ingestd.kafka.packer import NATIVE, PackerInPython, packer
 from ingestd.kafka.records import Record, Topics, partition, payloads, records
 from tests.unit.kafka.test_records import TRACE, entry, kinds, line
@@ -192,7 +193,7 @@ async def test_a_finished_batch_is_as_aiokafka_builds_it(method: str) -> None:
     )
     for number, one in enumerate(chunk.records()):
         builder.append(number, one.timestamp, one.key, one.value, one.headers)
-    finished = Finished(chunk, *compress(chunk.body, method), transactional=True)
+    finished = ready_batch(chunk, *compress(chunk.body, method), transactional=True)
     finished._set_producer_state(7, 3, 40)
     built = finished._build()
     assert (finished.size(), finished.record_count(), finished.closed()) == (len(built), 50, True)
@@ -246,5 +247,5 @@ async def test_a_payload_that_is_none_is_an_error_and_no_record() -> None:
 
 async def test_a_batch_is_built_once_however_often_it_is_asked_for() -> None:
     [chunk], _ = await chunked([line(1)], Topics("clicks"))
-    batch = Finished(chunk, *compress(chunk.body, "none"), transactional=False)
+    batch = ready_batch(chunk, *compress(chunk.body, "none"), transactional=False)
     assert batch._build() is batch._build()
