@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import re
 from functools import cache
 from pathlib import Path
 
 import click
+import jsonschema
 import pytest
 from click.testing import CliRunner
 from pydantic import BaseModel
@@ -248,6 +250,11 @@ def test_every_field_of_the_event_is_described_and_no_other() -> None:
     described = [name for row in rows(section(ANALYSTS, "## The event")) for name in names(row[0])]
     flags = [name for row in rows(section(ANALYSTS, "### Flags")) for name in names(row[0])]
     assert sorted(described) == sorted([*JSON_SCHEMA["properties"], *flags])
+
+
+def test_the_example_of_an_event_is_one() -> None:
+    [example] = re.findall(r"^```json\n(.*?)^```", read(ANALYSTS), re.MULTILINE | re.DOTALL)
+    jsonschema.validate(json.loads(example), JSON_SCHEMA)
 
 
 def test_every_flag_is_described_and_no_other() -> None:

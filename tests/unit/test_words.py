@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import documents
 from tests.support.documents import rows, section
 from tests.support.texts import ROOT, Text, of_module, texts
 
 # A pattern, and what to write instead. A sentence begins at the text's beginning, or behind a full stop.
 BANNED: tuple[tuple[str, str], ...] = (
-    (r"\b(?<!there )(?:is|are) no\b(?! (?:longer|more|less))", '"is not a", "are not", "is not valid"'),
+    (r"\b(?<![Tt]here )(?:is|are) no\b(?! (?:longer|more|less))", '"is not a", "are not", "is not valid"'),
     (r"there (?:is|are) none\b|\bwhere there is no one\b", "name what is missing"),
     (r"\banew\b", '"again", "retry", "renewed"'),
     (r"\bbur(?:y|ies|ied)\b", '"dead-letter"'),
@@ -111,6 +112,30 @@ def test_what_an_operator_searches_for_is_found(term: str) -> None:
         assert not said, f"{term!r} is found now: take it out of {NOT_YET.name}"
     else:
         assert said, f"no log line, error, help or metric says {term!r}"
+
+
+def written() -> dict[str, str]:
+    """What is shipped beside the package and read by people: documents, and files with comments in them."""
+    shipped = [path for folder in ("conf", "nginx", "systemd") for path in (ROOT / folder).rglob("*.*")]
+    paths = [*documents.documents(), *(path for path in shipped if path.suffix not in (".md", ".pyc"))]
+    return {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in paths if path.is_file()}
+
+
+# A sentence's form is looked at in the package alone: here it may be a list item or half a table.
+WORDS = [(pattern, instead) for pattern, instead in BANNED if not pattern.startswith(("(?:^|[.!] ", "^"))]
+
+
+@pytest.mark.parametrize("name", written())
+def test_the_words_of_what_is_shipped_are_the_fields(name: str) -> None:
+    text = written()[name]
+    lines = documents.outside_fences(text) if name.endswith(".md") else enumerate(text.splitlines(), 1)
+    said = [(number, re.sub(r"`[^`]*`", "`x`", line)) for number, line in lines]
+    assert [
+        f"{name}:{number}: {match[0].strip()!r}: write {instead}"
+        for number, line in said
+        for pattern, instead in WORDS
+        if (match := re.search(pattern, line))
+    ] == []
 
 
 def test_every_line_of_the_list_is_a_file_or_a_term() -> None:
