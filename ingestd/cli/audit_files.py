@@ -17,6 +17,7 @@ from ingestd.file.compression import UNREADABLE, open_plain
 from ingestd.file.manifests import Chain, Manifest
 from ingestd.file.names import CHAIN, MANIFEST
 from ingestd.file.scan import Scan, scan
+from ingestd.system import durable
 from ingestd.tally import Row, Rows, add_row, key_of
 
 Read = Callable[[int], None]
@@ -78,7 +79,7 @@ def _manifests(directory: Path, report: AuditReport) -> list[Manifest]:
 def _pending(directory: Path, chain: Chain) -> bool:
     """The chain's last manifest has not got its name: it is about to, or the next start puts it right."""
     target = directory / f"{chain.file}{MANIFEST}"
-    return not target.exists() and target.with_name(target.name + ".tmp").exists()
+    return not target.exists() and durable.temporary_name(target).exists()
 
 
 def _check_chains(

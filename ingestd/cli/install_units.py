@@ -109,18 +109,10 @@ def _place(file: HostFile, path: Path, *, dry_run: bool, force: bool) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     if there is not None:
         shutil.copy2(path, path.with_name(path.name + OLD))  # a copy: there is always one under its name
-    _write(path, file.text)
+    # Readable for nginx and systemd whatever the caller's umask is.
+    durable.atomic_write(path, file.text.encode(), 0o644)
     click.echo(f"{path}: written")
     return False
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all, and readable for nginx and systemd whatever the caller's umask is."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, "utf-8")
-    temporary.chmod(0o644)
-    temporary.replace(path)
-    durable.fsync_directory(path.parent)
 
 
 def _diff(path: Path, there: str, new: str) -> str:

@@ -63,17 +63,10 @@ def command(config_path: Path, directory: Path | None, spill: str, rate: int, re
             click.echo(f"# ---- {name}\n{text}", nl=False)
             continue
         try:
-            _write(directory / name, text)
+            durable.atomic_write(directory / name, text.encode(), 0o644)
         except OSError as error:
             raise IngestdError(f"{directory / name}: {error.strerror}") from error
         click.echo(f"{directory / name} written; nginx -t && systemctl reload nginx", err=True)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
-    durable.fsync_directory(path.parent)
 
 
 def http_part(sources: Sequence[SourceConfig], log_format: str, rate: int = RATE) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import orjson
@@ -32,10 +31,4 @@ class Checkpoints:
     def save(self, name: str, lines: int) -> None:
         """Durable when it returns. Raises OSError."""
         self._lines[name] = lines
-        temporary = self._path.with_name(self._path.name + ".tmp")
-        with temporary.open("wb") as file:
-            file.write(orjson.dumps(self._lines, option=orjson.OPT_INDENT_2))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-        durable.fsync_directory(self._path.absolute().parent)
+        durable.atomic_write(self._path, orjson.dumps(self._lines, option=orjson.OPT_INDENT_2), 0o644)

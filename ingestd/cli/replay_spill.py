@@ -211,16 +211,11 @@ class FileOut:
         at = int(data[RECEIVED_AT_SLICE])
         stem = f"{settings.prefix}-{name}-{now.first}-{now.last}"
         final = directory / names.file_name(stem, at)
-        temporary = directory / f".{final.name}.tmp"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, settings.file_mode)
-        try:
-            os.fchmod(fd, settings.file_mode)
-            if os.geteuid() == 0:  # the daemon, which compresses and removes files, is another user
-                owner = directory.stat()
-                os.fchown(fd, owner.st_uid, owner.st_gid)
-            durable.write_all(fd, data)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        owner = None
+        if os.geteuid() == 0:  # the daemon, which compresses and removes files, is another user
+            state = directory.stat()
+            owner = state.st_uid, state.st_gid
+        hidden = directory / f".{final.name}"
+        temporary = durable.write_temporary(hidden, data, settings.file_mode, owner=owner)
         self._totals.files.append(durable.rename_new(temporary, final))
         durable.fsync_directory(directory)

@@ -69,7 +69,7 @@ def compress(path: Path, method: str, pause: Callable[[], None] = lambda: None) 
         if not durable.try_lock(source.fileno()) or not path.exists():
             return None
         if not target.exists():
-            copy = names.temporary(target)
+            copy = durable.temporary_name(target)
             try:
                 _write_copy(source, copy, method, pause)
                 copy.replace(target)

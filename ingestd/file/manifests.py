@@ -85,8 +85,7 @@ class Chain:
     def write(self, path: Path) -> None:
         """Durable when it returns. Raises OSError."""
         tree = {"v": 1, "number": self.number, "file": self.file, "pruned": self.pruned}
-        _write_temporary(path, orjson.dumps(tree))
-        _rename(path)
+        durable.atomic_write(path, orjson.dumps(tree))
 
 
 def write_manifest(path: Path, prefix: str, pause: Callable[[], None] = lambda: None) -> Manifest | None:
@@ -124,9 +123,9 @@ def _link(target: Path, chain_path: Path, draft: Manifest) -> Manifest | None:
             return None
         chain = Chain.read(chain_path)
         manifest = replace(draft, number=chain.number + 1, previous=chain.file)
-        _write_temporary(target, manifest.encode())
+        temporary = durable.write_temporary(target, manifest.encode())
         replace(chain, number=manifest.number, file=manifest.file).write(chain_path)
-        _rename(target)
+        durable.replace(temporary, target)
     return manifest
 
 
@@ -146,8 +145,9 @@ def _settle(chain_path: Path) -> None:
     chain = Chain.read(chain_path)
     if chain.file is not None:
         target = chain_path.with_name(chain.file + MANIFEST)
-        if not target.exists() and _temporary(target).exists():
-            _rename(target)
+        temporary = durable.temporary_name(target)
+        if not target.exists() and temporary.exists():
+            durable.replace(temporary, target)
 
 
 def mark_removed(path: Path, now: float) -> None:
@@ -158,8 +158,7 @@ def mark_removed(path: Path, now: float) -> None:
     with _locked(path.parent):
         manifest = Manifest.decode(target.read_bytes())
         if manifest.removed_at is None:
-            _write_temporary(target, replace(manifest, removed_at=int(now * 1000)).encode())
-            _rename(target)
+            durable.atomic_write(target, replace(manifest, removed_at=int(now * 1000)).encode())
 
 
 def prune(directory: Path, prefix: str, now: float) -> None:
@@ -192,22 +191,3 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(path.name + ".tmp")
-
-
-def _write_temporary(path: Path, data: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(_temporary(path), flags, 0o640)
-    try:
-        durable.write_all(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _rename(path: Path) -> None:
-    _temporary(path).replace(path)
-    durable.fsync_directory(path.parent)

@@ -24,7 +24,7 @@ OPEN = ".open"
 MANIFEST = ".manifest"
 CHAIN = ".chain"
 BAD = ".bad"
-TEMPORARY = ".tmp"
+TEMPORARY = durable.TEMPORARY
 # What compression adds to a finished file's name, by the value of `file.compress`.
 COMPRESSED = {"gzip": ".gz", "zstd": ".zst"}
 
@@ -79,11 +79,6 @@ def finished_path(path: Path) -> Path:
 def manifest_path(path: Path) -> Path:
     """Where the manifest of a finished file is, compressed or not."""
     return path.with_name(plain_name(path.name) + MANIFEST)
-
-
-def temporary(path: Path) -> Path:
-    """Where a file is written before it is renamed to `path`."""
-    return path.with_name(path.name + TEMPORARY)
 
 
 def claim(directory: Path, prefix: str) -> None:

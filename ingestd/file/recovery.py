@@ -135,7 +135,7 @@ def _without(path: Path, fd: int, bad: list[tuple[int, int]]) -> int:
     if bad[0][1] == size:  # the usual case: a torn tail
         os.ftruncate(fd, bad[0][0])
         return fd
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = durable.temporary_name(path)
     copy = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     try:
         durable.try_lock(copy)
@@ -146,8 +146,7 @@ def _without(path: Path, fd: int, bad: list[tuple[int, int]]) -> int:
                 durable.write_all(copy, piece)
             position = end
         os.fsync(copy)
-        temporary.replace(path)
-        durable.fsync_directory(path.parent)
+        durable.replace(temporary, path)
     except OSError:
         os.close(copy)
         raise

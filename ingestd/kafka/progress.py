@@ -6,7 +6,6 @@ Undelivered are the `gaps`, oldest first, and everything from `live` on. Positio
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -102,11 +101,8 @@ class ProgressFile:
 
     def save(self, progress: Progress) -> None:
         """A failure is only logged."""
-        temporary = self._path.with_suffix(".tmp")
         try:
-            temporary.touch(0o640)
-            temporary.write_bytes(progress.encode())
-            temporary.replace(self._path)
+            durable.atomic_write(self._path, progress.encode(), sync=False)
         except OSError as error:
             logger.warning("cannot save the progress", extra={"error": str(error)})
 
@@ -126,10 +122,4 @@ class OwnerFile:
 
     def write(self, owner: str) -> None:
         """Durable when it returns. Raises OSError."""
-        temporary = self._path.with_suffix(".owner.tmp")
-        with temporary.open("w", encoding="ascii") as file:
-            file.write(owner)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-        durable.fsync_directory(self._path.parent)
+        durable.atomic_write(self._path, owner.encode("ascii"))

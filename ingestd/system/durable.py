@@ -1,4 +1,4 @@
-"""Files that survive a crash: full writes, directory fsync, renames that never overwrite, setting aside."""
+"""Files that survive a crash: atomic and complete writes, directory fsync, renames that never overwrite."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import fcntl
 import os
 from pathlib import Path
 
+# What the name of a file that is not whole yet ends with.
+TEMPORARY = ".tmp"
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -25,6 +29,59 @@ def fsync_directory(directory: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def temporary_name(path: Path) -> Path:
+    """Where the next content of `path` is written before it gets its name."""
+    return path.with_name(path.name + TEMPORARY)
+
+
+def write_temporary(
+    path: Path, data: bytes, mode: int = 0o640, *, owner: tuple[int, int] | None = None, sync: bool = True
+) -> Path:
+    """Write the next content of `path`, durable, under its temporary name, which it returns. Raises OSError.
+
+    The file is a new one with exactly this mode, and this owner (user and group id) if one is given. What
+    stands under the name, be it somebody else's symbolic link, is removed first. A failure leaves nothing.
+    """
+    temporary = temporary_name(path)
+    try:
+        fd = os.open(temporary, _NEW, 0o600)
+    except FileExistsError:
+        temporary.unlink()
+        fd = os.open(temporary, _NEW, 0o600)
+    try:
+        write_all(fd, data)
+        if owner is not None:
+            os.fchown(fd, *owner)
+        os.fchmod(fd, mode)
+        if sync:
+            os.fsync(fd)
+    except OSError:
+        unlink_quietly(temporary)
+        raise
+    finally:
+        os.close(fd)
+    return temporary
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename a file that is durable over another, and make the name durable. Raises OSError."""
+    source.replace(target)
+    fsync_directory(target.parent)
+
+
+def atomic_write(path: Path, data: bytes, mode: int = 0o640, *, sync: bool = True) -> None:
+    """Give `path` this content and mode. Raises OSError.
+
+    Whenever a crash comes the old content or the new is there, whole. `sync=False`: after a power cut it
+    may be neither; for what is only a hint and written often.
+    """
+    temporary = write_temporary(path, data, mode, sync=sync)
+    if sync:
+        replace(temporary, path)
+    else:
+        temporary.replace(path)
 
 
 def rename_new(source: Path, target: Path) -> Path:

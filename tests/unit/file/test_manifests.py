@@ -248,7 +248,7 @@ async def test_a_manifest_that_cannot_be_written_is_written_later(
     await sink.open()
     await sink.commit(batch_of(1))
     with monkeypatch.context() as patch:
-        patch.setattr(manifests, "_write_temporary", full)
+        patch.setattr(durable, "write_temporary", full)
         await sink.rotate()
         await sink.commit(batch_of(2))  # the commit path does not notice
         sink._keeper.submit(lambda: None).result()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from ingestd.system import durable
-from tests.support.filing import synced
+from tests.support.crashing import crash_before
+from tests.support.filing import failing, synced
 
 
 @pytest.mark.parametrize("most", [1, 7, 1000])
@@ -91,3 +93,62 @@ def test_what_is_set_aside_is_on_the_disk_with_its_name_and_no_descriptor_is_lef
     assert seen == [(bad, 4), (tmp_path, [bad.name])]
     assert bad.stat().st_mode & 0o007 == 0, "it holds clicks"
     assert os.listdir("/proc/self/fd") == before
+
+
+# atomic writes
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_what_is_written_atomically_is_on_the_disk_before_its_name_and_its_name_when_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = os.listdir("/proc/self/fd")
+    seen = synced(monkeypatch)
+    durable.atomic_write(tmp_path / "a", b"first", 0o604)
+    assert seen == [(tmp_path / "a.tmp", 5), (tmp_path, ["a"])]
+    assert ((tmp_path / "a").read_bytes(), (tmp_path / "a").stat().st_mode & 0o777) == (b"first", 0o604)
+    durable.atomic_write(tmp_path / "a", b"2")
+    assert ((tmp_path / "a").read_bytes(), (tmp_path / "a").stat().st_mode & 0o777) == (b"2", 0o640)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_crash_at_any_step_of_an_atomic_write_leaves_the_old_content_or_the_new(tmp_path: Path) -> None:
+    path, old, new = tmp_path / "a", b"old" * 9, b"new" * 99
+    path.write_bytes(old)
+    step, found = 0, []
+    while crash_before(step, lambda: durable.atomic_write(path, new)):
+        found.append(path.read_bytes())
+        path.write_bytes(old)  # with whatever the crash left beside it
+        step += 1
+    assert path.read_bytes() == new
+    assert set(found) == {old, new}
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("call", ["write", "fchmod", "fsync"])
+def test_an_atomic_write_that_fails_leaves_everything_as_it_was(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    monkeypatch.setattr(os, call, failing(errno.ENOSPC))
+    with pytest.raises(OSError, match="space"):
+        durable.atomic_write(tmp_path / "a", b"new")
+    assert (names(tmp_path), (tmp_path / "a").read_bytes()) == (["a"], b"old")
+
+
+def test_a_temporary_name_that_somebody_made_a_link_leads_nowhere(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / "a.tmp").symlink_to(victim)
+    durable.atomic_write(tmp_path / "a", b"new")
+    assert ((tmp_path / "a").read_bytes(), victim.read_bytes()) == (b"new", b"precious")
+    assert not (tmp_path / "a").is_symlink()
+
+
+def test_a_hint_is_written_without_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = synced(monkeypatch)
+    durable.atomic_write(tmp_path / "a", b"new", sync=False)
+    assert (seen, (tmp_path / "a").read_bytes()) == ([], b"new")
