@@ -2,4 +2,4 @@
 
 from ingestd.cli import main
 
-main()
+main(prog_name="ingestd")

@@ -16,6 +16,7 @@ from ingestd.admin import redaction
 from ingestd.admin.certificates import Surroundings
 from ingestd.admin.metrics import IngestCollector, exposition
 from ingestd.admin.server import Handler, Stream, as_json
+from ingestd.config.messages import nearest
 from ingestd.http.connection import Shared
 from ingestd.http.responses import Reply
 from ingestd.intake import Intake
@@ -102,10 +103,9 @@ class Report:
         """Events as they are stored, with what is as good as a password masked."""
         asked = parse_qs(query)
         wanted = asked.get("source", [None])[0]
-        if wanted is not None and wanted not in self._accounts.by_source:
-            return Reply(
-                404, f"no source {wanted}; there are {', '.join(self._accounts.by_source)}\n".encode()
-            )
+        known = {source.name for source in self._intake.router.sources}  # not those a reload has removed
+        if wanted is not None and wanted not in known:
+            return Reply(404, f"there is no source {wanted!r}; {nearest(wanted, known)}\n".encode())
         if self._following.full:
             return Reply(503, b"enough are following already\n")
         looked_for = needles(asked.get("flag", []), asked.get("param", []))

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from ingestd import __version__
 from ingestd.errors import ConfigError, IngestdError
 
 EX_CONFIG = 78  # sysexits.h: a supervisor should not try again by itself
@@ -42,6 +43,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "nginx": "Generate nginx's replies, limits and spill log format.",
     },
     "About": {
+        "completion": "Print the completion script of a shell.",
         "schema": "Print the JSON Schema of an event.",
         "version": "Print the versions of ingestd and its libraries.",
     },
@@ -66,7 +68,7 @@ class LazyGroup(click.Group):
         return list(self._summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, its module imported; None if there is none of this name."""
+        """Import a command's module and return the command; None for an unknown name."""
         if cmd_name not in self._summaries:
             return None
         module = import_module(f"{__name__}.{cmd_name.replace('-', '_')}")
@@ -107,11 +109,15 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ingestd", message="%(prog)s %(version)s")
 def main() -> None:
-    """Take ad platforms' click callbacks and answer only when the click is on disk.
+    """Receive ad platforms' click callbacks and answer only when the click is on disk.
+
+    The environment variable INGESTD_CONFIG names the configuration file for every command; -c overrides it.
 
     \b
     Example:
       ingestd serve -c conf/quickstart.toml
       ingestd send -c conf/quickstart.toml
+      export INGESTD_CONFIG=/etc/ingestd/ingestd.toml; ingestd check; ingestd top
     """

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from ingestd import config
-from ingestd.cli.options import config_option
+from ingestd.cli.options import complete_source, config_option
 from ingestd.errors import IngestdError
 
 
@@ -33,7 +33,9 @@ from ingestd.errors import IngestdError
     help="Requests a second; default as fast as it answers.",
 )
 @click.option("--connections", type=click.IntRange(1, 1000), default=8, show_default=True)
-@click.option("--source", help="Only to this source; default the sources in turn.")
+@click.option(
+    "--source", shell_complete=complete_source, help="Only to this source; default the sources in turn."
+)
 def command(
     config_path: Path, target: str | None, count: int, rate: float | None, connections: int,
     source: str | None,

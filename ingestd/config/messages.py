@@ -36,6 +36,8 @@ _KINDS = {  # pydantic's type of error, by how it begins: what the value is not,
     "list_type": ("no list", "write it in brackets"),
     "dict_type": ("no table", "write it in braces"),
 }
+# How many known words are named; there may be 10,000 sources.
+NAMED = 50
 _BOUNDS = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
@@ -101,10 +103,13 @@ def dotted(location: tuple[int | str, ...]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Suggest the known word nearest to `word`, or name all of them."""
+    """Suggest the known word nearest to `word`, or name the first of them."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(names)}"
+    if close:
+        return f"did you mean {close[0]!r}?"
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"use one of {', '.join(names[:NAMED])}{more}"
 
 
 def model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:

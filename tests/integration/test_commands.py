@@ -13,7 +13,8 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from ingestd.cli import main
+from ingestd import __version__
+from ingestd.cli import SECTIONS, main
 from ingestd.sources.event_schema import JSON_SCHEMA
 from tests.support import commands
 from tests.support.daemon import ROOT, Daemon, environment, ingestd
@@ -49,6 +50,33 @@ def test_every_command_has_help_with_an_example_of_itself(words: tuple[str, ...]
 def test_help_and_version_need_no_configuration(tmp_path: Path) -> None:
     for words in (["--help"], ["-h"], ["serve", "-h"], ["version"]):
         assert run(*words, cwd=tmp_path).returncode == 0
+
+
+def test_the_version_can_be_asked_for_as_everywhere_else() -> None:
+    assert run("--version").stdout == f"ingestd {__version__}\n"
+
+
+def test_the_environment_names_the_configuration_for_every_command(tmp_path: Path) -> None:
+    """And an option overrides it; the help of each command that reads one says so."""
+    found = run("sources", "--json", cwd=tmp_path, INGESTD_CONFIG=QUICKSTART)
+    assert [source["name"] for source in json.loads(found.stdout)] == ["demo"]
+    other = run("sources", "-c", "/nowhere/x.toml", INGESTD_CONFIG=QUICKSTART)
+    assert (other.returncode, "/nowhere/x.toml" in other.stderr) == (EX_CONFIG, True)
+    assert "INGESTD_CONFIG" in run("--help").stdout
+    for words in commands.every(main):
+        command = commands.named(main, *words)
+        if any(option.name == "config_path" for option in command.params):
+            assert "INGESTD_CONFIG" in CliRunner().invoke(main, [*words, "--help"]).output, words
+
+
+def test_no_summary_in_the_help_is_cut() -> None:
+    """Not on the narrowest terminal either, where they wrap."""
+    for width in ("200", "80", "40"):
+        text = " ".join(run("--help", COLUMNS=width).stdout.split())
+        assert "..." not in text.replace("COMMAND [ARGS]...", "")
+        for section in SECTIONS.values():
+            for summary in section.values():
+                assert summary in text, (width, summary)
 
 
 def test_an_unknown_command_is_refused_with_the_help_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import socket
 import subprocess
 import sys
@@ -123,11 +124,28 @@ def test_tail_follows_several_instances_and_says_which_is_gone(daemon: Daemon, p
     assert orjson.loads(shown)["params"] == {"a": "1"}
 
 
-def test_tail_of_an_unknown_source_says_which_there_are(daemon: Daemon) -> None:
-    with following(daemon, "--source", "nobody") as process:
-        assert process.wait(10) == 1
+@pytest.mark.parametrize(
+    ("name", "hint"), [("nobody", "use one of demo, other"), ("demmo", "did you mean 'demo'?")]
+)
+def test_tail_of_an_unknown_source_answers_at_once(daemon: Daemon, name: str, hint: str) -> None:
+    """And suggests a known one; asked of several instances, too."""
+    for more in ((), ("--admin", f"unix:{daemon.admin}") * 2):
+        with following(daemon, "--source", name, *more) as process:
+            assert process.wait(30) == 1
+            assert process.stderr is not None
+            assert f"there is no source '{name}'; {hint}" in process.stderr.read()
+
+
+def test_tail_of_a_source_that_a_reload_removed_answers_at_once(daemon: Daemon) -> None:
+    """Its counters are still there, and no event will come."""
+    daemon.config.write_text(daemon.config.read_text().replace('"other"', '"another"'))
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_for("RELOADING=1", 30)
+    daemon.wait_for("READY=1", 30)
+    with following(daemon, "--source", "other") as process:
+        assert process.wait(30) == 1
         assert process.stderr is not None
-        assert "there are demo, other" in process.stderr.read()
+        assert "there is no source 'other'; did you mean 'another'?" in process.stderr.read()
 
 
 def test_tail_without_a_daemon_says_so(place: Path) -> None:
