@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -52,43 +52,28 @@ def blocks(rng: random.Random) -> Iterator[bytes]:
         )
 
 
-def both(module: ModuleType, block: bytes) -> tuple[Tally, Tally, int]:
-    """What the compiled count and Python alone count of a block, and how many lines the first left.
+@contextmanager
+def checking(module: ModuleType) -> Iterator[Callable[[bytes], bool]]:
+    """A block's rows and its end are those that Python counts; and whether no line was left to Python."""
 
-    Raises AssertionError where they do not end at the same place.
-    """
-    tallies = Tally(), Tally()
-    rows, left, end = module.count_lines(block)
-    tallies[0].add_rows(rows)
-    tallies[0].add(left)
-    none, lines, expected = tally.count_lines_in_python(block)
-    tallies[1].add(lines)
-    assert (none, expected) == ([], end), f"{block!r}: {end}"
-    return *tallies, len(left)
-
-
-def compare(module: ModuleType, rng: random.Random, seconds: float, at_most: int) -> tuple[int, int]:
-    """Compare until the time or the number is used up. Returns how many blocks, how many lines were left.
-
-    Raises AssertionError with the block where the figures differ.
-    """
-    left = 0
-    deadline = time.monotonic() + seconds
-    for count, block in enumerate(blocks(rng), 1):
-        compiled_tally, expected, lines = both(module, block)
-        figures = compiled_tally.rows, compiled_tally.others
+    def check(block: bytes) -> bool:
+        counted, expected = Tally(), Tally()
+        rows, left, end = module.count_lines(block)
+        counted.add_rows(rows)
+        counted.add(left)
+        none, lines, expected_end = tally.count_lines_in_python(block)
+        expected.add(lines)
+        assert (none, end) == ([], expected_end), f"{block!r}: {end}"
+        figures = counted.rows, counted.others
         assert figures == (expected.rows, expected.others), f"{block!r}: {figures}"
-        left += lines
-        if count >= at_most or (not count & 255 and time.monotonic() >= deadline):
-            return count, left
-    raise AssertionError("blocks() has no end")
+        return not left
+
+    yield check
 
 
-def fuzz(module: ModuleType, rng: random.Random, seconds: float) -> str:
-    """Compare for so long, and say what was seen."""
-    count, left = compare(module, rng, seconds, sys.maxsize)
-    return f"{count} blocks, {left} lines of them left to Python, all as in Python alone"
-
+PART = compiled.Fuzzed(
+    SOURCE, VARIANTS, blocks, checking, "{count} blocks, {own} counted in C alone, all as in Python alone"
+)
 
 if __name__ == "__main__":
-    sys.exit(compiled.main(__spec__.name, __doc__, SOURCE, VARIANTS, fuzz))
+    sys.exit(compiled.main(__spec__.name, __doc__, PART))

@@ -11,17 +11,60 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import Generic, TypeVar
 
 import pytest
 
 SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
-# Compares what a module makes with what Python does, for so many seconds, and says in a line what was seen.
-Fuzz = Callable[[ModuleType, random.Random, float], str]
+Case = TypeVar("Case")
+
+
+@dataclass(frozen=True)
+class Fuzzed(Generic[Case]):
+    """A compiled part that is held against Python, and how.
+
+    `variants`: the compiler's flags by name. `cases`: inputs without end. `checking`: for a built extension
+    the check of one case; it returns whether the extension did the work alone and raises AssertionError where
+    the two differ. `seen`: a sentence with `{count}` cases, `{own}` of them done by the extension alone.
+    """
+
+    source: Path
+    variants: dict[str, tuple[str, ...]]
+    cases: Callable[[random.Random], Iterator[Case]]
+    checking: Callable[[ModuleType], AbstractContextManager[Callable[[Case], bool]]]
+    seen: str
+
+
+def compare(
+    part: Fuzzed[Case], module: ModuleType, rng: random.Random, seconds: float, at_most: int = sys.maxsize
+) -> tuple[int, int]:
+    """Check so many cases, or for so many seconds. Returns how many, how many the extension did alone."""
+    own = count = 0
+    with part.checking(module) as check:
+        deadline = time.monotonic() + seconds
+        for count, case in enumerate(part.cases(rng), 1):
+            own += check(case)
+            if count >= at_most or (not count & 255 and time.monotonic() >= deadline):
+                break
+    return count, own
+
+
+def fuzz_for_a_moment(name: str, seconds: float) -> str:
+    """Run the first and the last variant of a command; returns what it printed. Skips without sanitizers."""
+    command = [sys.executable, "-m", name, "--seconds", str(seconds), "--seed", "11", "--quick"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "FileNotFoundError" in ran.stderr or "libasan" in ran.stderr or "cannot find -lasan" in ran.stderr:
+        pytest.skip(f"no sanitizers here, so memory safety is NOT tested: {ran.stderr[-300:]}")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
 
 
 def variants(*small_buffers: str) -> dict[str, tuple[str, ...]]:
@@ -64,10 +107,8 @@ def built_or_skip(source: Path, directory: Path) -> ModuleType:
         pytest.skip(f"no C compiler, so {source.name} is NOT tested: {error}")
 
 
-def main(
-    name: str, description: str | None, source: Path, flags: dict[str, tuple[str, ...]], fuzz: Fuzz
-) -> int:
-    """Build each variant of a source and fuzz it in a Python of its own. `name`: of the module that calls."""
+def main(name: str, description: str | None, part: Fuzzed[Case]) -> int:
+    """Build each variant and compare it in a process of its own. `name`: of the module that calls."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -77,16 +118,18 @@ def main(
     parser.add_argument("--extension", type=Path, help=argparse.SUPPRESS)  # in the Python of its own
     options = parser.parse_args()
     if options.extension:
-        print(fuzz(load(options.extension), random.Random(options.seed), options.seconds), flush=True)
+        rng = random.Random(options.seed)
+        count, own = compare(part, load(options.extension), rng, options.seconds)
+        print(part.seen.format(count=count, own=own), flush=True)
         return 0
     worst = 0
-    chosen = list(flags.items())
+    chosen = list(part.variants.items())
     if options.quick:
-        chosen = [chosen[0], chosen[-1]]
+        chosen = [chosen[0], chosen[-1]] if len(chosen) > 1 else chosen
     for variant, more in chosen:
         print(f"{variant}, seed {options.seed}: ", end="", flush=True)
         with tempfile.TemporaryDirectory() as directory:
-            library = build(source, Path(directory), *SANITIZED, *more)
+            library = build(part.source, Path(directory), *SANITIZED, *more)
             arguments = ["--seconds", str(options.seconds / len(chosen)), "--seed", str(options.seed)]
             command = [sys.executable, "-m", name, *arguments, "--extension", str(library)]
             ran = subprocess.run(command, env=_sanitizer_environment(), check=False)

@@ -19,46 +19,8 @@ from pathlib import Path
 
 from tests.commands.mutation.mutants import Mutant, mutants
 from tests.commands.mutation.running import Bench
+from tests.commands.mutation.targets import TARGETS, explanations, unit_tests
 from tests.support.daemon import ROOT
-
-# A module to the unit tests that are about it: quick ones, for each is run many times.
-TARGETS: dict[str, tuple[str, ...]] = {
-    "ingestd/pipeline/buffer.py": ("pipeline/buffer", "intake", "pipeline/flusher"),
-    "ingestd/pipeline/flusher.py": (
-        "pipeline/flusher", "pipeline/flusher_faults", "pipeline/subscribers", "intake",
-    ),
-    "ingestd/system/durable.py": ("system/durable", "file/ndjson", "file/recovery", "file/sink"),
-    "ingestd/file/sink.py": (
-        "file/sink", "file/sink_faults", "file/sink_upkeep", "pipeline/sink_contract", "file/retention",
-        "file/manifests",
-    ),
-    "ingestd/file/ndjson.py": ("file/ndjson", "file/sink", "file/sink_faults", "file/recovery"),
-    "ingestd/file/recovery.py": ("file/recovery", "file/recovery_steps", "file/crash_at_any_step"),
-    "ingestd/file/compression.py": ("file/compression", "file/crash_at_any_step", "file/sink_upkeep"),
-    "ingestd/file/names.py": ("file/names", "file/ndjson", "file/retention", "cli/audit_files"),
-    "ingestd/file/retention.py": ("file/retention", "file/manifests"),
-    "ingestd/file/scan.py": ("file/scan", "file/manifests", "cli/audit_files"),
-    "ingestd/file/manifests.py": (
-        "file/manifests", "file/manifests_steps", "cli/audit_files", "file/crash_at_any_step",
-    ),
-    **{
-        f"ingestd/spool/{name}.py": (
-            "spool/spool", "spool/checkpoint", "spool/damage", "spool/format", "spool/fs", "spool/full",
-            "spool/inspect", "spool/missing", "spool/model", "spool/real", "spool/recovery", "spool/scan",
-            "cli/spool_command",
-        )
-        for name in (
-            "spool", "checkpoint", "directory", "format", "fs", "inspect", "recovery", "scan", "segment",
-        )
-    },
-    "ingestd/kafka/progress.py": ("kafka/progress", "kafka/delivery", "kafka/delivery_bounds"),
-    "ingestd/kafka/delivery.py": ("kafka/delivery", "kafka/delivery_bounds", "kafka/progress"),
-    "ingestd/pipeline/fanout.py": ("pipeline/fanout", "pipeline/sink_contract"),
-    "ingestd/kafka/dead_letter_file.py": ("kafka/dead_letter_file",),
-    "ingestd/system/io_thread.py": ("system/io_thread",),
-    "ingestd/tally.py": ("file/manifests", "tally_figures", "cli/audit_files", "kafka/manifest", "tally"),
-}  # fmt: skip
-EXPLAINED = Path(__file__).with_name("explained.tsv")
 
 
 def main() -> int:
@@ -79,6 +41,8 @@ def main() -> int:
         if time.monotonic() > ends or not chosen:
             print(f"{name}: not tried", flush=True)
             continue
+        for text, change in sorted(stale(name, found, explained)):
+            print(f"  explained, and there no more: {name}: {text}\n      {change}", flush=True)
         counts = _try(Path(name), chosen, ends, explained)
         unexplained += counts["survived"] + counts["not reached"]
         print(f"{name}: {len(found)} mutants, {sum(counts.values())} tried: {dict(counts)}", flush=True)
@@ -91,8 +55,7 @@ def _try(
     """What became of them; survivors are printed as they are found."""
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="mutation-") as place:
-        tests = [f"tests/unit/test_{name}.py" for name in TARGETS[str(module)]]
-        bench = Bench(Path(place), [module], tests)
+        bench = Bench(Path(place), [module], unit_tests(str(module)))
         bench.look()
         for one in chosen:
             if time.monotonic() > ends:
@@ -113,14 +76,11 @@ def _one(bench: Bench, module: Path, mutant: Mutant) -> str:
     return "survived" if bench.survives(module, mutant, tests) else "killed"
 
 
-def explanations() -> dict[tuple[str, str, str], str]:
-    """Module, line and change to the reason why no test can see it."""
-    found = {}
-    for line in EXPLAINED.read_text("utf-8").splitlines() if EXPLAINED.exists() else []:
-        if line and not line.startswith("#"):
-            module, text, change, reason = line.split("\t")
-            found[module, text, change] = reason
-    return found
+def stale(
+    module: str, found: list[Mutant], explained: dict[tuple[str, str, str], str]
+) -> set[tuple[str, str]]:
+    """Lines and changes of a module that are explained, though nothing is changed so any more."""
+    return {key[1:] for key in explained if key[0] == module} - {(one.text, one.change) for one in found}
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def test_a_body_of_more_events_than_allowed_is_refused_whole(media_type: str, se
 
 @pytest.mark.parametrize(
     ("encoding", "piece"),
-    [(b"gzip", gzip.compress(b"")), (b"zstd", zstandard.ZstdCompressor().compress(b""))],
+    [(b"gzip", gzip.compress(b"", mtime=0)), (b"zstd", zstandard.ZstdCompressor().compress(b""))],
 )
 def test_a_compressed_body_of_more_pieces_than_allowed_is_refused(encoding: bytes, piece: bytes) -> None:
     assert body.inflate(piece * body.MAX_MEMBERS, encoding, CAP) == b""

@@ -17,6 +17,7 @@ from ingestd.sources import scan as scanning
 from ingestd.sources.scan import scan_in_python
 from tests.commands import fuzz_scan
 from tests.commands.fuzz_scan import Scan
+from tests.support import compiled
 
 ROOT = Path(scanning.__file__).parents[2]
 UA = b"Mozilla%2F5.0%20%28Linux%3B%20Android%2013%29+%22wv%22"
@@ -34,12 +35,7 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Scan:
 
 
 def test_the_sanitizers_find_nothing_in_a_moment(native: Scan) -> None:
-    fuzz = [sys.executable, "-m", fuzz_scan.__name__, "--seconds", "2", "--seed", "11", "--quick"]
-    ran = subprocess.run(fuzz, capture_output=True, text=True, check=False)
-    if "libasan" in ran.stderr or "cannot find -lasan" in ran.stderr:
-        pytest.skip(f"no address sanitizer here, so memory safety is NOT tested: {ran.stderr[-300:]}")
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.count("all as in Python") == 2
+    assert compiled.fuzz_for_a_moment(fuzz_scan.__name__, seconds=2).count("all as in Python") == 2
 
 
 def test_a_failed_allocation_is_a_memory_error_and_nothing_else(native: Scan) -> None:
