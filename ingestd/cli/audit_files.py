@@ -14,10 +14,10 @@ from ingestd.errors import IngestdError
 from ingestd.event import ID_SLICE
 from ingestd.file import names
 from ingestd.file.compression import UNREADABLE, open_plain
-from ingestd.file.manifests import Chain, Manifest
-from ingestd.file.names import CHAIN, MANIFEST
+from ingestd.file.inventory import Inventory
+from ingestd.file.manifest import Manifest
+from ingestd.file.names import MANIFEST
 from ingestd.file.scan import Scan, scan
-from ingestd.system import durable
 from ingestd.tally import Row, Rows, add_row, key_of
 
 Read = Callable[[int], None]
@@ -28,11 +28,10 @@ def audit(directory: Path, hours: Hours) -> AuditReport:
     """The report on a directory; only files with events of these hours. Raises IngestdError."""
     report = AuditReport("files")
     try:
-        chains = _chains(directory, report)
-        # In this order: a manifest that gets its name between the two is pending, and found as well.
-        unsettled = [one for one in chains.values() if one.file is not None and _pending(directory, one)]
-        found = _manifests(directory, report)
-        _check_chains(directory, chains, found, unsettled, report)
+        inventory = Inventory.read(directory)
+        found = inventory.manifests
+        report.findings += (AuditFinding(*defect) for defect in inventory.defects())
+        report.notes += inventory.notes()
         _note_uncovered(directory, found, report)
         asked = [one for one in found if any(hours(hour) for _, hour in one.rows)]
         with click.progressbar(
@@ -46,76 +45,6 @@ def audit(directory: Path, hours: Hours) -> AuditReport:
     if not found and not report.findings:
         report.notes.append(f"there are no manifests in {directory}")
     return report
-
-
-def _chains(directory: Path, report: AuditReport) -> dict[str, Chain]:
-    """Read before the manifests: a manifest written meanwhile is only newer than its chain."""
-    chains = {}
-    for path in sorted(directory.glob(f"*{CHAIN}")):
-        try:
-            chains[path.name.removesuffix(CHAIN)] = Chain.read(path)
-        except ValueError as error:
-            report.findings.append(AuditFinding("chain", path.name, f"cannot be read: {error}"))
-    return chains
-
-
-def _manifests(directory: Path, report: AuditReport) -> list[Manifest]:
-    found = []
-    for path in sorted(directory.glob(f"*{MANIFEST}")):
-        try:
-            manifest = Manifest.decode(path.read_bytes())
-        except FileNotFoundError:
-            continue
-        except ValueError as error:
-            report.findings.append(AuditFinding("manifest", path.name, f"cannot be read: {error}"))
-            continue
-        if manifest.file + MANIFEST != path.name:
-            report.findings.append(AuditFinding("manifest", path.name, f"is that of {manifest.file}"))
-        else:
-            found.append(manifest)
-    return found
-
-
-def _pending(directory: Path, chain: Chain) -> bool:
-    """The chain's last manifest has not got its name: it is about to, or the next start puts it right."""
-    target = directory / f"{chain.file}{MANIFEST}"
-    return not target.exists() and durable.temporary_name(target).exists()
-
-
-def _check_chains(
-    directory: Path,
-    chains: dict[str, Chain],
-    found: list[Manifest],
-    unsettled: list[Chain],
-    report: AuditReport,
-) -> None:
-    """Every number up to the chain's end has its manifest, and each names the file before it."""
-    by_stem: dict[str, dict[int, Manifest]] = {stem: {} for stem in chains}
-    for manifest in found:
-        stem = names.stem_of(manifest.file) or ""
-        numbers = by_stem.setdefault(stem, {})
-        if manifest.number in numbers:
-            what = f"has number {manifest.number}, as {numbers[manifest.number].file} has"
-            report.findings.append(AuditFinding("chain", manifest.file, what))
-        numbers[manifest.number] = manifest
-    for stem, numbers in sorted(by_stem.items()):
-        if stem not in chains:
-            # Where it is there it has begun since, with an instance's first manifest, or cannot be read.
-            if numbers and not (directory / (stem + CHAIN)).exists():
-                report.findings.append(AuditFinding("chain", stem + CHAIN, "is not there, its manifests are"))
-            continue
-        chain = chains[stem]
-        end = chain.number - (chain in unsettled)
-        for number in range(chain.pruned + 1, end + 1):
-            if number not in numbers:
-                report.findings.append(AuditFinding("chain", *_hole(stem, chain, number, numbers)))
-
-
-def _hole(stem: str, chain: Chain, number: int, numbers: dict[int, Manifest]) -> tuple[str, str]:
-    """Name what a missing number stood for: the manifest after it says the file."""
-    after = numbers.get(number + 1)
-    name = after.previous if after is not None else chain.file if number == chain.number else None
-    return name or f"{stem} number {number}", "the manifest is gone, and what it says of the file with it"
 
 
 def _note_uncovered(directory: Path, found: Collection[Manifest], report: AuditReport) -> None:
@@ -195,7 +124,7 @@ def _absent(directory: Path, manifest: Manifest, report: AuditReport) -> None:
     """Retention has said so in the manifest, perhaps since it was read; or the file is missing."""
     path = directory / (manifest.file + MANIFEST)
     try:
-        removed = Manifest.decode(path.read_bytes()).removed_at is not None
+        removed = Manifest.read(path).removed_at is not None
     except (FileNotFoundError, ValueError):
         removed = manifest.removed_at is not None
     if removed:

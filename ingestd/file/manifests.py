@@ -1,193 +1,200 @@
-"""A manifest beside each finished file, in a chain an instance. Blocking; runs in the keeper's thread.
+"""The manifests of a directory, numbered in a chain for each instance: written, marked and pruned. Blocking.
 
-`<file>.manifest` holds the file's rows (`ingestd.tally`), its size and hash as plain bytes, its number in
-its instance's chain and the name of the file before it. `<prefix>-<instance>.chain` says how far the chain
-goes, so that a file that is gone together with its manifest leaves a hole that can be seen.
+A manifest is written in three steps, each durable before the next: `.manifest.tmp` with its name; the chain;
+the rename. A crash before the second leaves nothing that counts, one after it is put right by `settle`.
 
-A manifest is written in three steps, each durable: `.manifest.tmp`; the chain; the rename. A crash before
-the second leaves nothing that counts, one after it is put right by `settle`.
+A manifest or a chain that cannot be read goes into quarantine (`.bad`), is named in the log, and is made
+again: a manifest from its file, under the number it had, a chain from the manifests.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
-
-import orjson
 
 from ingestd.file import names
-from ingestd.file.names import CHAIN, MANIFEST, manifest_path, plain_name, stem_of
-from ingestd.file.scan import scan
+from ingestd.file.manifest import Chain, Manifest, is_readable, quarantine, read_or_quarantine
+from ingestd.file.names import CHAIN, MANIFEST, manifest_path
+from ingestd.file.scan import Scan, scan
 from ingestd.system import durable
-from ingestd.tally import Rows, parse_rows, rows_tree
 
-# How long the manifest of a file is kept that retention has removed, seconds.
+logger = logging.getLogger(__name__)
+
+# Seconds to keep the manifest of a file that retention has removed.
 KEEP_SECONDS = 400 * 86400
+# Seconds to wait for another instance that changes the same chains.
 _LOCK_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """Of one finished file. Times in ms since the epoch; `removed_at`: when retention removed the file."""
+class Manifests:
+    """The manifests and chains of a prefix in a directory: who writes, numbers, marks and prunes them.
 
-    file: str
-    instance: str
-    number: int
-    previous: str | None
-    size: int
-    xxh3: str
-    rows: Rows
-    others: int
-    removed_at: int | None
-
-    def encode(self) -> bytes:
-        """As JSON."""
-        tree = {name: getattr(self, name) for name in self.__slots__ if name != "rows"}
-        tree["events"] = sum(row.events for row in self.rows.values())
-        tree["rows"] = rows_tree(self.rows)
-        return orjson.dumps({"v": 1, **tree}, option=orjson.OPT_INDENT_2) + b"\n"
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Read what `encode` wrote. Raises ValueError."""
-        try:
-            tree: Any = orjson.loads(data)
-            fields = {name: tree[name] for name in cls.__slots__ if name != "rows"}
-            return cls(rows=parse_rows(tree["rows"]), **fields)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"no manifest: {error!r}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """How far an instance's manifests go: the last one's number and file; those up to `pruned` are gone."""
-
-    number: int = 0
-    file: str | None = None
-    pruned: int = 0
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Raises OSError, ValueError."""
-        try:
-            tree: Any = orjson.loads(path.read_bytes())
-            return cls(int(tree["number"]), tree["file"], int(tree["pruned"]))
-        except FileNotFoundError:
-            return cls()
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path.name}: no chain: {error!r}") from error
-
-    def write(self, path: Path) -> None:
-        """Durable when it returns. Raises OSError."""
-        tree = {"v": 1, "number": self.number, "file": self.file, "pruned": self.pruned}
-        durable.atomic_write(path, orjson.dumps(tree))
-
-
-def write_manifest(path: Path, prefix: str, pause: Callable[[], None] = lambda: None) -> Manifest | None:
-    """Write the manifest of a finished file unless it has one; returns it where this call has written it.
-
-    None as well where another process is at it, or the file has gone. Raises OSError, ValueError.
+    Several processes may share the directory. Every method raises OSError, and ValueError for a file that
+    cannot be read and cannot be made again.
     """
-    target = manifest_path(path)
-    stem = stem_of(plain_name(path.name))
-    if stem is None or target.exists():
-        return None
-    try:
-        source = path.open("rb")
-    except FileNotFoundError:
-        return None
-    with source:
-        if not durable.try_lock(source.fileno()):
+
+    def __init__(self, directory: Path, prefix: str) -> None:
+        self._directory = directory
+        self._prefix = prefix
+
+    def write(
+        self, path: Path, pause: Callable[[], None] = lambda: None, found: Scan | None = None
+    ) -> Manifest | None:
+        """Write the manifest of a finished file unless it has one; returns it where this call has written it.
+
+        None as well where another process is at it, or the file has gone. `found`: what is known of the
+        file, else it is read, with `pause` between slices. Raises what is UNREADABLE, too.
+        """
+        plain = names.plain_name(path.name)
+        stem = names.stem_of(plain)
+        if stem is None or is_readable(manifest_path(path)):
             return None
         try:
-            found = scan(path, pause)
+            source = path.open("rb")
         except FileNotFoundError:
             return None
-        draft = Manifest(
-            plain_name(path.name), stem.removeprefix(f"{prefix}-"), 0, None, found.size, found.digest,
-            found.tally.rows, found.tally.others, None,
-        )  # fmt: skip
-        return _link(target, path.with_name(stem + CHAIN), draft)
+        with source:
+            if not durable.try_lock(source.fileno()):
+                return None
+            try:
+                found = found or scan(path, pause)
+            except FileNotFoundError:
+                return None
+            draft = Manifest(
+                plain, stem.removeprefix(f"{self._prefix}-"), 0, None, found.size, found.digest,
+                found.tally.rows, found.tally.others, None,
+            )  # fmt: skip
+            with self._locked():
+                return self._link(stem, draft)
 
+    def settle(self) -> None:
+        """Finish what a crash left between the steps."""
+        with self._locked():
+            for stem in self._stems():
+                self._settle(stem)
 
-def _link(target: Path, chain_path: Path, draft: Manifest) -> Manifest | None:
-    """Give the manifest its place in the chain and its name."""
-    with _locked(target.parent):
-        _settle(chain_path)
-        if target.exists():
+    def mark_removed(self, path: Path, now: float) -> None:
+        """Say in its manifest that retention removes a file; to be called before it does.
+
+        `now`: seconds since the epoch. A manifest that cannot be read is made again from the file first.
+        """
+        target = manifest_path(path)
+        if not target.exists():
+            return
+        if not is_readable(target):
+            self.write(path)
+        with self._locked():
+            manifest = Manifest.read(target)
+            if manifest.removed_at is None:
+                durable.atomic_write(target, replace(manifest, removed_at=int(now * 1000)).encode())
+
+    def prune(self, now: float) -> None:
+        """Remove the manifests of files that were removed KEEP_SECONDS ago, the oldest first."""
+        with self._locked():
+            for stem in self._stems():
+                self._prune(stem, now - KEEP_SECONDS)
+
+    # under the lock
+
+    def _link(self, stem: str, draft: Manifest) -> Manifest | None:
+        """Give the manifest its place in the chain, and its name."""
+        target = self._directory / (draft.file + MANIFEST)
+        self._settle(stem)
+        if read_or_quarantine(target) is not None:
             return None
-        chain = Chain.read(chain_path)
-        manifest = replace(draft, number=chain.number + 1, previous=chain.file)
+        chain = self._chain(stem)
+        number, previous = self._place(stem, chain, draft.file)
+        manifest = replace(draft, number=number, previous=previous)
         temporary = durable.write_temporary(target, manifest.encode())
-        replace(chain, number=manifest.number, file=manifest.file).write(chain_path)
+        durable.fsync_directory(self._directory)
+        if number > chain.number:
+            replace(chain, number=number, file=manifest.file).write(self._directory / (stem + CHAIN))
         durable.replace(temporary, target)
-    return manifest
+        return manifest
 
+    def _place(self, stem: str, chain: Chain, file: str) -> tuple[int, str | None]:
+        """The number of a file and the file before it: the next, or the one it had when it lost its manifest.
 
-def settle(directory: Path, prefix: str) -> None:
-    """Finish what a crash left between the steps. Raises OSError, ValueError."""
-    with _locked(directory):
-        for chain_path in _chains(directory, prefix):
-            _settle(chain_path)
+        Only a file that is not younger than the chain's last can have had one; then the manifests are read.
+        """
+        if chain.file is None or file > chain.file:
+            return chain.number + 1, chain.file
+        known = self._of_stem(stem)
+        by_number = {one.number: one.file for one in known}
+        after = next((one.number for one in known if one.previous == file), None)
+        number = chain.number if file == chain.file else after - 1 if after is not None else 0
+        if number <= 0 or number in by_number:
+            return chain.number + 1, chain.file
+        return number, by_number.get(number - 1)
 
+    def _settle(self, stem: str) -> None:
+        chain = self._chain(stem)
+        if chain.file is not None:
+            target = self._directory / (chain.file + MANIFEST)
+            temporary = durable.temporary_name(target)
+            if not target.exists() and temporary.exists():
+                durable.replace(temporary, target)
 
-def _chains(directory: Path, prefix: str) -> list[Path]:
-    ours = names.ours(directory, prefix)
-    return [path for path in directory.glob(f"*{CHAIN}") if ours(path.name)]
+    def _chain(self, stem: str) -> Chain:
+        """The chain; where it cannot be read, one that goes as far as the manifests do."""
+        path = self._directory / (stem + CHAIN)
+        try:
+            return Chain.read(path)
+        except ValueError as error:
+            quarantine(path, error)
+        known = sorted(self._of_stem(stem), key=lambda one: one.number)
+        made = Chain(known[-1].number, known[-1].file, known[0].number - 1) if known else Chain()
+        made.write(path)
+        return made
 
+    def _prune(self, stem: str, limit: float) -> None:
+        path = self._directory / (stem + CHAIN)
+        for target in self._paths(stem):
+            try:
+                manifest = Manifest.read(target)
+            except ValueError as error:
+                logger.error("cannot read a manifest", extra={"file": target.name, "error": str(error)})
+                continue
+            if manifest.removed_at is None or manifest.removed_at >= limit * 1000:
+                break
+            chain = self._chain(stem)
+            replace(chain, pruned=max(chain.pruned, manifest.number)).write(path)
+            target.unlink()
 
-def _settle(chain_path: Path) -> None:
-    chain = Chain.read(chain_path)
-    if chain.file is not None:
-        target = chain_path.with_name(chain.file + MANIFEST)
-        temporary = durable.temporary_name(target)
-        if not target.exists() and temporary.exists():
-            durable.replace(temporary, target)
+    def _of_stem(self, stem: str) -> list[Manifest]:
+        """The readable manifests of an instance."""
+        found = []
+        for path in self._paths(stem):
+            with contextlib.suppress(ValueError, FileNotFoundError):
+                found.append(Manifest.read(path))
+        return found
 
+    def _paths(self, stem: str) -> list[Path]:
+        """The manifests of an instance, oldest first."""
+        found = sorted(self._directory.glob(f"{stem}-*{MANIFEST}"))
+        return [path for path in found if names.stem_of(path.name.removesuffix(MANIFEST)) == stem]
 
-def mark_removed(path: Path, now: float) -> None:
-    """Say in its manifest that retention removes a file; before it does. Raises OSError, ValueError."""
-    target = manifest_path(path)
-    if not target.exists():
-        return
-    with _locked(path.parent):
-        manifest = Manifest.decode(target.read_bytes())
-        if manifest.removed_at is None:
-            durable.atomic_write(target, replace(manifest, removed_at=int(now * 1000)).encode())
+    def _stems(self) -> list[str]:
+        ours = names.ours(self._directory, self._prefix)
+        found = [path.name.removesuffix(CHAIN) for path in self._directory.glob(f"*{CHAIN}")]
+        return [stem for stem in found if ours(stem)]
 
-
-def prune(directory: Path, prefix: str, now: float) -> None:
-    """Remove the manifests of files removed long ago, the oldest first. Raises OSError, ValueError."""
-    limit = (now - KEEP_SECONDS) * 1000
-    with _locked(directory):
-        for chain_path in _chains(directory, prefix):
-            stem = chain_path.name.removesuffix(CHAIN)
-            for path in sorted(directory.glob(f"{stem}-*{MANIFEST}")):
-                if stem_of(path.name.removesuffix(MANIFEST)) != stem:
-                    continue
-                manifest = Manifest.decode(path.read_bytes())
-                if manifest.removed_at is None or manifest.removed_at >= limit:
-                    break
-                chain = Chain.read(chain_path)
-                replace(chain, pruned=max(chain.pruned, manifest.number)).write(chain_path)
-                path.unlink()
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """One process at a time changes chains. Raises OSError where another takes too long."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while not durable.try_lock(fd):
-            if time.monotonic() > deadline:
-                raise OSError("another instance holds the manifests' lock")
-            time.sleep(0.01)
-        yield
-    finally:
-        os.close(fd)
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One process at a time changes chains. Raises OSError where another takes too long."""
+        fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            deadline = time.monotonic() + _LOCK_SECONDS
+            while not durable.try_lock(fd):
+                if time.monotonic() > deadline:
+                    raise OSError("another instance holds the manifests' lock")
+                time.sleep(0.01)
+            yield
+        finally:
+            os.close(fd)

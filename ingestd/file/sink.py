@@ -19,8 +19,10 @@ from aiofiles.os import wrap
 from ingestd import config
 from ingestd.errors import SinkError
 from ingestd.event import Batch
-from ingestd.file import compression, manifests, names, recovery, retention
+from ingestd.file import compression, names, recovery, retention
 from ingestd.file.compression import UNREADABLE
+from ingestd.file.manifest import Manifest
+from ingestd.file.manifests import Manifests
 from ingestd.file.ndjson import NdjsonFile
 from ingestd.pipeline.sink import CommitResult, Snapshot
 from ingestd.system import durable
@@ -63,6 +65,7 @@ class FileSink:
         self._stem = f"{settings.prefix}-{instance}"
         self._clock = clock
         self._wall = wall
+        self._manifests = Manifests(settings.directory, settings.prefix)
         self._file: NdjsonFile | None = None
         self._opened_at = 0.0
         self._owner = Worker("commit")
@@ -227,7 +230,7 @@ class FileSink:
 
     def _settle(self) -> None:
         try:
-            manifests.settle(self._directory, self._settings.prefix)
+            self._manifests.settle()
         except (OSError, ValueError) as error:
             self._cannot("finish manifests", self._directory, error)
 
@@ -245,7 +248,7 @@ class FileSink:
         self._owed.discard(path)
         try:
             if self._settings.manifest:
-                self._check(manifests.write_manifest(path, self._settings.prefix, self._breathe), counted)
+                self._check(self._manifests.write(path, self._breathe), counted)
             if self._settings.compress != "none" and path.suffix == ".ndjson":
                 compression.compress(path, self._settings.compress)
         except (*UNREADABLE, ValueError) as error:  # the file is whole all the same
@@ -256,11 +259,11 @@ class FileSink:
         if not self._closing:
             time.sleep(BREATH)
 
-    def _check(self, manifest: manifests.Manifest | None, counted: tuple[int, int] | None) -> None:
+    def _check(self, manifest: Manifest | None, counted: tuple[int, int] | None) -> None:
         """What the file holds against what this process has put into it."""
         if manifest is None or counted is None:
             return
-        found = (sum(row.events for row in manifest.rows.values()), manifest.size)
+        found = (manifest.events, manifest.size)
         if found != counted:
             self._counts.manifest_mismatches += 1
             fields = {"file": manifest.file, "events": found[0], "bytes": found[1]}
@@ -281,10 +284,10 @@ class FileSink:
         try:
             removed = retention.expire(
                 self._directory, settings.prefix, older_than=older_than, keep_bytes=settings.keep_bytes,
-                removing=lambda path: manifests.mark_removed(path, self._wall()),
+                removing=lambda path: self._manifests.mark_removed(path, self._wall()),
             )  # fmt: skip
             if removed and settings.manifest:
-                manifests.prune(self._directory, settings.prefix, self._wall())
+                self._manifests.prune(self._wall())
         except (OSError, ValueError) as error:
             self._cannot("remove old files", self._directory, error)
             return

@@ -13,7 +13,7 @@ from xxhash import xxh3_128_intdigest
 from ingestd.tally import Tally
 from tests.commands import fuzz_tally
 from tests.support import compiled
-from tests.unit.file.test_manifests import event, rows_of
+from tests.support.event_files import event, rows_of
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ingestd.tally import Key, Row, add_row, count_lines_in_python, hour_text, key_of, parse_hour
+from tests.support.event_files import HOUR, event
 from tests.support.fakes import event_line
-from tests.unit.file.test_manifests import HOUR, event
 
 HOUR_IN_MS = 3_600_000
 

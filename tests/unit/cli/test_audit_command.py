@@ -14,11 +14,11 @@ from ingestd.cli import audit_files, main
 from ingestd.cli.audit import first_hour
 from ingestd.cli.audit_report import AuditReport
 from ingestd.errors import IngestdError
-from ingestd.file import manifests, names
-from ingestd.file.manifests import Chain
+from ingestd.file import names
+from ingestd.file.manifest import Chain
 from ingestd.tally import parse_hour
+from tests.support.event_files import finished, mark_removed, read, write_manifest
 from tests.unit.cli.test_audit_files import LINES, audit, change, only
-from tests.unit.file.test_manifests import finished, read
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def kept(tmp_path: Path) -> list[Path]:
     (tmp_path / "clicks").mkdir()
     paths = [finished(tmp_path / "clicks", number, lines) for number, lines in enumerate(LINES)]
     for path in paths:
-        manifests.write_manifest(path, "clicks")
+        write_manifest(path)
     return paths
 
 
@@ -67,7 +67,7 @@ def test_a_manifest_that_goes_while_the_directory_is_read_is_retention_s_doing(
             path.unlink(missing_ok=True)
         return real(path)
 
-    manifests.mark_removed(kept[0], 1000.0)
+    mark_removed(kept[0], 1000.0)
     kept[0].unlink()
     chain = Chain.read(kept[0].parent / "clicks-one.chain")
     with monkeypatch.context() as patch:

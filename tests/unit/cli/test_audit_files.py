@@ -13,8 +13,9 @@ from ingestd.cli.audit import parse_hours
 from ingestd.cli.audit_report import AuditFinding, AuditReport
 from ingestd.errors import IngestdError
 from ingestd.file import compression, manifests, names
+from ingestd.file.inventory import Inventory
 from ingestd.file.scan import scan
-from tests.unit.file.test_manifests import event, finished, read
+from tests.support.event_files import event, finished, manifests_at, mark_removed, read, write_manifest
 
 LINES = [[event(100 * n + k, ("demo", "ocean")[k % 2], k % 3) for k in range(12)] for n in range(3)]
 
@@ -25,7 +26,7 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
     paths = []
     for number, lines in enumerate(LINES):
         path = finished(tmp_path, number, lines)
-        manifests.write_manifest(path, "clicks")
+        write_manifest(path)
         if request.param != "none":
             path = compression.compress(path, request.param) or path
         paths.append(path)
@@ -63,14 +64,13 @@ def test_a_manifest_that_gets_its_name_while_it_looks_is_no_hole(
     """The daemon goes on: the chain says the third file, whose manifest is listed before its last step."""
     last = names.manifest_path(files[2])
     last.rename(last.with_name(last.name + ".tmp"))
-    listing = audit_files._manifests
+    listing = Inventory.read_manifests
 
-    def listed_before_the_rename(directory: Path, report: AuditReport) -> list[manifests.Manifest]:
-        found = listing(directory, report)
+    def listed_before_the_rename(inventory: Inventory, directory: Path) -> None:
+        listing(inventory, directory)
         last.with_name(last.name + ".tmp").rename(last)
-        return found
 
-    monkeypatch.setattr(audit_files, "_manifests", listed_before_the_rename)
+    monkeypatch.setattr(Inventory, "read_manifests", listed_before_the_rename)
     report = audit(files)
     assert (report.findings, report.status) == ([], 0)
     assert report.places == 2
@@ -81,14 +81,13 @@ def test_a_chain_that_begins_while_it_looks_is_not_called_gone(
 ) -> None:
     """An instance finishes its first file between the look at the chains and that at the manifests."""
     path = finished(tmp_path, 1, LINES[0])
-    listing = audit_files._chains
+    listing = Inventory.read_chains
 
-    def listed_before_the_first(directory: Path, report: AuditReport) -> dict[str, manifests.Chain]:
-        chains = listing(directory, report)
-        assert manifests.write_manifest(path, "clicks") is not None
-        return chains
+    def listed_before_the_first(inventory: Inventory, directory: Path) -> None:
+        listing(inventory, directory)
+        assert write_manifest(path) is not None
 
-    monkeypatch.setattr(audit_files, "_chains", listed_before_the_first)
+    monkeypatch.setattr(Inventory, "read_chains", listed_before_the_first)
     report = audit([path])
     assert (report.findings, report.status, report.places) == ([], 0, 1)
 
@@ -173,10 +172,10 @@ def test_a_file_gone_with_its_manifest_breaks_the_chain(number: int, files: list
 
 
 def test_what_retention_removed_is_no_finding(files: list[Path]) -> None:
-    manifests.mark_removed(files[0], 1000.0)
+    mark_removed(files[0], 1000.0)
     files[0].unlink()
     assert audit(files).findings == []
-    manifests.prune(files[0].parent, "clicks", 1001.0 + manifests.KEEP_SECONDS)
+    manifests_at(files[0].parent).prune(1001.0 + manifests.KEEP_SECONDS)
     assert not names.manifest_path(files[0]).exists()
     assert audit(files).findings == []
 
@@ -184,7 +183,7 @@ def test_what_retention_removed_is_no_finding(files: list[Path]) -> None:
 def test_a_copy_of_a_file_that_was_taken_in_is_a_repeat(files: list[Path]) -> None:
     copy = finished(files[0].parent, 9, LINES[0])
     assert "1 files have no manifest yet" in audit(files).notes[0]
-    manifests.write_manifest(copy, "clicks")
+    write_manifest(copy)
     assert only(audit(files)).kind == "repeated"
 
 
@@ -213,7 +212,7 @@ def test_files_being_written_are_told_of_and_not_looked_at(files: list[Path]) ->
 
 def test_only_files_with_the_hours_asked_for_are_read(files: list[Path]) -> None:
     path = finished(files[0].parent, 9, [event(1, hours=30)])
-    manifests.write_manifest(path, "clicks")
+    write_manifest(path)
     assert audit(files, "2023-11-14").places == 3
     assert audit(files, "2023-11-16T00..2023-11-16T23").places == 1
 

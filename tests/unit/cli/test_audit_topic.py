@@ -19,8 +19,8 @@ from ingestd.cli import audit_topic, main
 from ingestd.cli.audit_report import AuditReport
 from ingestd.errors import IngestdError
 from ingestd.tally import Row, Rows, hour_text, received_at, rows_tree
+from tests.support.event_files import HOUR, event, rows_of
 from tests.support.fakes import settings
-from tests.unit.file.test_manifests import HOUR, event, rows_of
 
 TOML = '[kafka]\nbootstrap = ["127.0.0.1:1"]\nmanifest_topic = "manifest"\n'
 Message = tuple[bytes | None, bytes | None]  # key, value

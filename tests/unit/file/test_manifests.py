@@ -15,40 +15,25 @@ from xxhash import xxh3_128_intdigest
 
 from ingestd import config
 from ingestd.file import manifests, names
-from ingestd.file.manifests import Chain, Manifest
+from ingestd.file.manifest import Chain, Manifest
+from ingestd.file.manifests import Manifests
 from ingestd.file.scan import scan
 from ingestd.file.sink import FileSink
 from ingestd.system import durable
-from ingestd.tally import HOUR_MS, Row, Rows, Tally, hour_text, parse_hour, parse_rows, rows_tree
+from ingestd.tally import Row, Tally, hour_text, parse_hour, parse_rows, rows_tree
 from tests.support.crashing import crash_before
-from tests.support.fakes import FakeClock, event_line
+from tests.support.event_files import (
+    HOUR,
+    event,
+    finished,
+    manifests_at,
+    mark_removed,
+    read,
+    rows_of,
+    write_manifest,
+)
+from tests.support.fakes import FakeClock
 from tests.support.sinks_under_test import batch_of
-
-START = 1_700_000_000_000
-HOUR = START // HOUR_MS
-
-
-def event(number: int, source: str = "demo", hours: int = 0) -> bytes:
-    """A whole line of a source and an hour."""
-    line = event_line(number).replace(b'"n":', b'"source":"%s","n":' % source.encode())
-    return line.replace(b"1700000000000", b"%d" % (START + hours * HOUR_MS))
-
-
-def rows_of(lines: list[bytes]) -> Rows:
-    tally = Tally()
-    tally.add(line[:-1] for line in lines)
-    return tally.rows
-
-
-def finished(directory: Path, number: int, lines: list[bytes]) -> Path:
-    path = directory / f"clicks-one-20231114T22133{number}.000Z.ndjson"
-    path.write_bytes(b"".join(lines))
-    return path
-
-
-def read(path: Path) -> Manifest:
-    return Manifest.decode(names.manifest_path(path).read_bytes())
-
 
 # figures
 
@@ -94,7 +79,7 @@ def test_a_line_that_is_no_event_is_counted_apart(junk: bytes) -> None:
 def test_each_manifest_names_the_file_before_it(tmp_path: Path) -> None:
     paths = [finished(tmp_path, n, [event(n)]) for n in range(3)]
     for path in paths:
-        manifests.write_manifest(path, "clicks")
+        write_manifest(path)
     found = [read(path) for path in paths]
     assert [one.number for one in found] == [1, 2, 3]
     assert [one.previous for one in found] == [None, paths[0].name, paths[1].name]
@@ -106,16 +91,16 @@ def test_each_instance_has_a_chain_of_its_own(tmp_path: Path) -> None:
     for name in ("one", "two-2"):
         path = tmp_path / f"clicks-{name}-20231114T221330.000Z-1.ndjson"
         path.write_bytes(event(1))
-        made = manifests.write_manifest(path, "clicks")
+        made = write_manifest(path)
         assert made is not None
         assert (made.instance, made.number) == (name, 1)
 
 
 def test_a_file_that_has_a_manifest_keeps_it(tmp_path: Path) -> None:
     path = finished(tmp_path, 1, [event(1)])
-    assert manifests.write_manifest(path, "clicks") is not None
+    assert write_manifest(path) is not None
     path.write_bytes(event(2))
-    assert manifests.write_manifest(path, "clicks") is None
+    assert write_manifest(path) is None
     assert read(path).rows == rows_of([event(1)])
 
 
@@ -125,13 +110,13 @@ def test_a_crash_before_any_step_leaves_what_the_next_start_puts_right(tmp_path:
         directory = tmp_path / str(step)
         directory.mkdir()
         first = finished(directory, 1, [event(1)])
-        manifests.write_manifest(first, "clicks")
+        write_manifest(first)
         second, third = (finished(directory, n, [event(n)]) for n in (2, 3))
-        crashed = crash_before(step, functools.partial(manifests.write_manifest, second, "clicks"))
+        crashed = crash_before(step, functools.partial(write_manifest, second))
         if step % 2:  # the start's order of work must not matter
-            manifests.settle(directory, "clicks")
+            manifests_at(directory).settle()
         for path in (third, second):
-            manifests.write_manifest(path, "clicks")
+            write_manifest(path)
         found = sorted((read(path) for path in (first, second, third)), key=lambda one: one.number)
         assert [one.number for one in found] == [1, 2, 3], step
         assert [one.previous for one in found[1:]] == [one.file for one in found[:-1]], step
@@ -145,8 +130,8 @@ def test_a_crash_before_any_step_leaves_what_the_next_start_puts_right(tmp_path:
 
 def test_retention_says_in_the_manifest_that_it_removed_the_file(tmp_path: Path) -> None:
     path = finished(tmp_path, 1, [event(1)])
-    manifests.write_manifest(path, "clicks")
-    manifests.mark_removed(path, 1234.5)
+    write_manifest(path)
+    mark_removed(path, 1234.5)
     assert read(path).removed_at == 1_234_500
     assert read(path).rows == rows_of([event(1)])
 
@@ -154,11 +139,11 @@ def test_retention_says_in_the_manifest_that_it_removed_the_file(tmp_path: Path)
 def test_manifests_of_files_removed_long_ago_go_too_and_the_chain_says_how_far(tmp_path: Path) -> None:
     paths = [finished(tmp_path, n, [event(n)]) for n in range(4)]
     for path in paths:
-        manifests.write_manifest(path, "clicks")
+        write_manifest(path)
     later = manifests.KEEP_SECONDS + 1000.0
     for path, moment in zip(paths, (10.0, 20.0, later), strict=False):
-        manifests.mark_removed(path, moment)
-    manifests.prune(tmp_path, "clicks", later)
+        mark_removed(path, moment)
+    manifests_at(tmp_path).prune(later)
     assert [names.manifest_path(path).exists() for path in paths] == [False, False, True, True]
     assert Chain.read(tmp_path / "clicks-one.chain").pruned == 2
 
@@ -260,11 +245,11 @@ async def test_a_manifest_that_cannot_be_written_is_written_later(
 
 
 def test_a_chain_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
-    """It is never begun anew: a gap in it is what tells of a deleted file."""
+    """It never counts as an empty one: a gap in it is what tells of a deleted file."""
     for number, text in enumerate((b"{", b"{}", b'{"number":null,"file":null,"pruned":0}')):
         path = tmp_path / f"clicks-{number}.chain"
         path.write_bytes(text)
-        with pytest.raises(ValueError, match=rf"clicks-{number}\.chain: no chain"):
+        with pytest.raises(ValueError, match=rf"clicks-{number}\.chain: not a chain"):
             Chain.read(path)
 
 
@@ -272,15 +257,15 @@ def test_what_is_no_finished_file_of_ours_gets_no_manifest(tmp_path: Path) -> No
     """A foreign name, a file that has gone, one that somebody holds."""
     foreign = tmp_path / "notes.ndjson"
     foreign.write_bytes(event(1))
-    assert manifests.write_manifest(foreign, "clicks") is None
+    assert write_manifest(foreign) is None
     gone = tmp_path / "clicks-one-20240610T061320.123Z.ndjson"
-    assert manifests.write_manifest(gone, "clicks") is None
+    assert write_manifest(gone) is None
     gone.write_bytes(event(1))
     with gone.open("rb") as held:
         assert durable.try_lock(held.fileno())
-        assert manifests.write_manifest(gone, "clicks") is None
-    assert manifests.write_manifest(gone, "clicks") is not None
-    assert manifests.write_manifest(gone, "clicks") is None, "it has one"
+        assert write_manifest(gone) is None
+    assert write_manifest(gone) is not None
+    assert write_manifest(gone) is None, "it has one"
 
 
 def test_a_file_that_goes_while_it_is_read_gets_no_manifest(
@@ -294,7 +279,7 @@ def test_a_file_that_goes_while_it_is_read_gets_no_manifest(
         raise FileNotFoundError
 
     monkeypatch.setattr(manifests, "scan", vanish)
-    assert manifests.write_manifest(path, "clicks") is None
+    assert write_manifest(path) is None
 
 
 def test_a_lock_that_another_keeps_is_an_error_in_the_end(
@@ -305,9 +290,9 @@ def test_a_lock_that_another_keeps_is_an_error_in_the_end(
     other = os.open(tmp_path, os.O_RDONLY)
     assert durable.try_lock(other)
     with pytest.raises(OSError, match="another instance holds"):
-        manifests.settle(tmp_path, "clicks")
+        manifests_at(tmp_path).settle()
     os.close(other)
-    manifests.settle(tmp_path, "clicks")
+    manifests_at(tmp_path).settle()
 
 
 def test_rows_say_what_they_hold() -> None:
@@ -321,16 +306,19 @@ def test_of_two_that_make_a_manifest_at_once_one_does(
     """The other finds it there once it has the lock, and the chain has one number for it."""
     path = tmp_path / "clicks-one-20240610T061320.123Z.ndjson"
     path.write_bytes(event(1))
-    real = manifests._settle
+    real = Manifests._settle
+    theirs: list[bytes] = []
 
-    def other_first(chain_path: Path) -> None:
-        names.manifest_path(path).write_bytes(b"the other's")
-        real(chain_path)
+    def other_first(made: Manifests, stem: str) -> None:
+        target = names.manifest_path(path)
+        target.write_bytes(Manifest(path.name, "one", 1, None, 9, "", {}, 0, None).encode())
+        theirs.append(target.read_bytes())
+        real(made, stem)
 
     with monkeypatch.context() as patch:
-        patch.setattr(manifests, "_settle", other_first)
-        assert manifests.write_manifest(path, "clicks") is None
-    assert names.manifest_path(path).read_bytes() == b"the other's"
+        patch.setattr(Manifests, "_settle", other_first)
+        assert write_manifest(path) is None
+    assert names.manifest_path(path).read_bytes() == theirs[0]
 
 
 def test_pruning_keeps_to_the_files_of_its_own_chain(tmp_path: Path) -> None:
@@ -339,19 +327,19 @@ def test_pruning_keeps_to_the_files_of_its_own_chain(tmp_path: Path) -> None:
     for stem in ("clicks-one", "clicks-one-more"):
         path = tmp_path / f"{stem}-20240610T061320.123Z.ndjson"
         path.write_bytes(event(1))
-        assert manifests.write_manifest(path, "clicks") is not None
-        manifests.mark_removed(path, long_ago)
+        assert write_manifest(path) is not None
+        mark_removed(path, long_ago)
     (tmp_path / "clicks-one-more.chain").rename(tmp_path / "kept")
-    manifests.prune(tmp_path, "clicks", long_ago + manifests.KEEP_SECONDS + 1)
+    manifests_at(tmp_path).prune(long_ago + manifests.KEEP_SECONDS + 1)
     left = [path.name for path in tmp_path.glob("*.manifest")]
     assert left == ["clicks-one-more-20240610T061320.123Z.ndjson.manifest"]
 
 
 def test_a_file_that_was_removed_once_keeps_the_time_of_that(tmp_path: Path) -> None:
     path = finished(tmp_path, 1, [event(1)])
-    manifests.write_manifest(path, "clicks")
-    manifests.mark_removed(path, 1000.0)
-    manifests.mark_removed(path, 2000.0)
+    write_manifest(path)
+    mark_removed(path, 1000.0)
+    mark_removed(path, 2000.0)
     assert read(path).removed_at == 1_000_000
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ingestd.file import manifests, names
-from ingestd.file.manifests import Chain, Manifest
+from ingestd.file import names
+from ingestd.file.manifest import Chain, Manifest
 from ingestd.system import durable
+from tests.support.event_files import event, finished, manifests_at, mark_removed, read, write_manifest
 from tests.support.filing import failing, synced
-from tests.unit.file.test_manifests import event, finished, read
 
 DAY = 86_400.0
 CHAIN = "clicks-one.chain"
@@ -24,9 +24,9 @@ CHAIN = "clicks-one.chain"
 def made(directory: Path, number: int = 1, removed_at: float | None = None) -> Path:
     """A finished file with its manifest."""
     path = finished(directory, number, [event(number)])
-    assert manifests.write_manifest(path, "clicks") is not None
+    assert write_manifest(path) is not None
     if removed_at is not None:
-        manifests.mark_removed(path, removed_at)
+        mark_removed(path, removed_at)
     return path
 
 
@@ -42,14 +42,16 @@ def test_each_step_of_a_manifest_is_durable_before_the_next(
     second = finished(tmp_path, 2, [event(2)])
     target = names.manifest_path(second)
     seen = synced(monkeypatch)
-    manifests.write_manifest(second, "clicks")
+    write_manifest(second)
     size, chain_size = target.stat().st_size, (tmp_path / CHAIN).stat().st_size
     assert [path.name for path, _ in seen] == [
-        f"{target.name}.tmp", f"{CHAIN}.tmp", tmp_path.name, tmp_path.name,
+        f"{target.name}.tmp", tmp_path.name, f"{CHAIN}.tmp", tmp_path.name, tmp_path.name,
     ]  # fmt: skip
-    assert [what for _, what in seen[:2]] == [size, chain_size]
-    before, after = seen[2][1], seen[3][1]
+    assert [what for _, what in seen[:3:2]] == [size, chain_size]
+    first, before, after = seen[1][1], seen[3][1], seen[4][1]
+    assert isinstance(first, list)
     assert isinstance(before, list)
+    assert f"{target.name}.tmp" in first, "else the chain may outlive what it speaks of"
     assert f"{CHAIN}.tmp" not in before
     assert f"{target.name}.tmp" in before
     assert after == sorted(path.name for path in tmp_path.iterdir())
@@ -57,7 +59,7 @@ def test_each_step_of_a_manifest_is_durable_before_the_next(
 
 def test_a_manifest_says_what_the_manual_says_it_does(tmp_path: Path) -> None:
     path = finished(tmp_path, 1, [event(1), b"no event\n", event(2)])
-    manifests.write_manifest(path, "clicks")
+    write_manifest(path)
     data = names.manifest_path(path).read_bytes()
     tree = orjson.loads(data)
     [row] = tree.pop("rows")
@@ -68,8 +70,9 @@ def test_a_manifest_says_what_the_manual_says_it_does(tmp_path: Path) -> None:
         "size": path.stat().st_size, "others": 1, "removed_at": None,
     }  # fmt: skip
     assert data.endswith(b"}\n")
+    inode = tmp_path.stat().st_ino
     chain = orjson.loads((tmp_path / CHAIN).read_bytes())
-    assert chain == {"v": 1, "number": 1, "file": path.name, "pruned": 0}
+    assert chain == {"v": 1, "number": 1, "file": path.name, "pruned": 0, "inode": inode}
 
 
 def test_what_it_writes_is_not_for_everybody_to_read(tmp_path: Path) -> None:
@@ -82,7 +85,7 @@ def test_what_a_crash_left_of_an_earlier_one_is_no_part_of_it(tmp_path: Path) ->
     path = finished(tmp_path, 1, [event(1)])
     for name in (f"{path.name}.manifest.tmp", f"{CHAIN}.tmp"):
         (tmp_path / name).write_bytes(b"x" * 10_000)
-    assert manifests.write_manifest(path, "clicks") == read(path)
+    assert write_manifest(path) == read(path)
     assert Chain.read(tmp_path / CHAIN) == Chain(1, path.name, 0)
 
 
@@ -91,7 +94,7 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_bytes(b"another's")
     (tmp_path / f"{path.name}.manifest.tmp").symlink_to(other)
-    assert manifests.write_manifest(path, "clicks") == read(path)
+    assert write_manifest(path) == read(path)
     assert other.read_bytes() == b"another's"
 
 
@@ -103,9 +106,9 @@ def test_nothing_stays_open_whether_it_is_written_or_not(
     with monkeypatch.context() as patch:
         patch.setattr(durable, "write_all", failing(errno.ENOSPC))
         with pytest.raises(OSError, match="No space left"):
-            manifests.write_manifest(path, "clicks")
+            write_manifest(path)
     assert os.listdir("/proc/self/fd") == before
-    assert manifests.write_manifest(path, "clicks") is not None
+    assert write_manifest(path) is not None
     assert os.listdir("/proc/self/fd") == before
 
 
@@ -122,7 +125,7 @@ def test_who_waits_for_another_does_so_in_short_pauses(
             os.close(other)
 
     monkeypatch.setattr(time, "sleep", until_it_is_done)
-    manifests.settle(tmp_path, "clicks")
+    manifests_at(tmp_path).settle()
     assert len(pauses) == 3
     assert max(pauses) <= 0.1
 
@@ -133,7 +136,7 @@ def test_who_waits_for_another_does_so_in_short_pauses(
 def test_a_manifest_the_chain_has_already_gets_its_name(tmp_path: Path) -> None:
     target = names.manifest_path(made(tmp_path))
     target.rename(f"{target}.tmp")
-    manifests.settle(tmp_path, "clicks")
+    manifests_at(tmp_path).settle()
     assert left(tmp_path) == [1]
     assert not list(tmp_path.glob("*.tmp"))
 
@@ -141,13 +144,13 @@ def test_a_manifest_the_chain_has_already_gets_its_name(tmp_path: Path) -> None:
 def test_a_manifest_that_is_there_is_not_replaced_by_half_of_another(tmp_path: Path) -> None:
     target = names.manifest_path(made(tmp_path))
     target.with_name(f"{target.name}.tmp").write_bytes(b"{")
-    manifests.settle(tmp_path, "clicks")
+    manifests_at(tmp_path).settle()
     assert left(tmp_path) == [1]
 
 
 def test_a_chain_whose_last_manifest_is_gone_is_left_alone(tmp_path: Path) -> None:
     names.manifest_path(made(tmp_path)).unlink()
-    manifests.settle(tmp_path, "clicks")
+    manifests_at(tmp_path).settle()
     assert left(tmp_path) == []
 
 
@@ -157,7 +160,7 @@ def test_a_chain_whose_last_manifest_is_gone_is_left_alone(tmp_path: Path) -> No
 @pytest.mark.parametrize(("days", "kept"), [(399.9, [1]), (400, [1]), (400.001, [])])
 def test_a_manifest_outlives_its_file_by_400_days(days: float, kept: list[int], tmp_path: Path) -> None:
     made(tmp_path, removed_at=10 * DAY).unlink()
-    manifests.prune(tmp_path, "clicks", (10 + days) * DAY)
+    manifests_at(tmp_path).prune((10 + days) * DAY)
     assert left(tmp_path) == kept
 
 
@@ -165,7 +168,7 @@ def test_no_manifest_goes_before_an_older_one(tmp_path: Path) -> None:
     """The chain says up to which number they are gone: a hole behind it would be a file that is missing."""
     made(tmp_path, 1)
     made(tmp_path, 2, removed_at=1.0)
-    manifests.prune(tmp_path, "clicks", 1000 * DAY)
+    manifests_at(tmp_path).prune(1000 * DAY)
     assert left(tmp_path) == [1, 2]
     assert Chain.read(tmp_path / CHAIN).pruned == 0
 
@@ -179,9 +182,9 @@ def test_the_chain_says_that_a_manifest_goes_before_it_does(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", failing(errno.EIO))
         with pytest.raises(OSError, match="Input/output error"):
-            manifests.prune(tmp_path, "clicks", 1000 * DAY)
+            manifests_at(tmp_path).prune(1000 * DAY)
     assert (left(tmp_path), Chain.read(tmp_path / CHAIN).pruned) == ([1, 2], 1)
-    manifests.prune(tmp_path, "clicks", 1000 * DAY)
+    manifests_at(tmp_path).prune(1000 * DAY)
     assert (left(tmp_path), Chain.read(tmp_path / CHAIN).pruned) == ([], 2)
 
 
@@ -191,13 +194,13 @@ def test_a_removal_is_durably_in_the_manifest_before_the_file_goes(
     path = made(tmp_path)
     target = names.manifest_path(path)
     seen = synced(monkeypatch)
-    manifests.mark_removed(path, 1.0)
+    mark_removed(path, 1.0)
     assert [one.name for one, _ in seen] == [f"{target.name}.tmp", tmp_path.name]
 
 
 def test_a_file_without_a_manifest_is_removed_without_a_word(tmp_path: Path) -> None:
     path = finished(tmp_path, 1, [event(1)])
-    manifests.mark_removed(path, 1.0)
+    mark_removed(path, 1.0)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -206,9 +209,9 @@ def test_an_instance_whose_name_begins_with_another_s_does_not_end_its_pruning(t
     for stem in ("clicks-one-1", "clicks-one"):
         path = tmp_path / f"{stem}-20240610T061320.123Z.ndjson"
         path.write_bytes(event(1))
-        assert manifests.write_manifest(path, "clicks") is not None
-    manifests.mark_removed(path, 1.0)
-    manifests.prune(tmp_path, "clicks", 1000 * DAY)
+        assert write_manifest(path) is not None
+    mark_removed(path, 1.0)
+    manifests_at(tmp_path).prune(1000 * DAY)
     assert [one.name for one in tmp_path.glob("*.manifest")] == [
         "clicks-one-1-20240610T061320.123Z.ndjson.manifest"
     ]

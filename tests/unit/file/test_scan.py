@@ -15,7 +15,7 @@ from ingestd.file.scan import scan
 from ingestd.tally import Key, Row
 from tests.commands import fuzz_tally
 from tests.support import compiled
-from tests.unit.file.test_manifests import HOUR, event, finished, rows_of
+from tests.support.event_files import HOUR, event, finished, rows_of
 
 
 @pytest.fixture(scope="module")

@@ -171,7 +171,7 @@ async def test_a_file_with_no_room_for_a_batch_is_given_up_and_another_made(
     assert files.names(".open") == []
 
 
-@pytest.mark.parametrize("part", ["manifests.settle", "retention.expire"])
+@pytest.mark.parametrize("part", ["manifests.Manifests.settle", "retention.expire"])
 async def test_what_the_keeper_cannot_do_is_counted_and_in_nobody_s_way(
     files: Files, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
@@ -194,7 +194,7 @@ async def test_a_bug_in_the_keeper_is_told_with_its_traceback(
     def wrong(*arguments: object, **named: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("ingestd.file.manifests.settle", wrong)
+    monkeypatch.setattr("ingestd.file.manifests.Manifests.settle", wrong)
 
     sink = await files.opened()
     await sink.commit(batch_of(1))

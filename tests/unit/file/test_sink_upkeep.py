@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from ingestd.errors import SinkError
-from ingestd.file import manifests, recovery
+from ingestd.file import recovery
+from ingestd.file.manifest import Manifest
+from ingestd.file.manifests import Manifests
 from ingestd.file.ndjson import NdjsonFile
 from ingestd.file.sink import BREATH, FileSink
 from tests.support.fakes import event_line
@@ -147,8 +149,8 @@ async def test_files_go_by_their_bytes_alone(files: Files) -> None:
 async def test_manifests_are_pruned_where_files_went_and_there_are_manifests(
     manifest: bool, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pruned: list[Path] = []
-    monkeypatch.setattr(manifests, "prune", lambda directory, *_: pruned.append(directory))
+    pruned: list[float] = []
+    monkeypatch.setattr(Manifests, "prune", lambda manifests, now: pruned.append(now))
 
     sink = await files.opened(keep_bytes="1B", manifest=manifest)
     await sink.tick()
@@ -159,7 +161,7 @@ async def test_manifests_are_pruned_where_files_went_and_there_are_manifests(
     await files.clock.advance(60)
     await sink.tick()
     await keeper_idle(sink)
-    assert pruned == ([files.directory] if manifest else [])
+    assert len(pruned) == manifest
     await sink.close()
 
 
@@ -169,17 +171,17 @@ async def test_what_was_owed_and_is_done_is_not_done_again(
     sink = await files.opened()
     await sink.commit(batch_of(1))
     with monkeypatch.context() as patch:
-        patch.setattr(manifests, "write_manifest", failing(errno.ENOSPC))
+        patch.setattr(Manifests, "write", failing(errno.ENOSPC))
         await sink.rotate()
         await keeper_idle(sink)
     asked: list[Path] = []
-    real = manifests.write_manifest
+    real = Manifests.write
 
-    def noted(path: Path, *rest: Any) -> manifests.Manifest | None:
+    def noted(manifests: Manifests, path: Path, *rest: Any) -> Manifest | None:
         asked.append(path)
-        return real(path, *rest)
+        return real(manifests, path, *rest)
 
-    monkeypatch.setattr(manifests, "write_manifest", noted)
+    monkeypatch.setattr(Manifests, "write", noted)
     for _ in range(3):
         await sink.tick()
         await files.clock.advance(60)
