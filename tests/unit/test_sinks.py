@@ -11,10 +11,10 @@ import pytest
 from ingestd.pipeline.counters import Accounts
 from ingestd.pipeline.quarantine import Aside
 from ingestd.sinks import build, need_restart
+from tests.support.event_files import event
 from tests.support.fakes import FakeEntry, settings
 from tests.support.kafka_stand_in import Cluster
 from tests.support.sinks_under_test import batch_of
-from tests.unit.file.test_manifests import event
 
 STRICT = {
     "signature": {"kind": "token", "key_file": "demo.key"},

@@ -62,7 +62,7 @@ class Consumer:
         self.stopped = False
         numbers = {topic: {0} for topic in topics.held}
         cluster = SimpleNamespace(partitions_for_topic=numbers.get)
-        self._client = SimpleNamespace(fetch_all_metadata=mock.AsyncMock(return_value=cluster))
+        self.client = SimpleNamespace(fetch_all_metadata=mock.AsyncMock(return_value=cluster))
 
     async def start(self) -> None:
         if self._topics.starting is not None:

@@ -12,7 +12,7 @@ from ingestd.kafka.progress import Progress, ProgressFile
 from ingestd.kafka.records import Record, Topics, records
 from ingestd.spool.spool import Position
 from ingestd.tally import HOUR_MS, Row, Rows, Tally
-from tests.unit.file.test_manifests import HOUR, event
+from tests.support.event_files import HOUR, event
 
 
 class Wall:

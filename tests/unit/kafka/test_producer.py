@@ -12,9 +12,9 @@ from ingestd.errors import IngestdError
 from ingestd.kafka.deadline import within
 from ingestd.kafka.manifest import KafkaManifest
 from ingestd.kafka.producer import connection_options
+from tests.support.event_files import event
 from tests.support.kafka_stand_in import Cluster, kafka_settings, sender_of
 from tests.support.loop import turns
-from tests.unit.file.test_manifests import event
 from tests.unit.kafka.test_manifest import rows_of
 
 

@@ -20,9 +20,9 @@ from aiokafka.errors import (
 
 from ingestd.errors import SinkError
 from ingestd.kafka.manifest import PERIOD, KafkaManifest
+from tests.support.event_files import event
 from tests.support.kafka_stand_in import Cluster, kafka_settings, sender_of
 from tests.support.loop import turns
-from tests.unit.file.test_manifests import event
 from tests.unit.kafka.test_manifest import Wall, rows_of
 
 

@@ -19,10 +19,10 @@ from ingestd.kafka.manifest import PERIOD, KafkaManifest
 from ingestd.kafka.sink import KafkaSink
 from ingestd.pipeline.counters import Accounts
 from ingestd.spool.spool import Spool, SpoolFullError
+from tests.support.event_files import event
 from tests.support.fakes import FakeEntry
 from tests.support.kafka_stand_in import Cluster, kafka_settings
 from tests.support.loop import turns
-from tests.unit.file.test_manifests import event
 from tests.unit.kafka.test_manifest import Wall
 
 

@@ -14,8 +14,8 @@ from ingestd.kafka.producer import Client
 from ingestd.kafka.progress import Progress
 from ingestd.kafka.transactions import Transactions
 from ingestd.spool.spool import Position
+from tests.support.event_files import event
 from tests.support.kafka_stand_in import Cluster, kafka_settings, sender_of
-from tests.unit.file.test_manifests import event
 
 KNOWN = Progress([], Position(1, 7))
 AFTER = Progress([], Position(1, 9))
