@@ -45,6 +45,7 @@ class Cluster:
         self.open.set()
         self.queued = 0  # calls of send_batch
         self.written: list[tuple[str, int, list[Record]]] = []
+        self.bytes_written = 0  # of batches, compressed and with their headers
         self.sent: list[tuple[str, bytes]] = []  # by `send`, and committed
         self.producers: list[Producer] = []
 
@@ -115,9 +116,11 @@ class Producer:
         if self._cluster.writing:
             future.set_exception(self._cluster.writing.pop(0))
             return
+        batch = builder._build()
+        self._cluster.bytes_written += len(batch)
         records = [
             Record(dict(headers).get("source", b"").decode(), topic, key, value, timestamp, headers)
-            for timestamp, key, value, headers in decode_batch(builder._build())
+            for timestamp, key, value, headers in decode_batch(batch)
         ]
         self._cluster.written.append((topic, number, records))
         future.set_result(None)
