@@ -30,6 +30,8 @@ FILES = ("http.conf", "server.conf")
 # Without a configuration: the headers that signatures and tokens come in most often.
 USUAL_HEADERS = ("Authorization", "X-Signature", "X-Token")
 _REDIRECTS = (301, 302, 303, 307, 308)
+# The most that nginx' own sizes are sure to do for: map_hash_max_size 2048, and a bucket of one cache line.
+_HASH_ROWS, _HASH_KEY = 1024, 40
 _VARIABLE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -71,21 +73,16 @@ def command(config_path: Path, directory: Path | None, spill: str, rate: int, re
 
 def http_part(sources: Sequence[SourceConfig], log_format: str, rate: int = RATE) -> str:
     """What goes inside http { }."""
-    ordered = sorted(sources, key=lambda source: -len(source.path))  # the longest path takes a request
-    paths = [f"{_key(rf'~^{re.escape(one.path)}(?:[/?]|$)')} {_quoted('=' + one.name)};" for one in ordered]
     busy_of, methods = _choices(sources)
     return f"""\
 # Made by `ingestd nginx`. Goes inside http {{ }}; nginx/ingestd.conf includes it.
-
+{_hash_sizes(sources)}
 # Texts hold a dollar, and may be empty; nginx can say neither by itself.
 geo $ingestd_dollar {{ default "$"; }}
 geo $ingestd_nothing {{ default ""; }}
 
-# Whose request it is, by its raw path as ingestd itself sees it.
-map $request_uri $ingestd_source {{
-{_block(['default "=";', *paths])}
-}}
-
+# Whose request it is, by its raw path as ingestd itself sees it: the longest of the sources' paths takes it.
+{_source_maps(sources)}
 # How its source says "cannot take it now", and how it says thanks; where the method is none of the source's,
 # or no source is known to take the path, nginx does not say thanks.
 map $ingestd_source $ingestd_busy {{
@@ -114,6 +111,62 @@ limit_req_zone $ingestd_source zone=ingestd_rate:1m rate={rate}r/s;
 limit_conn_zone $ingestd_source zone=ingestd_requests:1m;
 limit_conn_zone $hostname zone=ingestd_all:32k;
 """
+
+
+def _source_maps(sources: Sequence[SourceConfig]) -> str:
+    """Maps from a request to `=` and its source's name, `=` alone where no source takes it.
+
+    A request costs as many look-ups as the paths have different numbers of segments, however many sources
+    there are: its first segments are cut off and looked up in a hash table. nginx' tables ignore case and our
+    paths do not, so the cut takes no capitals. A path that has some is a regular expression, tried by itself.
+    """
+    by_depth: dict[int, list[SourceConfig]] = {}
+    for one in sources:
+        by_depth.setdefault(one.path.count("/"), []).append(one)
+    looks: list[
+        tuple[str, list[str]]
+    ] = []  # what is looked up, and the rows; each map falls back on the last
+    cuts = []
+    for depth, group in sorted(by_depth.items()):
+        odd = [_row(rf"~^{re.escape(one.path)}(?:[/?]|$)", one) for one in group if _has_capitals(one)]
+        plain = [_row(one.path, one) for one in group if not _has_capitals(one)]
+        if odd:
+            looks.append(("$request_uri", odd))
+        if plain:
+            cut = rf"~^(?<ingestd_cut_{depth}>(?:/[^/?A-Z]*){{{depth}}})(?:[/?]|$)"
+            start = f"$ingestd_start_{depth}"
+            cuts.append(_map("$request_uri", start, '""', [f'"{cut}" $ingestd_cut_{depth};']))
+            looks.append((start, plain))
+    maps, last = [], '"="'
+    for number, (key, rows) in enumerate(looks or [("$request_uri", [])], 1):
+        variable = "$ingestd_source" if number >= len(looks) else f"$ingestd_source_{number}"
+        maps.append(_map(key, variable, last, rows))
+        last = variable
+    return "\n".join([*cuts, *maps])
+
+
+def _has_capitals(source: SourceConfig) -> bool:
+    return source.path != source.path.lower()
+
+
+def _row(key: str, source: SourceConfig) -> str:
+    return f"{_key(key)} {_quoted('=' + source.name)};"
+
+
+def _map(key: str, variable: str, default: str, rows: Sequence[str]) -> str:
+    return f"map {key} {variable} {{\n{_block([f'default {default};', *rows])}\n}}\n"
+
+
+def _hash_sizes(sources: Sequence[SourceConfig]) -> str:
+    """Room for the maps where nginx' own does not do: it warns at 2,048 rows, and fails at a long key."""
+    rows = max((len(sources), sum(len(one.methods) + 1 for one in sources)))
+    longest = max((len(text) for one in sources for text in (one.path, f"OPTIONS ={one.name}")), default=0)
+    lines = []
+    if rows > _HASH_ROWS:
+        lines.append(f"map_hash_max_size {1 << (2 * rows).bit_length()};")
+    if longest > _HASH_KEY:
+        lines.append(f"map_hash_bucket_size {1 << (longest + 2 * 16).bit_length()};")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _choices(sources: Sequence[SourceConfig]) -> tuple[list[str], list[str]]:
