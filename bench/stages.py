@@ -24,7 +24,7 @@ from ingestd.http.parser import Headers, Limits
 from ingestd.http.raw_target import RawTargetParser
 from ingestd.intake import Intake
 from ingestd.pipeline.buffer import Buffer
-from ingestd.pipeline.counters import Account, Accounts
+from ingestd.pipeline.counters import Counters, SourceCounters
 from ingestd.sources import query
 from ingestd.sources.factory import build
 from ingestd.sources.router import Match, Router
@@ -84,9 +84,9 @@ def _kind(wire: bytes) -> str:
     return "signed" if b"&sign=" in wire else "GET"
 
 
-def _entry(line: bytes, account: Account) -> Entry:
+def _entry(line: bytes, source: SourceCounters) -> Entry:
     entry = Entry()
-    entry.account, entry.data, entry.count, entry.received_ns = account, line, 1, time.time_ns()
+    entry.counters, entry.data, entry.count, entry.received_ns = source, line, 1, time.time_ns()
     return entry
 
 
@@ -120,8 +120,8 @@ class Workbench:
     def __init__(self, mix: list[Request], keys: Path) -> None:
         text = f'ingest.public_base = "{PUBLIC_BASE}"\n{sources(keys)}'
         settings = config.parse(tomllib.loads(text), "bench", {})
-        self.accounts = Accounts()
-        self.router = Router(build(settings, self.accounts, "bench/0"))
+        self.counters = Counters()
+        self.router = Router(build(settings, self.counters, "bench/0"))
         self.wires = [as_forwarded(request) for request in mix]
         self.by_kind = {kind: [wire for wire in self.wires if _kind(wire) == kind] for kind in KINDS}
         parser = _Gather()
@@ -129,7 +129,7 @@ class Workbench:
             parser.feed(wire)
         self.parsed = [self._parsed(*seen) for seen in parser.seen]
         self.lines = [self._event(one) for one in self.parsed]
-        self.entries = [_entry(line, self.accounts.account("ocean")) for line in self.lines]
+        self.entries = [_entry(line, self.counters.of("ocean")) for line in self.lines]
 
     def _parsed(self, method: bytes, target: bytes, headers: Headers, body: bytes) -> Parsed:
         path, _, raw = target.partition(b"?")
@@ -181,8 +181,8 @@ class Workbench:
         """
         wires = self.by_kind[kind] if kind else self.wires
         buffer = Buffer(PLENTY, 1 << 30, PLENTY)
-        intake = Intake(self.router, self.accounts, buffer, ack_stored=False)
-        shared = Shared(intake, Limits(), self.accounts.refuse, 1 << 20)
+        intake = Intake(self.router, self.counters, buffer, ack_stored=False)
+        shared = Shared(intake, Limits(), self.counters.refuse, 1 << 20)
         connection = Connection(shared)
         connection.connection_made(_Nowhere())
         for wire in wires:
@@ -201,8 +201,8 @@ def manifest(lines: list[bytes], folder: Path) -> Stage:
 @contextmanager
 def file_commit(lines: list[bytes], folder: Path) -> Iterator[Stage]:
     """Batches to a file on a real disk, each written and fdatasync'd; wall time is mostly the disk's."""
-    account = Accounts().account("ocean")
-    batches = _batches([_entry(line, account) for line in lines])
+    source = Counters().of("ocean")
+    batches = _batches([_entry(line, source) for line in lines])
 
     async def start() -> FileSink:
         sink = FileSink(config.FileConfig(directory=folder), "bench", time.monotonic, time.time)

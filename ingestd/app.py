@@ -29,7 +29,7 @@ from ingestd.http.sockets import open_sockets, tcp_socket, unix_socket
 from ingestd.intake import Intake
 from ingestd.pipeline.batch_metrics import BatchMetrics
 from ingestd.pipeline.buffer import Buffer, Call
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.pipeline.flusher import Clock, Flusher, FlushPolicy
 from ingestd.pipeline.subscribers import Following
 from ingestd.sinks import build, need_restart, renew
@@ -60,7 +60,7 @@ class App:
         self._log_limit = log_limit
         self._loop = asyncio.get_running_loop()
         self._node = f"{socket.gethostname()}/{config.ingest.instance}"
-        self._accounts = Accounts()
+        self._counters = Counters()
         self._metrics = BatchMetrics()
         self._reloads = {"config_reloads": 0, "config_reload_failures": 0}
         self._stopping = asyncio.Event()
@@ -74,21 +74,21 @@ class App:
         ingest, flush = config.ingest, config.flush
         stored = ingest.ack == "stored"
         policy = FlushPolicy(flush.interval, flush.max_events, flush.max_bytes, stored, flush.stall_timeout)
-        self._sink = build(config, self._accounts, self._node)
+        self._sink = build(config, self._counters, self._node)
         self._buffer = Buffer(config.buffer.max_bytes, flush.max_events, flush.max_bytes)
         clock = Clock(self._loop.call_later, time.monotonic, time.time_ns)
         following = Following()
         self._flusher = Flusher(
-            self._buffer, self._sink, policy, self._accounts, self._metrics, clock, following
+            self._buffer, self._sink, policy, self._counters, self._metrics, clock, following
         )
-        sources = build_sources(config, self._accounts, self._node)
-        self._intake = Intake(Router(sources), self._accounts, self._buffer, ack_stored=stored)
+        sources = build_sources(config, self._counters, self._node)
+        self._intake = Intake(Router(sources), self._counters, self._buffer, ack_stored=stored)
         limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
         connections = fd_limit.room(ingest.max_connections)
-        self._shared = Shared(self._intake, limits, self._accounts.refuse, connections)
+        self._shared = Shared(self._intake, limits, self._counters.refuse, connections)
         self._report = Report(
-            self._node, ingest.ack, self._accounts, self._metrics, self._buffer, self._flusher, self._sink,
-            self._shared, self._intake, following, self._stopping.is_set, self._counters,
+            self._node, ingest.ack, self._counters, self._metrics, self._buffer, self._flusher, self._sink,
+            self._shared, self._intake, following, self._stopping.is_set, self._own_counters,
             Surroundings(config),
         )  # fmt: skip
 
@@ -179,7 +179,7 @@ class App:
             for task in self._tasks:
                 task.cancel()
             self._admin.close()
-        stored = sum(account.stored for account in self._accounts.by_source.values())
+        stored = sum(source.stored for source in self._counters.by_source.values())
         logger.info("stopped", extra={"stored_events": stored, "unstored_events": self._buffer.events})
 
     # signals
@@ -198,7 +198,7 @@ class App:
         try:
             config = self._read_config()
             self._check_names(config)
-            sources = build_sources(config, self._accounts, self._node)
+            sources = build_sources(config, self._counters, self._node)
             renew(self._sink, config)
         except ConfigError as error:
             self._reloads["config_reload_failures"] += 1
@@ -217,7 +217,7 @@ class App:
 
     def _check_names(self, config: Config) -> None:
         """Names that were there before keep their counters until a restart. Raises ConfigError."""
-        names = self._accounts.by_source.keys() | {source.name for source in config.source}
+        names = self._counters.by_source.keys() | {source.name for source in config.source}
         if problem := too_many_sources(len(names)):
             hint = "sources of earlier configurations count until a restart"
             raise ConfigError("reload", [Problem(problem.key, problem.what, hint)])
@@ -259,7 +259,7 @@ class App:
         logger.info("admin", extra={"address": self._config.admin.listen})
         return server
 
-    def _counters(self) -> dict[str, float]:
+    def _own_counters(self) -> dict[str, float]:
         return {"log_lines_suppressed": self._log_limit.suppressed, **self._reloads}
 
 

@@ -1,7 +1,7 @@
 """The event: schema v1, and the entry that carries finished events from the intake to the sinks.
 
 An event becomes its final bytes inside the request that brought it; from there on only those bytes,
-a count and the source's account travel, and nothing is decoded twice.
+a count and the source's counters travel, and nothing is decoded twice.
 
 The first keys of every line stand at fixed places (`v`, `id`, `dup_key`, `received_at`), so that a
 sink can cut them out without parsing: see `ID_SLICE`, `DUP_KEY_SLICE`, `RECEIVED_AT_SLICE`.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mypy_extensions import mypyc_attr
 
 if TYPE_CHECKING:
-    from ingestd.pipeline.counters import Account
+    from ingestd.pipeline.counters import SourceCounters
 
 SCHEMA_VERSION = 1
 
@@ -30,16 +30,16 @@ LINE_START = b'{"v":1,"id":"'
 class Entry:
     """What one request brought: one event or several, as finished NDJSON bytes. All or none is stored.
 
-    `data`: the lines, each ended by a newline. `count`: how many. `account`: the source's counters.
+    `data`: the lines, each ended by a newline. `count`: how many. `counters`: the source's.
     `received_ns`: wall clock, nanoseconds since the epoch. `keys`: for each line the Kafka key where the
     source chooses one by its own parameters (None in it: no key), else None: the key is the `dup_key`.
     `trace`: the request's traceparent, or None. `dead_letter`: why its source wants it kept apart from the
     others (`sinks.aside`), or None.
     """
 
-    __slots__ = ("account", "count", "data", "dead_letter", "keys", "received_ns", "trace")
+    __slots__ = ("count", "counters", "data", "dead_letter", "keys", "received_ns", "trace")
 
-    account: Account
+    counters: SourceCounters
     count: int
     data: bytes
     received_ns: int
@@ -85,7 +85,7 @@ class Batch:
         if shares is None:
             shares = self._shares = {}
             for entry in self.entries:
-                source = entry.account.source
+                source = entry.counters.source
                 share = shares.get(source)
                 if share is None:
                     share = shares[source] = Share(received_ns=entry.received_ns)

@@ -9,7 +9,7 @@ from ingestd.http.connection import Exchange
 from ingestd.http.parser import Headers
 from ingestd.http.responses import REFUSAL_REPLIES, Reply, method_refusal
 from ingestd.pipeline.buffer import Buffer
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.sources.router import Match, Router
 from ingestd.system.clock import EARLIEST_NS, LATEST_NS
 
@@ -20,9 +20,9 @@ MAX_TRACE = 128
 class Intake:
     """Takes whole requests: each is answered at once, or becomes an entry in the buffer."""
 
-    def __init__(self, router: Router, accounts: Accounts, buffer: Buffer, *, ack_stored: bool) -> None:
+    def __init__(self, router: Router, counters: Counters, buffer: Buffer, *, ack_stored: bool) -> None:
         self.router = router
-        self._accounts = accounts
+        self._counters = counters
         self._buffer = buffer
         self._ack_stored = ack_stored
 
@@ -39,7 +39,7 @@ class Intake:
         source, route, path_text = match
         exchange.received_ns = received_ns = time_ns()
         if not EARLIEST_NS <= received_ns < LATEST_NS:
-            source.account.turn_away("clock")
+            source.counters.turn_away("clock")
             exchange.answer(source.refusal("clock"))
             return
         connection = exchange.connection
@@ -52,14 +52,14 @@ class Intake:
                 method, path_text, route, raw, headers, body, client_ip, received_ns
             )
         except RequestRefusedError as error:
-            source.account.turn_away(error.reason)
+            source.counters.turn_away(error.reason)
             exchange.answer(source.refusal(error.reason))
             return
-        account = source.account
-        account.received += count
-        account.received_bytes += len(data)
-        account.unstored += count
-        exchange.account, exchange.data, exchange.count = account, data, count
+        counters = source.counters
+        counters.received += count
+        counters.received_bytes += len(data)
+        counters.unstored += count
+        exchange.counters, exchange.data, exchange.count = counters, data, count
         if answering is None:
             exchange.answering = source
         else:
@@ -75,15 +75,15 @@ class Intake:
     def _without_event(self, match: Match | None, method: bytes) -> Reply:
         """The reply to a request that is no event, or cannot be taken now."""
         if match is None:
-            self._accounts.refuse("not_found")
+            self._counters.refuse("not_found")
             return REFUSAL_REPLIES["not_found"]
         source, refusing = match.source, self._buffer.refusing
         if method in source.methods and refusing is not None:
-            source.account.turn_away(refusing)
+            source.counters.turn_away(refusing)
             return source.refusal(refusing)
         if method == b"HEAD":  # a link checker; there is no event in it
             return source.reply
-        self._accounts.refuse("method")
+        self._counters.refuse("method")
         return method_refusal(source.config.methods)
 
     def _odd_target(self, target: bytes) -> Match | None:

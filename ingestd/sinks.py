@@ -8,7 +8,7 @@ from ingestd import __version__
 from ingestd.config.sections import Config, FileConfig
 from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.file.sink import FileSink
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.pipeline.fanout import Both
 from ingestd.pipeline.quarantine import Aside
 from ingestd.pipeline.sink import Sink
@@ -20,13 +20,13 @@ from ingestd.system.tracing import Tracing
 DRAIN_SHARE = 0.7
 
 
-def build(config: Config, accounts: Accounts, node: str) -> Sink:
+def build(config: Config, counters: Counters, node: str) -> Sink:
     """The sink, or both as one. aiokafka and OpenTelemetry are only loaded where they are used.
 
     Raises ConfigError where OpenTelemetry is wanted and not installed.
     """
     spans = _tracing(config, node)
-    sink = _untraced(config, accounts, node, spans)
+    sink = _untraced(config, counters, node, spans)
     return sink if spans is None else Traced(sink, spans)
 
 
@@ -40,7 +40,7 @@ def _tracing(config: Config, node: str) -> Tracing | None:
     return Tracing(settings.endpoint, settings.sample, node, __version__)
 
 
-def _untraced(config: Config, accounts: Accounts, node: str, spans: Tracing | None) -> Sink:
+def _untraced(config: Config, counters: Counters, node: str, spans: Tracing | None) -> Sink:
     ingest = config.ingest
     sinks: list[Sink] = []
     if config.file is not None:
@@ -53,7 +53,7 @@ def _untraced(config: Config, accounts: Accounts, node: str, spans: Tracing | No
                 config.kafka,
                 config.spool,
                 _topics(config),
-                accounts.record,
+                counters.record,
                 instance=ingest.instance,
                 node=node,
                 acks=ingest.ack == "stored",
@@ -61,7 +61,7 @@ def _untraced(config: Config, accounts: Accounts, node: str, spans: Tracing | No
                 tracing=spans,
             )
         )
-    sink = sinks[0] if len(sinks) == 1 else Both(sinks, config.flush.stall_timeout, accounts.record)
+    sink = sinks[0] if len(sinks) == 1 else Both(sinks, config.flush.stall_timeout, counters.record)
     if not _sets_aside(config):
         return sink
     return Aside(sink, FileSink(_letters(config), ingest.instance, time.monotonic, time.time))

@@ -22,7 +22,7 @@ from ingestd.http.responses import Reply
 from ingestd.intake import Intake
 from ingestd.pipeline.batch_metrics import BatchMetrics
 from ingestd.pipeline.buffer import Buffer
-from ingestd.pipeline.counters import WAITS, Accounts
+from ingestd.pipeline.counters import WAITS, Counters
 from ingestd.pipeline.flusher import Flusher
 from ingestd.pipeline.sink import Sink
 from ingestd.pipeline.subscribers import Following, needles
@@ -38,14 +38,14 @@ class Report:
     """Reads the parts of one daemon. `draining` and `more` (counters of the app) are asked each time."""
 
     def __init__(
-        self, node: str, ack: str, accounts: Accounts, batches: BatchMetrics, buffer: Buffer,
+        self, node: str, ack: str, counters: Counters, batches: BatchMetrics, buffer: Buffer,
         flusher: Flusher, sink: Sink, shared: Shared, intake: Intake,
         following: Following, draining: Callable[[], bool], more: Callable[[], dict[str, float]],
         surroundings: Surroundings,
     ) -> None:  # fmt: skip
         self._node = node
         self._ack = ack
-        self._accounts = accounts
+        self._counters = counters
         self._batches = batches
         self._buffer = buffer
         self._flusher = flusher
@@ -58,7 +58,7 @@ class Report:
         self.surroundings = surroundings
         self.loaded_at = time.time()
         self._collector = IngestCollector(
-            accounts, batches, self._numbers, __version__,
+            counters, batches, self._numbers, __version__,
             lambda: self.surroundings.certificates(),
         )  # fmt: skip
 
@@ -130,8 +130,8 @@ class Report:
             "connections": len(self._shared.connections),
             "tasks": len(asyncio.all_tasks()),
             "sinks": self._sink.snapshot().status,
-            "sources": {name: account.summary() for name, account in self._accounts.by_source.items()},
-            "requests_refused": self._accounts.refused,
+            "sources": {name: source.summary() for name, source in self._counters.by_source.items()},
+            "requests_refused": self._counters.refused,
             "wait_bounds": WAITS,
         })  # fmt: skip
 

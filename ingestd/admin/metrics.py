@@ -14,7 +14,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from ingestd.pipeline.batch_metrics import BatchMetrics, Histogram
-from ingestd.pipeline.counters import Account, Accounts
+from ingestd.pipeline.counters import Counters, SourceCounters
 
 # name -> help, of the gauges and counters that come as one number (the app says where they are read).
 GAUGES = {
@@ -63,7 +63,7 @@ BOTH_COUNTERS = {
     "file_missed_events": "Events Kafka or the spool has and the files do not, because files failed",
     "kafka_missed_events": "Events the files have and Kafka will not get by itself, because the spool failed",
 }
-PER_SOURCE: dict[str, tuple[str, Callable[[Account], float]]] = {
+PER_SOURCE: dict[str, tuple[str, Callable[[SourceCounters], float]]] = {
     "events_received": ("Events taken in, and requests to the source refused", lambda a: a.received),
     "duplicates": ("Events marked as repeats by the source's window", lambda a: a.duplicates),
     "events_stored": ("Events made durable", lambda a: a.stored),
@@ -74,17 +74,17 @@ PER_SOURCE: dict[str, tuple[str, Callable[[Account], float]]] = {
 
 
 class IngestCollector(Collector):
-    """Reads accounts, histograms and `numbers` (gauges and counters by their declared names) at a scrape."""
+    """Reads counters, histograms and `numbers` (gauges and counters by their declared names) at a scrape."""
 
     def __init__(
         self,
-        accounts: Accounts,
+        counters: Counters,
         batches: BatchMetrics,
         numbers: Callable[[], dict[str, float]],
         version: str,
         certificates: Callable[[], dict[str, float]] = dict,
     ) -> None:
-        self._accounts = accounts
+        self._counters = counters
         self._batches = batches
         self._numbers = numbers
         self._version = version
@@ -92,11 +92,11 @@ class IngestCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All metrics, now."""
-        yield from self._per_source(list(self._accounts.by_source.values()))
+        yield from self._per_source(list(self._counters.by_source.values()))
         refused = CounterMetricFamily(
             "ingestd_requests_refused", "Requests that were no event of any source", labels=["reason"]
         )
-        for reason, count in list(self._accounts.refused.items()):
+        for reason, count in list(self._counters.refused.items()):
             refused.add_metric([reason], count)
         yield refused
         numbers = self._numbers()
@@ -125,11 +125,11 @@ class IngestCollector(Collector):
         info.add_metric([self._version], 1)
         yield info
 
-    def _per_source(self, accounts: list[Account]) -> Iterable[Metric]:
+    def _per_source(self, counters: list[SourceCounters]) -> Iterable[Metric]:
         for name, (text, read) in PER_SOURCE.items():
             family = CounterMetricFamily(f"ingestd_{name}", text, labels=["source"])
-            for account in accounts:
-                family.add_metric([account.source], read(account))
+            for one in counters:
+                family.add_metric([one.source], read(one))
             yield family
         spooled = GaugeMetricFamily(
             "ingestd_source_spooled_events",
@@ -145,18 +145,18 @@ class IngestCollector(Collector):
         macros = CounterMetricFamily(
             "ingestd_macro_unreplaced", "Values that were a macro left in", labels=["source", "param"]
         )
-        for account in accounts:
-            unstored.add_metric([account.source], account.unstored)
-            spooled.add_metric([account.source], account.spooled)
-            for reason, count in list(account.rejected.items()):
-                rejected.add_metric([account.source, reason], count)
-            for param, count in list(account.macros.items()):
-                macros.add_metric([account.source, param], count)
+        for one in counters:
+            unstored.add_metric([one.source], one.unstored)
+            spooled.add_metric([one.source], one.spooled)
+            for reason, count in list(one.rejected.items()):
+                rejected.add_metric([one.source, reason], count)
+            for param, count in list(one.macros.items()):
+                macros.add_metric([one.source, param], count)
         yield from (unstored, spooled, rejected, macros)
-        yield from self._by_sink(accounts)
-        yield from _recognition(accounts)
+        yield from self._by_sink(counters)
+        yield from _recognition(counters)
 
-    def _by_sink(self, accounts: list[Account]) -> Iterable[Metric]:
+    def _by_sink(self, counters: list[SourceCounters]) -> Iterable[Metric]:
         events = CounterMetricFamily(
             "ingestd_events_delivered", "Events that have come to where they stay", labels=["source", "sink"]
         )
@@ -168,16 +168,16 @@ class IngestCollector(Collector):
             "Events Kafka refused, or their source sets apart",
             labels=["source", "reason"],
         )
-        for account in accounts:
-            for sink, count in list(account.delivered.items()):
-                events.add_metric([account.source, sink], count)
-                size.add_metric([account.source, sink], account.delivered_bytes[sink])
-            for reason, count in list(account.dead_lettered.items()):
-                dead.add_metric([account.source, reason], count)
+        for one in counters:
+            for sink, count in list(one.delivered.items()):
+                events.add_metric([one.source, sink], count)
+                size.add_metric([one.source, sink], one.delivered_bytes[sink])
+            for reason, count in list(one.dead_lettered.items()):
+                dead.add_metric([one.source, reason], count)
         yield from (events, size, dead)
 
 
-def _recognition(accounts: list[Account]) -> Iterable[Metric]:
+def _recognition(counters: list[SourceCounters]) -> Iterable[Metric]:
     """Whose the events are, and whether they came before. Only sources that look have a window."""
     signatures = CounterMetricFamily(
         "ingestd_signature", "Signatures by result: ok, bad, missing, expired", labels=["source", "result"]
@@ -191,13 +191,13 @@ def _recognition(accounts: list[Account]) -> Iterable[Metric]:
         )
     )
     now_ms = time.time_ns() // 1_000_000
-    for account in accounts:
-        for result, count in list(account.signatures.items()):
-            signatures.add_metric([account.source, result], count)
-        if (window := account.window) is not None:
-            held.add_metric([account.source], window.size)
-            bound.add_metric([account.source], window.capacity)
-            reach.add_metric([account.source], window.reach(now_ms))
+    for one in counters:
+        for result, count in list(one.signatures.items()):
+            signatures.add_metric([one.source, result], count)
+        if (window := one.window) is not None:
+            held.add_metric([one.source], window.size)
+            bound.add_metric([one.source], window.capacity)
+            reach.add_metric([one.source], window.reach(now_ms))
     yield from (signatures, held, bound, reach)
 
 

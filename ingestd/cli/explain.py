@@ -16,7 +16,7 @@ from ingestd.errors import IngestdError
 from ingestd.http import captured_request
 from ingestd.http.captured_request import CapturedRequest
 from ingestd.http.parser import Headers, Limits
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.sources import factory
 from ingestd.sources.router import Router
 
@@ -47,7 +47,7 @@ def command(
     ingest = settings.ingest
     limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
     asked = read(url_or_file, post, content_type, headers, limits)
-    router = Router(factory.build(settings, Accounts(), f"explain/{ingest.instance}"))
+    router = Router(factory.build(settings, Counters(), f"explain/{ingest.instance}"))
     found = explanation.explain(router, asked, show_secrets=show_secrets)
     if as_json:
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))

@@ -14,7 +14,7 @@ from ingestd.cli.spill_log import BadLineError, Spilled
 from ingestd.errors import RequestRefusedError
 from ingestd.event import ID_SLICE, Entry
 from ingestd.intake import MAX_TRACE
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.sources import factory
 from ingestd.sources.router import Router
 
@@ -31,7 +31,7 @@ class Converter:
         self._mark = secrets.token_hex(16)
         node = f"{socket.gethostname()}/{settings.ingest.instance}"
         self._node = b',"node":"%s"' % node.encode()
-        sources = factory.build(settings.model_copy(update={"source": unbounded}), Accounts(), self._mark)
+        sources = factory.build(settings.model_copy(update={"source": unbounded}), Counters(), self._mark)
         self._router = Router(sources)
 
     def entry(self, request: Spilled) -> Entry:
@@ -55,7 +55,7 @@ class Converter:
         trace = request.headers.get(b"traceparent")
         entry.trace = trace if trace is not None and len(trace) <= MAX_TRACE else None
         entry.received_ns = received_ns
-        entry.account = match.source.account
+        entry.counters = match.source.counters
         return entry
 
     def _marked(self, line: bytes, identity: bytes) -> bytes:

@@ -136,15 +136,15 @@ def counts(before: Status, now: Status) -> dict[str, Counts]:
     """An instance's sources. One that was started anew in between has counted from 0."""
     earlier = before["sources"] if before["pid"] == now["pid"] else {}
     found = {}
-    for name, account in now["sources"].items():
+    for name, source in now["sources"].items():
         old = earlier.get(name, {})
-        waits = old.get("waits") or [0] * len(account["waits"])
+        waits = old.get("waits") or [0] * len(source["waits"])
         found[name] = Counts(
             now["wait_bounds"],
-            account["received"] - old.get("received", 0),
-            [new - was for new, was in zip(account["waits"], waits, strict=True)],
-            [_read(account, key) - _read(old, key) for key in RATES],
-            account["spooled"],
+            source["received"] - old.get("received", 0),
+            [new - was for new, was in zip(source["waits"], waits, strict=True)],
+            [_read(source, key) - _read(old, key) for key in RATES],
+            source["spooled"],
         )
     return found
 
@@ -157,11 +157,11 @@ def total(several: Iterable[Counts]) -> Counts:
     return result
 
 
-def _read(account: dict[str, Any], key: str) -> float:
+def _read(source: dict[str, Any], key: str) -> float:
     if key == "bad_signatures":
-        signatures: dict[str, int] = account.get("signatures", {})
+        signatures: dict[str, int] = source.get("signatures", {})
         return sum(number for result, number in signatures.items() if result != "ok")
-    value = account.get(key, 0)
+    value = source.get(key, 0)
     return float(sum(value.values()) if isinstance(value, dict) else value)
 
 

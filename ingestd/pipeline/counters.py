@@ -20,14 +20,14 @@ MAX_MACRO_PARAMS = 64
 MAX_MACRO_NAME = 64
 
 
-# What an account counts, in the order of /status.
+# What is counted of a source, in the order of /status.
 COUNTED = (
     "dead_lettered", "delivered", "delivered_bytes", "duplicates", "macros", "received", "received_bytes",
     "recovered", "rejected", "signatures", "spooled", "stored", "stored_bytes", "unstored", "waits",
 )  # fmt: skip
 
 
-class Account:
+class SourceCounters:
     """What became of one source's events. It outlives a reload: the name is its identity."""
 
     __slots__ = (*COUNTED, "source", "window")
@@ -89,34 +89,34 @@ class Account:
         macros[param] = 1 if count is None else count + 1
 
 
-class Accounts:
-    """All accounts by source name, and the requests that belong to no source."""
+class Counters:
+    """All counters by source name, and the requests that belong to no source."""
 
     def __init__(self) -> None:
-        self.by_source: dict[str, Account] = {}
+        self.by_source: dict[str, SourceCounters] = {}
         self.refused: dict[str, int] = {}
 
-    def account(self, source: str) -> Account:
-        """The source's account, opened on first use."""
-        account = self.by_source.get(source)
-        if account is None:
-            account = self.by_source[source] = Account(source)
-        return account
+    def of(self, source: str) -> SourceCounters:
+        """The source's counters, made on first use."""
+        counters = self.by_source.get(source)
+        if counters is None:
+            counters = self.by_source[source] = SourceCounters(source)
+        return counters
 
     def record(self, result: CommitResult) -> None:
         """Count what became of stored events; the only place where that is counted."""
         for sink, shares in result.delivered.items():
             for source, share in shares.items():
-                account = self.account(source)
-                account.delivered[sink] = account.delivered.get(sink, 0) + share.events
-                account.delivered_bytes[sink] = account.delivered_bytes.get(sink, 0) + share.bytes
+                counters = self.of(source)
+                counters.delivered[sink] = counters.delivered.get(sink, 0) + share.events
+                counters.delivered_bytes[sink] = counters.delivered_bytes.get(sink, 0) + share.bytes
         for (source, reason), events in result.dead_lettered.items():
-            dead_lettered = self.account(source).dead_lettered
+            dead_lettered = self.of(source).dead_lettered
             dead_lettered[reason] = dead_lettered.get(reason, 0) + events
         for source, events in result.spooled.items():
-            self.account(source).spooled += events
+            self.of(source).spooled += events
         for source, events in result.recovered.items():
-            self.account(source).recovered += events
+            self.of(source).recovered += events
 
     def refuse(self, reason: str) -> None:
         """Count a request that never became an event of any source."""

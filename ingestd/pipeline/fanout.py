@@ -1,4 +1,4 @@
-"""Several sinks at once, each with its own account. An event is stored when one of them has it for good.
+"""Several sinks at once. An event is stored when one of them has it for good.
 
 A sink that fails or hangs is left out until it can store again, and does not slow the others; what it
 missed meanwhile is counted, and can be filled in from the other (`ingestd replay`).

@@ -16,7 +16,7 @@ from ingestd.errors import SinkError
 from ingestd.event import Batch, Entry
 from ingestd.pipeline.batch_metrics import BatchMetrics
 from ingestd.pipeline.buffer import Buffer, Call
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.pipeline.sink import Sink
 from ingestd.pipeline.subscribers import Following
 
@@ -66,13 +66,13 @@ class Flusher:
     """Moves entries from the buffer to the sink, and settles them."""
 
     def __init__(
-        self, buffer: Buffer, sink: Sink, policy: FlushPolicy, accounts: Accounts, metrics: BatchMetrics,
+        self, buffer: Buffer, sink: Sink, policy: FlushPolicy, counters: Counters, metrics: BatchMetrics,
         clock: Clock, following: Following | None = None,
     ) -> None:  # fmt: skip
         self._buffer = buffer
         self._sink = sink
         self._policy = policy
-        self._accounts = accounts
+        self._counters = counters
         self._metrics = metrics
         self._clock = clock
         self._following = following or Following()
@@ -143,7 +143,7 @@ class Flusher:
         self._in_flight = batch.entries
         self._set_watch()
         try:
-            self._accounts.record(await self._sink.commit(batch))
+            self._counters.record(await self._sink.commit(batch))
         finally:
             self._watch.cancel()
             self._in_flight = ()
@@ -169,7 +169,7 @@ class Flusher:
     def _stalled(self) -> None:
         """The commit hangs. Nobody waits for ever: refuse those who wait, and everything new, until it ends.
 
-        What is being written may yet be stored; it is accounted for when the commit ends, only the reply
+        What is being written may yet be stored; it is counted when the commit ends, only the reply
         is given now. A platform that repeats it makes a duplicate, not a loss.
         """
         self.trouble = f"a commit has taken more than {self._policy.stall:g} s"
@@ -225,7 +225,7 @@ class Flusher:
         for source, share in batch.shares().items():
             # A source's events of one batch count as having waited as long as the first of them.
             waited = (now - share.received_ns) / 1e9
-            self._accounts.account(source).settle(share.events, share.bytes, refused, waited)
+            self._counters.of(source).settle(share.events, share.bytes, refused, waited)
         if self._policy.acks:
             for number, entry in enumerate(batch.entries):
                 if number and number % SLICE == 0:

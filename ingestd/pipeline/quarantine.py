@@ -40,7 +40,7 @@ class Aside:
         result = await self.sink.commit(rest) if rest.entries else CommitResult()
         self._kept = None
         for entry in marked:
-            key = (entry.account.source, str(entry.dead_letter))
+            key = (entry.counters.source, str(entry.dead_letter))
             result.dead_lettered[key] = result.dead_lettered.get(key, 0) + entry.count
         return result
 

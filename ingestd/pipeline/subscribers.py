@@ -41,7 +41,7 @@ class Follower:
     def offer(self, entries: Sequence[Entry]) -> None:
         """Take what is asked for, as long as there is room."""
         for entry in entries:
-            if self._source is not None and entry.account.source != self._source:
+            if self._source is not None and entry.counters.source != self._source:
                 continue
             if self._needles and not all(needle in entry.data for needle in self._needles):
                 continue

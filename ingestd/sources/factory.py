@@ -7,7 +7,7 @@ from ingestd.config.secrets import Secret, SecretError
 from ingestd.config.sections import Config
 from ingestd.config.source import SourceConfig
 from ingestd.errors import ConfigError, Problem
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.sources import signatures
 from ingestd.sources.privacy import Privacy
 from ingestd.sources.source import Source
@@ -15,8 +15,8 @@ from ingestd.sources.source import Source
 HINT = "the file holds the secret and nothing else, readable for ingestd's user"
 
 
-def build(config: Config, accounts: Accounts, node: str) -> list[Source]:
-    """The configured sources. Raises ConfigError for secrets not to be had, before any account is touched."""
+def build(config: Config, counters: Counters, node: str) -> list[Source]:
+    """The configured sources. Raises ConfigError for missing secrets, before any counters are touched."""
     problems: list[Problem] = []
     keys = [read_keys(source, problems) for source in config.source]
     privacy = [_privacy(source, problems) for source in config.source]
@@ -25,7 +25,7 @@ def build(config: Config, accounts: Accounts, node: str) -> list[Source]:
     return [
         Source(
             source,
-            accounts.account(source.name),
+            counters.of(source.name),
             node,
             config.ingest.max_inflated,
             signatures.build(source, found, config.ingest.public_base) if found else None,

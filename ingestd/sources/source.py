@@ -16,7 +16,7 @@ from ingestd.config.source import SourceConfig
 from ingestd.errors import RequestRefusedError
 from ingestd.http.parser import Headers
 from ingestd.http.responses import Reply
-from ingestd.pipeline.counters import Account
+from ingestd.pipeline.counters import SourceCounters
 from ingestd.sources import body as bodies
 from ingestd.sources import encoder, macros, null_values, query, responses
 from ingestd.sources.event_time import EventClock
@@ -52,21 +52,21 @@ class Shared:
 
 
 class Source:
-    """One source: its configuration made ready, its account, its replies."""
+    """One source: its configuration made ready, its counters, its replies."""
 
     __slots__ = (
-        "_asked_for", "_body_limit", "_changing", "_clock", "_dedup", "_frames", "_keep_lossy", "_keep_raw",
-        "_key", "_maker", "_own_answer", "_prefix", "_privacy", "_rate", "_redirect", "_refusals", "_rejects",
-        "_sets_aside", "_tails", "_token", "_wanted", "account", "config", "methods", "name", "reply",
-        "verifier", "window",
+        "_asked_for", "_body_limit", "_changing", "_clock", "_dedup", "_frames", "_keep_lossy",
+        "_keep_raw", "_key", "_maker", "_own_answer", "_prefix", "_privacy", "_rate", "_redirect",
+        "_refusals", "_rejects", "_sets_aside", "_tails", "_token", "_wanted", "config", "counters",
+        "methods", "name", "reply", "verifier", "window",
     )  # fmt: skip
 
     def __init__(
-        self, settings: SourceConfig, account: Account, node: str, inflated_limit: int,
+        self, settings: SourceConfig, counters: SourceCounters, node: str, inflated_limit: int,
         verifier: Verifier | None = None, privacy: Privacy | None = None,
     ) -> None:  # fmt: skip
         self.config = settings
-        self.account = account
+        self.counters = counters
         self.name = settings.name
         self.methods = frozenset(method.encode() for method in settings.methods)
         # what is answered
@@ -87,7 +87,7 @@ class Source:
         self._dedup = tuple(tuple(names.split("+")) for names in settings.dedup)
         self._changing = tuple(name.encode() + b"=" for name in settings.volatile)
         self._prefix = f"{settings.name}\0{settings.type}\0".encode()
-        self.window = account.window_of(settings.dedup_window)
+        self.window = counters.window_of(settings.dedup_window)
         self._key = settings.key
         # the parameters that mean something: of a clean query only these are decoded into text
         names = [*settings.key, *(name for group in self._dedup for name in group)]
@@ -136,7 +136,7 @@ class Source:
         if self._maker is not None and not body and not flags:
             line = self._maker.line(
                 method, path, route, raw, client_ip, forwarded, agent, received_ns, signature,
-                self.account.macro,
+                self.counters.macro,
             )  # fmt: skip
             if line is not None:
                 return line, 1, None
@@ -195,7 +195,7 @@ class Source:
 
     def _judged(self, result: str, flags: list[str]) -> str:
         """What the event says of its signature. Raises RequestRefusedError where only a good one will do."""
-        counts = self.account.signatures
+        counts = self.counters.signatures
         counts[result] = counts.get(result, 0) + 1
         if result == "ok":
             return result
@@ -222,7 +222,7 @@ class Source:
 
     def _count_macros(self, names: list[str], flags: list[str]) -> None:
         for name in names:
-            self.account.macro(name)
+            self.counters.macro(name)
             flags.append(f"macro:{name}")
 
     def _line(self, shared: Shared, part: bodies.Part, flags: list[str]) -> bytes:
@@ -243,7 +243,7 @@ class Source:
             place = self.window.add(key, received_at)
             if place < 0:
                 flags.append("duplicate")
-                self.account.duplicates += 1
+                self.counters.duplicates += 1
             else:
                 shared.remembered += (place, key)
         if self._key:

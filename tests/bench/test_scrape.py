@@ -8,14 +8,14 @@ from bench.measure import inside
 from bench.scrape import Histogram, between, parse, total
 from ingestd.admin.metrics import IngestCollector, exposition
 from ingestd.pipeline.batch_metrics import BatchMetrics
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 
 LAG = "ingestd_loop_lag_seconds"
 
 
-def said(metrics: BatchMetrics, accounts: Accounts | None = None) -> dict[str, float]:
+def said(metrics: BatchMetrics, counters: Counters | None = None) -> dict[str, float]:
     """The daemon's own exposition, parsed."""
-    collector = IngestCollector(accounts or Accounts(), metrics, dict, "0")
+    collector = IngestCollector(counters or Counters(), metrics, dict, "0")
     return parse(exposition(collector).decode())
 
 
@@ -75,9 +75,9 @@ def test_batches_and_commits_are_means_over_the_load() -> None:
 
 def test_a_total_is_taken_over_the_labels() -> None:
     """Sources are labels; a name that only begins alike is another metric."""
-    accounts = Accounts()
-    accounts.account("a").received, accounts.account("b").received = 3, 4
-    assert total(said(BatchMetrics(), accounts), "ingestd_events_received_total") == 7
+    counters = Counters()
+    counters.of("a").received, counters.of("b").received = 3, 4
+    assert total(said(BatchMetrics(), counters), "ingestd_events_received_total") == 7
 
 
 def test_a_histogram_that_counted_nothing_has_no_mean() -> None:

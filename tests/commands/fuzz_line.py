@@ -1,7 +1,7 @@
 """Feeds the compiled lines, built with the sanitizers (see fuzz_scan), with made-up requests.
 
 Each line is compared with the one that the careful way in Python makes of the same request, byte for byte but
-for its id, and so are the accounts' counters. To run it for ten minutes:
+for its id, and so are the counters. To run it for ten minutes:
 
     nice python -m tests.commands.fuzz_line --seconds 600
 
@@ -108,7 +108,7 @@ class Twins:
         """Whether a request's line was made the compiled way. AssertionError: it is not the careful one."""
         line, careful = line_of(self.compiled, asked), line_of(self.careful, asked)
         assert _ID.sub(b"", line, 1) == _ID.sub(b"", careful, 1), f"{asked}:\n{line!r}\n{careful!r}"
-        one, other = self.compiled.account.summary(), self.careful.account.summary()
+        one, other = self.compiled.demo.summary(), self.careful.demo.summary()
         assert one == other, f"{asked}:\n{one}\n{other}"
         # Only the compiled way's ids say when the event was received, and that was long ago.
         found = _ID.search(line)

@@ -20,7 +20,7 @@ from ingestd.http.connection import Connection, Shared
 from ingestd.http.parser import Headers, Limits
 from ingestd.intake import Intake
 from ingestd.pipeline.buffer import Buffer
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.sources.router import Router
 from tests.support.desk import Desk, secret
 from tests.support.platforms.cases import SAMPLES
@@ -101,9 +101,9 @@ def whole(place: Path) -> None:
 
 def _connection(made: Desk) -> Callable[[], object]:
     buffer = Buffer(PLENTY, 1 << 30, PLENTY)
-    accounts = Accounts()
-    intake = Intake(Router(made.sources), accounts, buffer, ack_stored=False)
-    connection = Connection(Shared(intake, Limits(), accounts.refuse, 1 << 20))
+    counters = Counters()
+    intake = Intake(Router(made.sources), counters, buffer, ack_stored=False)
+    connection = Connection(Shared(intake, Limits(), counters.refuse, 1 << 20))
     connection.connection_made(Nowhere())
     target = SAMPLES["baidu signed"].removeprefix("https://trk.example.com")
     wire = (

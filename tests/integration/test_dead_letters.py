@@ -11,7 +11,7 @@ import pytest
 
 from ingestd.errors import SinkError
 from ingestd.event import Batch, Entry
-from ingestd.pipeline.counters import Account, Accounts
+from ingestd.pipeline.counters import Counters, SourceCounters
 from ingestd.pipeline.quarantine import Aside
 from ingestd.pipeline.sink import CommitResult, Snapshot
 from tests.support.daemon import Daemon
@@ -90,34 +90,34 @@ class Recording:
     open = probe = tick = rotate = close = nothing
 
 
-def entry(account: Account, data: bytes, dead_letter: str | None) -> Entry:
+def entry(source: SourceCounters, data: bytes, dead_letter: str | None) -> Entry:
     made = Entry()
-    made.account, made.data, made.count, made.dead_letter = account, data, 1, dead_letter
+    made.counters, made.data, made.count, made.dead_letter = source, data, 1, dead_letter
     made.received_ns = 0
     return made
 
 
 async def test_letters_are_written_once_however_often_the_rest_fails() -> None:
-    main, letters, counters = Recording(), Recording(), Accounts()
-    account = counters.account("x")
+    main, letters, counters = Recording(), Recording(), Counters()
+    source = counters.of("x")
     sink = Aside(main, letters)
     batch = Batch()
-    batch.entries = [entry(account, b"good\n", None), entry(account, b"bad\n", "signature")]
+    batch.entries = [entry(source, b"good\n", None), entry(source, b"bad\n", "signature")]
 
     main.broken = True
     for _ in range(2):
         with pytest.raises(SinkError):
             await sink.commit(batch)
-    assert (account.dead_lettered, account.delivered) == ({}, {})
+    assert (source.dead_lettered, source.delivered) == ({}, {})
     main.broken = False
     counters.record(await sink.commit(batch))
     assert (main.data, letters.data) == ([b"good\n"], [b"bad\n"])
-    assert (account.dead_lettered, account.delivered) == ({"signature": 1}, {"file": 1})
+    assert (source.dead_lettered, source.delivered) == ({"signature": 1}, {"file": 1})
 
 
 async def test_a_batch_of_letters_alone_leaves_the_sink_in_peace() -> None:
     main, letters = Recording(), Recording()
     batch = Batch()
-    batch.entries = [entry(Account("x"), b"bad\n", "signature")]
+    batch.entries = [entry(SourceCounters("x"), b"bad\n", "signature")]
     await Aside(main, letters).commit(batch)
     assert (main.data, letters.data) == ([], [b"bad\n"])

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ingestd import config
 from ingestd.http.parser import Headers
 from ingestd.http.responses import Reply
-from ingestd.pipeline.counters import Account, Accounts
+from ingestd.pipeline.counters import Counters, SourceCounters
 from ingestd.sources import factory
 from ingestd.sources.responses import Answering
 from ingestd.sources.router import Match, Router
@@ -51,15 +51,15 @@ class Desk:
     def __init__(self, sources: str, place: Path = Path(), base: str = BASE) -> None:
         tree = tomllib.loads(f'[ingest]\npublic_base = "{base}"\n{sources}')
         self.config = config.parse(tree, str(place / "test.toml"), {})
-        self.accounts = Accounts()
-        self.sources = factory.build(self.config, self.accounts, "test/0")
+        self.counters = Counters()
+        self.sources = factory.build(self.config, self.counters, "test/0")
         self._router = Router(self.sources)
         self.now_ms = NOW_MS
 
     @property
-    def account(self) -> Account:
-        """The first source's."""
-        return self.sources[0].account
+    def demo(self) -> SourceCounters:
+        """The first source's counters."""
+        return self.sources[0].counters
 
     def match(self, path: bytes) -> Match:
         found = self._router.match(path)

@@ -22,7 +22,7 @@ from ingestd.http.parser import Headers, Limits
 from ingestd.http.responses import Reply
 from ingestd.pipeline.batch_metrics import BatchMetrics
 from ingestd.pipeline.buffer import Buffer
-from ingestd.pipeline.counters import Account, Accounts
+from ingestd.pipeline.counters import Counters, SourceCounters
 from ingestd.pipeline.flusher import Clock, Flusher, FlushPolicy
 from ingestd.pipeline.sink import CommitResult, Snapshot
 from ingestd.pipeline.subscribers import Following
@@ -215,10 +215,10 @@ class FakeEntry(Entry):
 
     __slots__ = ("fates", "stalls")
 
-    def __init__(self, data: bytes, account: Account, count: int = 1, received_ns: int = 0) -> None:
+    def __init__(self, data: bytes, source: SourceCounters, count: int = 1, received_ns: int = 0) -> None:
         self.data = data
         self.count = count
-        self.account = account
+        self.counters = source
         self.received_ns = received_ns
         self.keys = None
         self.trace = None
@@ -313,12 +313,12 @@ class Pump:
         self.clock = FakeClock()
         self.sink = MemorySink()
         self.metrics = BatchMetrics()
-        self.accounts = Accounts()
+        self.counters = Counters()
         self.buffer = Buffer(buffer_bytes, max_events, max_bytes)
         policy = FlushPolicy(interval, max_events, max_bytes, acks, stall)
         self.following = Following()
         self.flusher = Flusher(
-            self.buffer, self.sink, policy, self.accounts, self.metrics, self.clock.clock(), self.following
+            self.buffer, self.sink, policy, self.counters, self.metrics, self.clock.clock(), self.following
         )
         self.entries: list[FakeEntry] = []
         self._task: asyncio.Task[None] | None = None
@@ -341,22 +341,22 @@ class Pump:
 
     def put_now(self, data: bytes = b"event\n", source: str = "demo", count: int = 1) -> FakeEntry:
         """Take an entry in the present turn of the loop."""
-        account = self.accounts.account(source)
-        entry = FakeEntry(data, account, count, self.clock.wall_ns())
-        account.received += count
-        account.received_bytes += len(data)
-        account.unstored += count
+        counters = self.counters.of(source)
+        entry = FakeEntry(data, counters, count, self.clock.wall_ns())
+        counters.received += count
+        counters.received_bytes += len(data)
+        counters.unstored += count
         self.buffer.put(entry)
         self.entries.append(entry)
         return entry
 
 
-def assert_conserved(accounts: Accounts) -> None:
+def assert_conserved(counters: Counters) -> None:
     """received = rejected + unstored + stored, for every source."""
-    for account in accounts.by_source.values():
-        total = sum(account.rejected.values()) + account.unstored + account.stored
-        assert account.received == total, f"{account.source}: {account.received} received, {total} known of"
-        assert account.unstored >= 0, f"{account.source}: {account.unstored} unstored"
+    for source in counters.by_source.values():
+        total = sum(source.rejected.values()) + source.unstored + source.stored
+        assert source.received == total, f"{source.source}: {source.received} received, {total} known of"
+        assert source.unstored >= 0, f"{source.source}: {source.unstored} unstored"
 
 
 # sources
@@ -369,9 +369,9 @@ def settings(toml: str = "", **source: Any) -> config.Config:
     return config.parse(tree, "test", {})
 
 
-def make_source(accounts: Accounts | None = None, toml: str = "", **source: Any) -> Source:
+def make_source(counters: Counters | None = None, toml: str = "", **source: Any) -> Source:
     """A source at work, configured by keys of [[source]]; `toml` holds other sections."""
-    [made] = build_sources(settings(toml, **source), accounts or Accounts(), "host/1")
+    [made] = build_sources(settings(toml, **source), counters or Counters(), "host/1")
     return made
 
 

@@ -20,9 +20,9 @@ class Front(Pump):
     def __init__(self, *sources: dict[str, Any], acks: bool = True, **options: Any) -> None:
         super().__init__(acks=acks, **options)
         configured = sources or ({"name": "demo", "path": "/c/demo"},)
-        made = [make_source(self.accounts, **source) for source in configured]
-        self.intake = Intake(Router(made), self.accounts, self.buffer, ack_stored=acks)
-        self.shared = Shared(self.intake, Limits(), self.accounts.refuse, 100)
+        made = [make_source(self.counters, **source) for source in configured]
+        self.intake = Intake(Router(made), self.counters, self.buffer, ack_stored=acks)
+        self.shared = Shared(self.intake, Limits(), self.counters.refuse, 100)
 
     def connect(self, peer: object = "") -> tuple[FakeTransport, Connection]:
         return connect(self.intake, shared=self.shared, peer=peer)

@@ -16,7 +16,7 @@ import zstandard
 from ingestd import config
 from ingestd.event import Batch
 from ingestd.file.sink import FileSink
-from ingestd.pipeline.counters import Account
+from ingestd.pipeline.counters import SourceCounters
 from ingestd.pipeline.fanout import Both
 from ingestd.pipeline.sink import CommitResult, Sink
 from tests.support.fakes import FakeClock, FakeEntry, MemorySink, event_line
@@ -156,9 +156,9 @@ def unzstd(data: bytes) -> bytes:
 
 def batch_of(*numbers: int, size: int = 200) -> Batch:
     """A batch of events with these numbers."""
-    batch, account = Batch(), Account("demo")
+    batch, source = Batch(), SourceCounters("demo")
     for number in numbers:
-        entry = FakeEntry(event_line(number, size), account)
+        entry = FakeEntry(event_line(number, size), source)
         batch.entries.append(entry)
         batch.events += 1
         batch.bytes += len(entry.data)

@@ -25,7 +25,7 @@ from ingestd.http.connection import MAX_PIPELINE, MAX_TURNED_AWAY
 from ingestd.http.fd_limit import RESERVED
 from ingestd.http.responses import REFUSALS
 from ingestd.pipeline.batch_metrics import BatchMetrics
-from ingestd.pipeline.counters import MAX_MACRO_NAME, MAX_MACRO_PARAMS, Accounts
+from ingestd.pipeline.counters import MAX_MACRO_NAME, MAX_MACRO_PARAMS, Counters
 from ingestd.pipeline.subscribers import MAX_FOLLOWERS
 from ingestd.sources.body import MAX_EVENTS, MAX_MEMBERS
 from ingestd.sources.event_schema import JSON_SCHEMA
@@ -147,9 +147,9 @@ def exposed_metrics() -> set[str]:
     }
     for group in (metrics.COUNTERS, metrics.FILE_COUNTERS, metrics.KAFKA_COUNTERS, metrics.BOTH_COUNTERS):
         everything.update(dict.fromkeys(group, 0.0))
-    accounts = Accounts()
-    accounts.account("any")
-    collector = metrics.IngestCollector(accounts, BatchMetrics(), lambda: everything, "0")
+    counters = Counters()
+    counters.of("any")
+    collector = metrics.IngestCollector(counters, BatchMetrics(), lambda: everything, "0")
     return {family.name + ("_total" if family.type == "counter" else "") for family in collector.collect()}
 
 

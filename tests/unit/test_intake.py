@@ -35,7 +35,7 @@ async def test_queued_a_click_is_answered_before_it_is_stored() -> None:
     async with Front(acks=False) as front:
         [reply] = await front.ask(get(b"/c/demo?a=1"))
         assert (reply.status, front.sink.batches) == (200, [])
-        assert front.accounts.account("demo").unstored == 1
+        assert front.counters.of("demo").unstored == 1
         await front.clock.advance(1)
         assert len(front.events()) == 1
 
@@ -56,8 +56,8 @@ async def test_what_is_no_event_of_any_source_is_counted_apart(data: bytes, stat
     async with Front() as front:
         [reply] = await front.ask(data)
         assert reply.status == status
-        assert front.accounts.refused == {reason: 1}
-        assert front.accounts.account("demo").received == 0
+        assert front.counters.refused == {reason: 1}
+        assert front.counters.of("demo").received == 0
         assert front.sink.batches == []
 
 
@@ -72,7 +72,7 @@ async def test_a_head_request_is_answered_and_is_no_event() -> None:
     async with Front() as front:
         [reply] = await front.ask(get(b"/c/demo?a=1", method=b"HEAD"), heads=(0,))
         assert (reply.status, reply.headers["content-length"]) == (200, "2")
-        assert (front.sink.batches, front.accounts.account("demo").received) == ([], 0)
+        assert (front.sink.batches, front.counters.of("demo").received) == ([], 0)
 
 
 @pytest.mark.parametrize("target", [b"http://x.example/c/demo/r?a=1", b"HTTPS://x.example:443/c/demo/r?a=1"])
@@ -170,9 +170,9 @@ async def test_overload_is_answered_in_the_sources_own_form() -> None:
         assert statuses == sorted(statuses)
         [reply] = await front.ask(get(b"/c/demo"))
         assert (reply.status, reply.body, reply.headers["retry-after"]) == (429, b"later", "7")
-        account = front.accounts.account("demo")
-        assert account.rejected["overload"] == statuses.count(429) + 1
-        assert_conserved(front.accounts)
+        demo = front.counters.of("demo")
+        assert demo.rejected["overload"] == statuses.count(429) + 1
+        assert_conserved(front.counters)
 
 
 async def test_trouble_with_storage_is_answered_in_the_sources_own_form() -> None:
@@ -182,8 +182,8 @@ async def test_trouble_with_storage_is_answered_in_the_sources_own_form() -> Non
         for reply in (first, second):
             assert (reply.status, reply.body, reply.headers["retry-after"]) == (503, b"busy", "1")
             assert not reply.closes  # the connection to nginx is as good as before
-        assert front.accounts.account("demo").rejected == {"storage": 2}
-        assert_conserved(front.accounts)
+        assert front.counters.of("demo").rejected == {"storage": 2}
+        assert_conserved(front.counters)
 
 
 async def test_a_body_that_is_no_event_is_counted_to_its_source() -> None:
@@ -191,8 +191,8 @@ async def test_a_body_that_is_no_event_is_counted_to_its_source() -> None:
         body = post(b"/c/demo", b"not gzip", b"application/json", b"Content-Encoding: gzip")
         [reply] = await front.ask(body)
         assert (reply.status, reply.closes) == (400, False)
-        assert front.accounts.account("demo").rejected == {"bad_encoding": 1}
-        assert_conserved(front.accounts)
+        assert front.counters.of("demo").rejected == {"bad_encoding": 1}
+        assert_conserved(front.counters)
 
 
 async def test_a_bug_in_a_source_loses_no_count(
@@ -202,8 +202,8 @@ async def test_a_bug_in_a_source_loses_no_count(
         monkeypatch.setattr(orjson, "loads", lambda _: 1 // 0)
         [reply] = await front.ask(post(b"/c/demo", b"{}", b"application/json"))
         assert (reply.status, reply.closes) == (500, True)
-        assert front.accounts.refused == {"internal": 1}
-        assert_conserved(front.accounts)
+        assert front.counters.refused == {"internal": 1}
+        assert_conserved(front.counters)
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -220,8 +220,8 @@ async def test_an_array_is_several_events_and_one_reply() -> None:
         [reply] = await front.ask(post(b"/c/demo", b'[{"a":1},{"a":2},3]', b"application/json"))
         assert reply.status == 200
         assert [event["body"] for event in front.events()] == [{"a": 1}, {"a": 2}, 3]
-        account = front.accounts.account("demo")
-        assert (account.received, account.stored) == (3, 3)
+        source = front.counters.of("demo")
+        assert (source.received, source.stored) == (3, 3)
 
 
 async def test_a_client_gone_before_its_reply_loses_no_event() -> None:
@@ -234,17 +234,17 @@ async def test_a_client_gone_before_its_reply_loses_no_event() -> None:
         await turns(20)
         assert len(front.events()) == 3
         assert transport.written == b""
-        assert_conserved(front.accounts)
+        assert_conserved(front.counters)
 
 
 async def test_new_sources_are_taken_without_a_stop() -> None:
     async with Front() as front:
         assert (await front.ask(get(b"/c/new")))[0].status == 404
-        made = [make_source(front.accounts, name="demo", path="/c/new")]
+        made = [make_source(front.counters, name="demo", path="/c/new")]
         front.intake.router = Router(made)
         assert (await front.ask(get(b"/c/new")))[0].status == 200
         assert (await front.ask(get(b"/c/demo")))[0].status == 404
-        assert front.accounts.account("demo").stored == 1  # the account is the name's
+        assert front.counters.of("demo").stored == 1  # the counters are the name's
 
 
 @pytest.mark.parametrize("length", [1, 128, 129])

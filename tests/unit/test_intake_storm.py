@@ -1,4 +1,4 @@
-"""Everything at once, from connections to the sink: at every step every event is accounted for."""
+"""Everything at once, from connections to the sink: at every step every event is counted where it went."""
 
 from __future__ import annotations
 
@@ -83,15 +83,15 @@ async def test_after_everything_what_was_received_is_stored_or_refused(acks: boo
         storm = Storm(front, seed)
         for _ in range(300):
             await storm.step()
-            assert_conserved(front.accounts)
+            assert_conserved(front.counters)
         front.sink.failing = ""
         front.sink.gate.set()
         await front.clock.advance(10)
         await front.flusher.drain()
-        assert_conserved(front.accounts)
+        assert_conserved(front.counters)
         numbers = Counter(re.findall(rb'"n":"?(\d+)', front.sink.stored()))
         assert set(numbers.values()) <= {1, 2}  # an array of two is stored whole or not at all
-        assert sum(account.stored for account in front.accounts.by_source.values()) == numbers.total()
-        assert not any(account.unstored for account in front.accounts.by_source.values())
+        assert sum(source.stored for source in front.counters.by_source.values()) == numbers.total()
+        assert not any(source.unstored for source in front.counters.by_source.values())
         assert (front.buffer.events, front.buffer.bytes) == (0, 0)
         assert numbers.total() > 5

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.pipeline.quarantine import Aside
 from ingestd.sinks import build, need_restart
 from tests.support.event_files import event
@@ -31,21 +31,21 @@ async def test_unsigned_events_are_files_beside_the_events_or_where_kafka_s_dead
     toml += f'[file]\ndirectory = "{tmp_path}/clicks"\n' if file else ""
     toml += '[ingest]\ninstance = "one"\n'
 
-    cluster, accounts = Cluster({"clicks": 1}), Accounts()
+    cluster, counters = Cluster({"clicks": 1}), Counters()
     batch = batch_of(1)
-    account = accounts.account("demo")
-    batch.entries = [FakeEntry(event(number), account) for number in (1, 2)]
+    source = counters.of("demo")
+    batch.entries = [FakeEntry(event(number), source) for number in (1, 2)]
     batch.entries[0].dead_letter = "bad_signature"
     with cluster.in_place():
-        sink = build(settings(toml, **STRICT), accounts, "host/one")
+        sink = build(settings(toml, **STRICT), counters, "host/one")
         assert isinstance(sink, Aside)
         await sink.open()
-        await sink.commit(batch)
+        counters.record(await sink.commit(batch))
         while not cluster.values("clicks"):
             await asyncio.sleep(0.005)
         await sink.close()
     assert cluster.values("clicks") == [event(2)[:-1]]
-    assert account.dead_lettered == {"bad_signature": 1}
+    assert source.dead_lettered == {"bad_signature": 1}
     directory = tmp_path / "clicks" / "dead" if file else tmp_path / "letters"
     [letters] = directory.glob("*.ndjson")
     assert letters.name.startswith("clicks-unsigned-one-")

@@ -58,7 +58,7 @@ def once(data: bytes) -> None:
     named = ((b"Content-Type", media), (b"User-Agent", agent), (b"X-Forwarded-For", forwarded))
     headers.update((name, value) for name, value in named if value)
     desk = _DESKS[number % 4]
-    desk.account.macros.clear()
+    desk.demo.macros.clear()
     path = b"/c/x/" + path.partition(b"?")[0].lstrip(b"/")
     match = desk.match(path)
     try:

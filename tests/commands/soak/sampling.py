@@ -1,4 +1,4 @@
-"""What a process and its own account of itself look like, every few seconds."""
+"""What a process looks like from outside and in its own /status, every few seconds."""
 
 from __future__ import annotations
 

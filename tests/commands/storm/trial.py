@@ -145,10 +145,10 @@ class Trial:
             if one.up and not one.daemon.running():
                 raise BrokenPromiseError(f"instance {one.daemon.name} ended: {one.daemon.log()[-3000:]}")
         for name, status in stage.statuses():
-            for source, account in status["sources"].items():
-                settled = sum(account["rejected"].values()) + account["unstored"] + account["stored"]
-                if account["received"] != settled:
-                    raise BrokenPromiseError(f"instance {name}: books of {source} do not balance: {account}")
+            for source, counters in status["sources"].items():
+                settled = sum(counters["rejected"].values()) + counters["unstored"] + counters["stored"]
+                if counters["received"] != settled:
+                    raise BrokenPromiseError(f"instance {name}: books of {source} do not balance: {counters}")
 
     def _end(self) -> None:
         stage, found = self.stage, self.found

@@ -9,7 +9,7 @@ import pytest
 from ingestd.admin import metrics
 from ingestd.event import Entry
 from ingestd.pipeline.batch_metrics import BatchMetrics, Histogram
-from ingestd.pipeline.counters import Account, Accounts
+from ingestd.pipeline.counters import Counters, SourceCounters
 from tests.support.fakes import FakeEntry
 
 NOW = 1_718_000_000_000_000_000
@@ -17,8 +17,8 @@ NOW = 1_718_000_000_000_000_000
 
 def batch(*ages_ns: int) -> list[Entry]:
     """Entries received so long before now, the oldest first as they come."""
-    account = Account("demo")
-    return [FakeEntry(b"x", account, 1, NOW - age) for age in ages_ns]
+    source = SourceCounters("demo")
+    return [FakeEntry(b"x", source, 1, NOW - age) for age in ages_ns]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -61,20 +61,20 @@ def test_a_scraped_histogram_is_cumulative_and_ends_with_all() -> None:
 
 
 def test_accounts_are_one_a_source_and_outlive_what_opened_them() -> None:
-    accounts = Accounts()
-    assert accounts.account("a") is accounts.account("a")
-    assert accounts.account("a") is not accounts.account("b")
-    accounts.refuse("not_found")
-    accounts.refuse("not_found")
-    assert accounts.refused == {"not_found": 2}
+    counters = Counters()
+    assert counters.of("a") is counters.of("a")
+    assert counters.of("a") is not counters.of("b")
+    counters.refuse("not_found")
+    counters.refuse("not_found")
+    assert counters.refused == {"not_found": 2}
 
 
 def test_a_settled_event_is_stored_or_rejected() -> None:
-    account = Account("demo")
-    account.received = account.unstored = 5
-    account.settle(3, 300, None)
-    account.settle(2, 200, "storage")
-    account.turn_away("overload")
-    assert (account.stored, account.stored_bytes, account.unstored) == (3, 300, 0)
-    assert account.rejected == {"storage": 2, "overload": 1}
-    assert account.received == account.stored + sum(account.rejected.values())
+    source = SourceCounters("demo")
+    source.received = source.unstored = 5
+    source.settle(3, 300, None)
+    source.settle(2, 200, "storage")
+    source.turn_away("overload")
+    assert (source.stored, source.stored_bytes, source.unstored) == (3, 300, 0)
+    assert source.rejected == {"storage": 2, "overload": 1}
+    assert source.received == source.stored + sum(source.rejected.values())

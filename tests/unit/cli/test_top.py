@@ -13,7 +13,7 @@ from ingestd.cli.admin_client import addresses
 BOUNDS = [0.001, 0.01, 0.1]
 
 
-def account(received: int = 0, waits: list[int] | None = None, **more: Any) -> dict[str, Any]:
+def source(received: int = 0, waits: list[int] | None = None, **more: Any) -> dict[str, Any]:
     return {
         "received": received, "waits": waits or [0, 0, 0, 0], "rejected": {}, "duplicates": 0,
         "signatures": {}, "macros": {}, "spooled": 0, **more,
@@ -34,10 +34,10 @@ def rows(lines: list[str]) -> dict[str, list[str]]:
 
 def test_a_sources_figures_are_those_of_all_instances() -> None:
     """Rates and waits are added; each instance has a line of its own."""
-    before = [status(demo=account()), status(2, "host/2", demo=account(100))]
+    before = [status(demo=source()), status(2, "host/2", demo=source(100))]
     now = [
-        status(demo=account(20, [20, 0, 0, 0], rejected={"overload": 4})),
-        status(2, "host/2", demo=account(140, [0, 0, 40, 0], macros={"imei": 6}, signatures={"bad": 8})),
+        status(demo=source(20, [20, 0, 0, 0], rejected={"overload": 4})),
+        status(2, "host/2", demo=source(140, [0, 0, 40, 0], macros={"imei": 6}, signatures={"bad": 8})),
     ]
     found = rows(top.render([("a", before[0], now[0]), ("b", before[1], now[1])], 2.0))
     assert found["host/1"][1:3] == ["10", "<1"]
@@ -47,13 +47,13 @@ def test_a_sources_figures_are_those_of_all_instances() -> None:
 
 def test_an_instance_that_was_started_anew_has_counted_from_nothing() -> None:
     """Not backwards."""
-    before, now = status(1, demo=account(1000, [1000, 0, 0, 0])), status(2, demo=account(30, [30, 0, 0, 0]))
+    before, now = status(1, demo=source(1000, [1000, 0, 0, 0])), status(2, demo=source(30, [30, 0, 0, 0]))
     assert rows(top.render([("a", before, now)], 1.0))["demo"][1] == "30"
 
 
 def test_the_busiest_source_is_first_below_the_sum() -> None:
     """So that it is seen where not all can be."""
-    now = status(idle=account(), busy=account(90), some=account(10))
+    now = status(idle=source(), busy=source(90), some=source(10))
     lines = top.render([("a", status(), now)], 1.0)
     assert [line.split()[0] for line in lines[-4:]] == ["(all)", "busy", "some", "idle"]
 
@@ -76,7 +76,7 @@ def test_on_a_terminal_the_table_is_cut_to_its_size(
     """It never scrolls, or one would see the end alone."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((40, 12)))
-    many: dict[str, Any] = {f"source-with-a-long-name-{number}": account(number) for number in range(50)}
+    many: dict[str, Any] = {f"source-with-a-long-name-{number}": source(number) for number in range(50)}
     top.show(top.render([("a", status(), status(**many))], 1.0))
     shown = capsys.readouterr().out.replace(top.HOME, "").replace(top.TO_SCREEN_END, "")
     lines = [line.removesuffix(top.TO_LINE_END) for line in shown.splitlines()]

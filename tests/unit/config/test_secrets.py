@@ -15,7 +15,7 @@ from ingestd.cli import main
 from ingestd.config import secrets
 from ingestd.config.secrets import SecretError
 from ingestd.errors import ConfigError
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.sources import factory
 from tests.support.platforms.cases import SAMPLES
 
@@ -102,15 +102,15 @@ def test_relative_names_begin_at_the_credentials_or_beside_the_configuration(tmp
 def test_all_missing_secrets_are_told_at_once_and_no_account_is_touched(tmp_path: Path) -> None:
     settings = config.load(configure(tmp_path, key=None))
     (tmp_path / "token").write_text("")
-    accounts = Accounts()
+    counters = Counters()
     with pytest.raises(ConfigError) as refused:
-        factory.build(settings, accounts, "n")
+        factory.build(settings, counters, "n")
     assert [problem.key for problem in refused.value.problems] == [
         "source baidu: signature.key_file",
         "source net: signature.key_file",
         "source baidu: privacy_key_file",
     ]
-    assert accounts.by_source == {}
+    assert counters.by_source == {}
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -159,7 +159,7 @@ def test_no_command_no_log_and_no_error_shows_a_secret(
                 ("explain", token_url.replace(TOKEN, "wrong-token")),
             )
         ]
-    sources = factory.build(config.load(Path(file)), Accounts(), "n")
+    sources = factory.build(config.load(Path(file)), Counters(), "n")
     shown = "".join([*said, caplog.text, repr(sources), repr(config.load(Path(file)))])
     assert KEY not in shown
     assert TOKEN not in shown

@@ -14,7 +14,7 @@ from ingestd.errors import SinkError
 from ingestd.kafka.delivery import MAX_GAPS, Delivery, Pace
 from ingestd.kafka.delivery_report import Sent
 from ingestd.kafka.progress import Progress
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.spool.spool import Position, Spool, Stored
 from tests.support.loop import turns
 
@@ -90,12 +90,12 @@ class Rig:
         self.failing = 0
         self.rounds: list[list[int]] = []
         self.promised: list[Progress] = []
-        self.accounts = Accounts()
+        self.counters = Counters()
         self.saved = b""
         self.published = 0
         self.delivery = Delivery(
             cast(Spool, self.spool), Progress([], Position(1, 0)), self._send, self._save, self._call,
-            self.accounts.record, Pace(linger, share, window), self._publish,
+            self.counters.record, Pace(linger, share, window), self._publish,
         )  # fmt: skip
         self.task = asyncio.create_task(self.delivery.run())
 
@@ -120,7 +120,7 @@ class Rig:
 
     def append(self, count: int) -> None:
         end, fresh = self.spool.append(count)
-        self.accounts.account("demo").spooled += count
+        self.counters.of("demo").spooled += count
         self.delivery.add(end, fresh)
 
     @property
@@ -133,9 +133,9 @@ class Rig:
         await asyncio.wait_for(self.delivery.drained(), 10)
         assert sorted(self.sent) == list(range(len(self.spool.held)))
         assert self.spool.released == self.spool.end
-        account = self.accounts.account("demo")
-        assert account.spooled == 0
-        assert account.delivered["kafka"] == len(self.spool.held)
+        source = self.counters.of("demo")
+        assert source.spooled == 0
+        assert source.delivered["kafka"] == len(self.spool.held)
         self.task.cancel()
 
 
@@ -169,7 +169,7 @@ async def test_fresh_events_overtake_a_backlog_and_each_round_takes_a_bounded_sh
     first = next(number for number, one in enumerate(rig.rounds) if 40 in one)
     assert first <= 2, "not behind the backlog"
     assert max(len(one) for one in rig.rounds) <= 4 + 5
-    assert rig.accounts.account("demo").recovered == 40
+    assert rig.counters.of("demo").recovered == 40
 
 
 async def test_a_round_that_fails_is_sent_again_whole_with_what_came_meanwhile(monkeypatch: Any) -> None:
@@ -220,7 +220,7 @@ async def test_what_is_on_its_way_by_another_way_is_held_back_until_it_is_known(
     await asyncio.wait_for(rig.delivery.drained(), 10)
     start = rig.spool.end
     end, fresh = rig.spool.append(2)
-    rig.accounts.account("demo").spooled += 2
+    rig.counters.of("demo").spooled += 2
     rig.delivery.hold(end)
     waiting = asyncio.create_task(rig.delivery.drained())
     with in_time():
@@ -231,7 +231,7 @@ async def test_what_is_on_its_way_by_another_way_is_held_back_until_it_is_known(
     assert rig.sent == [0]
     if arrived:
         rig.rounds.append([number_of(one) for one in fresh])
-        rig.accounts.record(Sent({"demo": [2, 0]}).result(from_spool=True))
+        rig.counters.record(Sent({"demo": [2, 0]}).result(from_spool=True))
     rig.delivery.let_go((start, end) if arrived else None)
     await waiting
     await rig.finish()
@@ -318,10 +318,10 @@ async def test_who_is_told_to_look_publishes_what_is_due_though_nothing_comes() 
 
 
 def test_events_that_became_dead_letters_are_not_waited_for_any_more() -> None:
-    accounts = Accounts()
-    account = accounts.account("demo")
-    account.spooled = 5
+    counters = Counters()
+    source = counters.of("demo")
+    source.spooled = 5
     sent = Sent({"demo": [3, 300]}, {("demo", "MessageSizeTooLargeError"): 2})
-    accounts.record(sent.result(from_spool=True))
-    assert (account.spooled, account.delivered["kafka"]) == (0, 3)
-    assert account.dead_lettered == {"MessageSizeTooLargeError": 2}
+    counters.record(sent.result(from_spool=True))
+    assert (source.spooled, source.delivered["kafka"]) == (0, 3)
+    assert source.dead_lettered == {"MessageSizeTooLargeError": 2}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestd.kafka.records import PAYLOAD_BYTES, Record, Topics, partition, payloads, records
-from ingestd.pipeline.counters import Account
+from ingestd.pipeline.counters import SourceCounters
 from tests.support.fakes import FakeEntry
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -28,7 +28,7 @@ def line(number: int, source: str = "demo", kind: str = "click", size: int = 0) 
 def entry(
     numbers: list[int], keys: list[bytes | None] | None = None, trace: bytes | None = None, size: int = 0
 ) -> FakeEntry:
-    made = FakeEntry(b"".join(line(n, size=size) for n in numbers), Account("demo"), len(numbers))
+    made = FakeEntry(b"".join(line(n, size=size) for n in numbers), SourceCounters("demo"), len(numbers))
     made.keys, made.trace = keys, trace
     return made
 

@@ -17,7 +17,7 @@ from ingestd.errors import SinkError
 from ingestd.event import Batch
 from ingestd.kafka.manifest import PERIOD, KafkaManifest
 from ingestd.kafka.sink import KafkaSink
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.spool.spool import Spool, SpoolFullError
 from tests.support.event_files import event
 from tests.support.fakes import FakeEntry
@@ -31,26 +31,26 @@ class Rig:
 
     def __init__(self, directory: Path, *, acks: bool, spool: bool = True, **keys: Any) -> None:
         self.cluster = Cluster({"clicks": 1, "manifest": 1, "checkpoint": 1})
-        self.accounts = Accounts()
-        self.account = self.accounts.account("demo")
+        self.counters = Counters()
+        self.demo = self.counters.of("demo")
         self.wall = Wall()
         self.progress = directory / "spool" / "one.progress"
         self.sink = KafkaSink(
             kafka_settings(directory, manifest_topic="manifest", checkpoint_topic="checkpoint", **keys),
-            SpoolConfig(directory=directory / "spool", enabled=spool), {}, self.accounts.record,
+            SpoolConfig(directory=directory / "spool", enabled=spool), {}, self.counters.record,
             instance="one", node="host/1", acks=acks, patience=5.0,
         )  # fmt: skip
         self.manifest = self.sink._sender.manifest = KafkaManifest("manifest", "host/1", self.wall)
 
     def batch(self, *numbers: int) -> Batch:
         batch = Batch()
-        batch.entries = [FakeEntry(event(number), self.account) for number in numbers]
+        batch.entries = [FakeEntry(event(number), self.demo) for number in numbers]
         batch.events, batch.bytes = len(numbers), len(batch.data())
         return batch
 
     async def commit(self, batch: Batch) -> None:
         """As the flusher does."""
-        self.accounts.record(await self.sink.commit(batch))
+        self.counters.record(await self.sink.commit(batch))
 
     def arrived(self) -> list[bytes]:
         return [line + b"\n" for line in self.cluster.values("clicks")]
@@ -102,11 +102,11 @@ async def test_what_the_spool_refuses_is_not_stored_and_goes_once_where_it_comes
             for _ in range(2):
                 with pytest.raises(SinkError, match="the spool is full"):
                     await rig.commit(batch)
-                assert (rig.account.spooled, rig.sink._spool.backlog_bytes) == (0, 0)
+                assert (rig.demo.spooled, rig.sink._spool.backlog_bytes) == (0, 0)
         rig.cluster.open.set()
         await rig.commit(batch)
-        assert (rig.arrived(), rig.account.delivered) == ([event(1), event(2)], {"kafka": 2})
-        assert rig.account.spooled == 0
+        assert (rig.arrived(), rig.demo.delivered) == ([event(1), event(2)], {"kafka": 2})
+        assert rig.demo.spooled == 0
         await rig.commit(rig.batch(3))
         assert rig.arrived() == [event(1), event(2), event(3)]
 
@@ -123,11 +123,11 @@ async def test_what_the_spool_refused_is_held_by_it_once_it_has_room(
             with pytest.raises(SinkError):
                 await rig.commit(batch)
         await rig.commit(batch)
-        assert (rig.account.spooled, rig.arrived()) == (1, [])
+        assert (rig.demo.spooled, rig.arrived()) == (1, [])
         await rig.commit(rig.batch(2))
         rig.cluster.open.set()
-        await until(lambda: rig.account.spooled == 0)
-        assert (rig.arrived(), rig.account.delivered) == ([event(1), event(2)], {"kafka": 2})
+        await until(lambda: rig.demo.spooled == 0)
+        assert (rig.arrived(), rig.demo.delivered) == ([event(1), event(2)], {"kafka": 2})
 
 
 async def test_what_the_spool_refused_and_nobody_brings_again_ends_with_another_or_the_sink(
@@ -149,13 +149,13 @@ async def test_what_the_spool_refused_and_nobody_brings_again_ends_with_another_
         rig.cluster.open.set()
         await rig.commit(rig.batch(3))
         assert rig.arrived()[-1] == event(3), "and is not taken for it"
-        assert rig.account.delivered == {"kafka": 1}
+        assert rig.demo.delivered == {"kafka": 1}
         rig.cluster.open.clear()
         with pytest.raises(SinkError):
             await rig.commit(rig.batch(4))
     await turns()
     assert asyncio.all_tasks() == before
-    assert rig.account.delivered == {"kafka": 1}
+    assert rig.demo.delivered == {"kafka": 1}
 
 
 async def test_a_late_send_that_fails_is_delivered_from_the_spool(
@@ -168,14 +168,14 @@ async def test_a_late_send_that_fails_is_delivered_from_the_spool(
         (tmp_path / "dead").write_text("a file where the directory belongs")
         rig.cluster.open.clear()
         await rig.commit(rig.batch(1))
-        assert (rig.account.spooled, rig.arrived()) == (1, [])
+        assert (rig.demo.spooled, rig.arrived()) == (1, [])
         del rig.cluster.topics["clicks"]
         await until(lambda: "delivery failed, again from the spool" in caplog.messages)
-        assert (rig.account.spooled, rig.account.dead_lettered) == (1, {}), "it is still to come"
+        assert (rig.demo.spooled, rig.demo.dead_lettered) == (1, {}), "it is still to come"
         rig.cluster.topics["clicks"] = 1
         rig.cluster.open.set()
-        await until(lambda: rig.account.spooled == 0)
-        assert (rig.arrived(), rig.account.delivered) == ([event(1)], {"kafka": 1})
+        await until(lambda: rig.demo.spooled == 0)
+        assert (rig.arrived(), rig.demo.delivered) == ([event(1)], {"kafka": 1})
         await rig.commit(rig.batch(2))
         assert rig.arrived() == [event(1), event(2)]
     [record] = [one for one in caplog.records if one.message == "delivery failed, again from the spool"]
@@ -190,7 +190,7 @@ async def test_a_tick_has_rows_published_that_come_due_while_nothing_comes(tmp_p
 
     async with opened(tmp_path, acks=True) as rig:
         await rig.commit(rig.batch(1, 2))
-        await until(lambda: rig.account.spooled == 0)
+        await until(lambda: rig.demo.spooled == 0)
         rig.wall.now += PERIOD
         rig.progress.unlink(missing_ok=True)
         await asyncio.sleep(0.05)
@@ -237,7 +237,7 @@ async def test_rows_whose_transaction_fails_are_tried_again_later_by_another_pro
 
     async with opened(tmp_path, acks=True, delivery="exactly_once") as rig:
         await rig.commit(rig.batch(1))
-        await until(lambda: rig.account.spooled == 0)
+        await until(lambda: rig.demo.spooled == 0)
         rig.wall.now += PERIOD
         rig.cluster.committing = [error]
         await rig.sink.tick()
@@ -246,7 +246,7 @@ async def test_rows_whose_transaction_fails_are_tried_again_later_by_another_pro
         assert rig.sink.snapshot().metrics["manifest_failures"] == 1
         assert not rig.manifest.due()
         await rig.commit(rig.batch(2))
-        await until(lambda: rig.account.spooled == 0)
+        await until(lambda: rig.demo.spooled == 0)
         assert rig.arrived() == [event(1), event(2)]
         rig.wall.now += PERIOD
         await rig.sink.tick()
@@ -263,7 +263,7 @@ async def test_the_last_rows_are_not_waited_for_beyond_their_time_and_go_at_the_
 
     async with opened(tmp_path, acks=True) as rig:
         await rig.commit(rig.batch(1))
-        await until(lambda: rig.account.spooled == 0)
+        await until(lambda: rig.demo.spooled == 0)
         rig.cluster.open.clear()
     assert rig.published() == []
     assert "the manifest's last rows go to their topic at the next start" in caplog.messages

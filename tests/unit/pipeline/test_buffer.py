@@ -6,14 +6,14 @@ import pytest
 
 from ingestd.event import Batch
 from ingestd.pipeline.buffer import Buffer, Call
-from ingestd.pipeline.counters import Account
+from ingestd.pipeline.counters import SourceCounters
 from tests.support.fakes import FakeEntry
 
-ACCOUNT = Account("demo")
+COUNTERS = SourceCounters("demo")
 
 
 def entry(size: int = 10, count: int = 1) -> FakeEntry:
-    return FakeEntry(b"x" * size, ACCOUNT, count)
+    return FakeEntry(b"x" * size, COUNTERS, count)
 
 
 async def next_batch(buffer: Buffer) -> Batch:

@@ -8,7 +8,7 @@ import pytest
 
 from ingestd.errors import SinkError
 from ingestd.event import Batch
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.pipeline.fanout import PROBE_PERIOD, Both
 from ingestd.pipeline.sink import CommitResult, Snapshot
 from tests.support.fakes import FakeEntry, MemorySink
@@ -38,13 +38,13 @@ class Rig:
     def __init__(self) -> None:
         self.file, self.kafka = Named("file"), Spooling("kafka")
         self.seconds = 0.0
-        self.counters = Accounts()
-        self.account = self.counters.account("demo")
+        self.counters = Counters()
+        self.demo = self.counters.of("demo")
         self.both = Both([self.file, self.kafka], 0.05, self.counters.record, lambda: self.seconds)
 
     def batch(self, data: bytes = b"event\n") -> Batch:
         batch = Batch()
-        batch.entries = [FakeEntry(data, self.account)]
+        batch.entries = [FakeEntry(data, self.demo)]
         batch.events, batch.bytes = 1, len(data)
         return batch
 
@@ -71,7 +71,7 @@ async def test_a_batch_goes_to_both_and_what_became_of_it_in_each_is_counted() -
     await rig.both.open()
     await rig.commit(b"one\n")
     assert rig.file.batches == rig.kafka.batches == [b"one\n"]
-    assert (rig.account.delivered, rig.account.spooled) == ({"file": 1}, 1)
+    assert (rig.demo.delivered, rig.demo.spooled) == ({"file": 1}, 1)
     assert (rig.missed("file"), rig.missed("kafka")) == (0, 0)
 
 
@@ -132,7 +132,7 @@ async def test_one_that_hangs_costs_one_wait_and_is_not_given_a_second_batch() -
     assert rig.kafka.batches == [b"1\n", b"3\n"]
     assert not rig.kafka.overlapped
     assert rig.missed("kafka") == 20, "what came late is not missed"
-    assert (rig.account.delivered, rig.account.spooled) == ({"file": 22}, 2)
+    assert (rig.demo.delivered, rig.demo.spooled) == ({"file": 22}, 2)
 
 
 async def test_one_that_hangs_and_then_fails_has_missed_the_batch() -> None:

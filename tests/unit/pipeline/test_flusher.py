@@ -19,7 +19,7 @@ async def test_stored_an_event_is_committed_at_once_and_then_acknowledged() -> N
         entry = await pump.put(b"a\n")
         assert pump.sink.batches == [b"a\n"]
         assert entry.fates == [None]
-        assert_conserved(pump.accounts)
+        assert_conserved(pump.counters)
 
 
 async def test_stored_nothing_is_acknowledged_before_its_commit_has_ended() -> None:
@@ -28,7 +28,7 @@ async def test_stored_nothing_is_acknowledged_before_its_commit_has_ended() -> N
         first = await pump.put(b"a\n")
         second = await pump.put(b"b\n")
         assert (first.fates, second.fates) == ([], [])
-        assert_conserved(pump.accounts)
+        assert_conserved(pump.counters)
         pump.sink.gate.set()
         await turns()
         assert (first.fates, second.fates) == ([None], [None])
@@ -169,10 +169,10 @@ async def test_queued_nobody_is_told_of_the_commit() -> None:
         entry = await pump.put()
         await pump.clock.advance(1)
         assert entry.fates == []
-        assert pump.accounts.account("demo").stored == 1
+        assert pump.counters.of("demo").stored == 1
 
 
-# calls, draining, accounts
+# calls, draining, counters
 
 
 async def test_a_call_runs_between_commits_in_its_turn() -> None:
@@ -215,7 +215,7 @@ async def test_a_drain_waits_for_everything_that_was_taken_and_for_no_timer() ->
             await drain
             assert pump.sink.stored() == b"a\nb\n"
             assert pump.buffer.events == 0
-            assert_conserved(pump.accounts)
+            assert_conserved(pump.counters)
 
 
 async def test_a_drain_of_nothing_ends() -> None:
@@ -230,13 +230,13 @@ async def test_every_sources_events_are_accounted_to_it() -> None:
         await turns()
         for number in range(30):
             pump.put_now(b"x" * number, "abc"[number * number % 3], count=number % 4 + 1)
-        assert_conserved(pump.accounts)
+        assert_conserved(pump.counters)
         pump.sink.gate.set()
         await turns()
-        assert_conserved(pump.accounts)
-        for account in pump.accounts.by_source.values():
-            assert (account.unstored, account.stored) == (0, account.received)
-            assert account.stored_bytes == account.received_bytes
+        assert_conserved(pump.counters)
+        for source in pump.counters.by_source.values():
+            assert (source.unstored, source.stored) == (0, source.received)
+            assert source.stored_bytes == source.received_bytes
         assert (pump.buffer.events, pump.buffer.bytes) == (0, 0)
 
 
@@ -251,7 +251,7 @@ async def test_the_loop_turns_while_a_large_batch_is_settled() -> None:
         while pump.buffer.events:
             await asyncio.sleep(0)
             settled.append(sum(bool(entry.fates) for entry in pump.entries))
-            assert_conserved(pump.accounts)
+            assert_conserved(pump.counters)
         steps = [after - before for before, after in pairwise(settled)]
         assert max(steps) <= 1001  # two slices at most, as far as one can see from outside
         assert settled[-1] == 5001
@@ -265,7 +265,7 @@ async def test_a_batch_is_counted_by_its_events_and_its_wait_by_the_seconds() ->
         pump.sink.gate.set()
         await turns()
         assert (pump.metrics.batch_events.sum, pump.metrics.commit_seconds.sum) == (3, 2.0)
-        waits = pump.accounts.account("demo").waits
+        waits = pump.counters.of("demo").waits
         assert waits == [3 * (bound == 2.5) for bound in (*WAITS, None)]
 
 

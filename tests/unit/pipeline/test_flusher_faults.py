@@ -1,4 +1,4 @@
-"""The flusher in trouble: failing and hanging sinks, both ack modes; every event is accounted for."""
+"""The flusher with failing and hanging sinks, in both ack modes; every event is counted where it went."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ async def test_stored_a_batch_that_cannot_be_stored_is_refused() -> None:
         pump.sink.failing = "no space left"
         entry = await pump.put(count=3)
         assert entry.fates == ["storage"]
-        account = pump.accounts.account("demo")
-        assert (account.rejected, account.unstored, account.stored) == ({"storage": 3}, 0, 0)
+        source = pump.counters.of("demo")
+        assert (source.rejected, source.unstored, source.stored) == ({"storage": 3}, 0, 0)
         assert (pump.metrics.commit_failures, pump.buffer.events) == (1, 0)
 
 
@@ -35,7 +35,7 @@ async def test_stored_what_waits_behind_a_failed_commit_is_refused_with_it() -> 
         pump.sink.gate.set()
         await turns()
         assert [entry.fates for entry in pump.entries] == [["storage"]] * 9
-        assert_conserved(pump.accounts)
+        assert_conserved(pump.counters)
 
 
 async def test_stored_new_events_are_refused_until_the_sink_could_store_again() -> None:
@@ -101,13 +101,13 @@ async def test_queued_what_cannot_be_stored_is_kept_and_stored_later() -> None:
             await pump.put(b"%d\n" % number)
             await pump.clock.advance(10)
         assert pump.sink.batches == []
-        assert pump.accounts.account("demo").unstored == 6
-        assert_conserved(pump.accounts)
+        assert pump.counters.of("demo").unstored == 6
+        assert_conserved(pump.counters)
         pump.sink.failing = ""
         await pump.clock.advance(1)
         assert pump.sink.stored() == b"a\n0\n1\n2\n3\n4\n"
-        account = pump.accounts.account("demo")
-        assert (account.stored, account.unstored, account.rejected) == (6, 0, {})
+        source = pump.counters.of("demo")
+        assert (source.stored, source.unstored, source.rejected) == (6, 0, {})
 
 
 async def test_queued_new_events_are_taken_until_the_buffer_is_full() -> None:
@@ -140,9 +140,9 @@ async def test_stored_nobody_waits_for_a_commit_that_hangs() -> None:
         assert pump.buffer.refusing == "stalled"
         assert "2.5 s" in pump.flusher.trouble
         assert pump.metrics.stalls == 1
-        assert_conserved(pump.accounts)
-        account = pump.accounts.account("demo")
-        assert (account.unstored, account.rejected) == (1, {"stalled": 3})  # one may yet be stored
+        assert_conserved(pump.counters)
+        source = pump.counters.of("demo")
+        assert (source.unstored, source.rejected) == (1, {"stalled": 3})  # one may yet be stored
 
 
 async def test_stored_a_commit_that_ends_after_all_is_accounted_as_stored() -> None:
@@ -154,8 +154,8 @@ async def test_stored_a_commit_that_ends_after_all_is_accounted_as_stored() -> N
         pump.sink.gate.set()
         await turns()
         assert (entry.stalls, entry.fates) == (1, [None])
-        account = pump.accounts.account("demo")
-        assert (account.stored, account.unstored, account.rejected) == (1, 0, {})
+        source = pump.counters.of("demo")
+        assert (source.stored, source.unstored, source.rejected) == (1, 0, {})
         assert (pump.buffer.refusing, pump.flusher.trouble, pump.buffer.events) == (None, "", 0)
         later = await pump.put()
         assert later.fates == [None]
@@ -170,10 +170,10 @@ async def test_stored_a_commit_that_hangs_and_then_fails_is_accounted_as_refused
         pump.sink.gate.set()
         await turns()
         assert (entry.stalls, entry.fates) == (1, ["storage"])
-        account = pump.accounts.account("demo")
-        assert (account.stored, account.unstored, account.rejected) == (0, 0, {"storage": 1})
+        source = pump.counters.of("demo")
+        assert (source.stored, source.unstored, source.rejected) == (0, 0, {"storage": 1})
         assert pump.buffer.refusing == "storage"
-        assert_conserved(pump.accounts)
+        assert_conserved(pump.counters)
 
 
 async def test_stored_a_process_that_was_stopped_for_long_does_not_take_that_for_a_stall() -> None:
@@ -207,7 +207,7 @@ async def test_queued_a_commit_that_hangs_refuses_nobody() -> None:
         await pump.clock.advance(1)
         assert pump.sink.stored() == b"a\nb\n"
         assert pump.flusher.trouble == ""
-        assert_conserved(pump.accounts)
+        assert_conserved(pump.counters)
 
 
 # an entry that cannot be told, many faults
@@ -248,12 +248,12 @@ def test_through_any_faults_every_event_is_stored_refused_or_held(acks: bool, se
                     await pump.clock.advance(dice.random())
                 if dice.random() < 0.5:
                     await turns(dice.randint(1, 3))
-                assert_conserved(pump.accounts)
+                assert_conserved(pump.counters)
             pump.sink.failing = ""
             pump.sink.gate.set()
             await pump.clock.advance(10)
             await pump.flusher.drain()
-            assert_conserved(pump.accounts)
+            assert_conserved(pump.counters)
             assert (pump.buffer.events, pump.buffer.bytes, pump.buffer.refusing) == (0, 0, None)
             check(pump, acks)
 

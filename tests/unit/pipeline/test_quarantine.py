@@ -6,7 +6,7 @@ import pytest
 
 from ingestd.errors import SinkError
 from ingestd.event import Batch
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.pipeline.quarantine import Aside
 from ingestd.pipeline.sink import CommitResult
 from tests.support.fakes import MemorySink
@@ -36,12 +36,12 @@ async def test_what_cannot_be_stored_in_one_is_not_stored(failing: int) -> None:
 
 
 async def test_what_became_of_a_batch_is_what_its_sink_says_and_the_dead_letters() -> None:
-    counters = Accounts()
+    counters = Counters()
     batch = batch_of(1, 2, 3)
     batch.entries[1].dead_letter = "signature"
     counters.record(await Aside(MemorySink(), MemorySink()).commit(batch))
-    account = counters.account("demo")
-    assert (account.delivered, account.dead_lettered) == ({"memory": 2}, {"signature": 1})
+    source = counters.of("demo")
+    assert (source.delivered, source.dead_lettered) == ({"memory": 2}, {"signature": 1})
 
 
 async def test_a_batch_that_comes_again_comes_again_to_the_sink_as_the_same_batch() -> None:

@@ -10,7 +10,7 @@ import pytest
 from ingestd.admin import metrics
 from ingestd.errors import SinkError
 from ingestd.event import Batch
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.pipeline.sink import Sink
 from tests.support.fakes import event_line
 from tests.support.sinks_under_test import SUBJECTS, Subject, batch_of, subject
@@ -42,7 +42,7 @@ async def why_not(sink: Sink, batch: Batch | None = None) -> str:
 
 
 async def test_what_was_committed_is_said_to_be_delivered(kind: Subject, tmp_path: Path) -> None:
-    counters = Accounts()
+    counters = Counters()
     sink = kind.make(tmp_path, counters.record)
     await sink.open()
     for numbers in ((0,), (1, 2)):
@@ -50,9 +50,9 @@ async def test_what_was_committed_is_said_to_be_delivered(kind: Subject, tmp_pat
     with kind.broken(), pytest.raises(SinkError):
         await sink.commit(batch_of(3))
     await sink.close()
-    [account] = counters.by_source.values()
-    assert account.delivered == dict.fromkeys(kind.delivers_to, 3)
-    assert account.delivered_bytes == dict.fromkeys(kind.delivers_to, len(lines(0, 1, 2)))
+    [source] = counters.by_source.values()
+    assert source.delivered == dict.fromkeys(kind.delivers_to, 3)
+    assert source.delivered_bytes == dict.fromkeys(kind.delivers_to, len(lines(0, 1, 2)))
 
 
 async def test_what_was_committed_is_stored_in_its_order_and_once(kind: Subject, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestd.admin.metrics import _recognition
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.sources.dedup_window import DuplicateWindow
 from tests.support.desk import NOW_MS, Desk, one
 
@@ -73,7 +73,7 @@ def test_a_repeat_is_marked_and_kept() -> None:
     assert place.take("/c/x?id=abc&n=1").event["flags"] == []
     again = place.take("/c/x?id=abc&n=2").event
     assert (again["flags"], again["params"]["n"]) == (["duplicate"], "2")
-    assert place.account.duplicates == 1
+    assert place.demo.duplicates == 1
 
 
 def test_elements_of_one_array_repeat_one_another_too() -> None:
@@ -99,13 +99,13 @@ def test_an_event_that_was_refused_is_none_when_it_is_sent_again() -> None:
 
 
 def test_a_window_outlives_a_reload_unless_its_size_changes() -> None:
-    accounts = Accounts()
-    account = accounts.account("x")
-    window = account.window_of(10)
+    counters = Counters()
+    source = counters.of("x")
+    window = source.window_of(10)
     assert window is not None
-    assert account.window_of(10) is window
-    assert account.window_of(20) is not window
-    assert account.window_of(0) is None
+    assert source.window_of(10) is window
+    assert source.window_of(20) is not window
+    assert source.window_of(0) is None
 
 
 def test_the_metrics_tell_size_and_reach(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,9 +113,7 @@ def test_the_metrics_tell_size_and_reach(monkeypatch: pytest.MonkeyPatch) -> Non
     for number in range(3):
         place.take(f"/c/x?id={number + 1}")
     monkeypatch.setattr("time.time_ns", lambda: (NOW_MS + 7000) * 1_000_000)
-    shown = {
-        sample.name: sample.value for metric in _recognition([place.account]) for sample in metric.samples
-    }
+    shown = {sample.name: sample.value for metric in _recognition([place.demo]) for sample in metric.samples}
     assert shown == {
         "ingestd_dedup_window_events": 3,
         "ingestd_dedup_window_max_events": 4,

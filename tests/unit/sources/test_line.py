@@ -66,7 +66,7 @@ def plain(module: ModuleType, place: Path) -> Twins:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.one_of(PAIRS, QUERY))
 def test_any_query_makes_the_same_line_in_every_configuration(twins: Twins, query: bytes) -> None:
-    """The accounts' counters are the same, too: see Twins.compare."""
+    """The counters are the same, too: see Twins.compare."""
     twins.compare(Asked(query))
 
 

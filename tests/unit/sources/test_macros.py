@@ -27,7 +27,7 @@ def flags(raw: bytes) -> list[str]:
     data, _, _ = source.events(b"GET", "/c/demo", "", raw, headers(), b"", "", 1_718_000_000_000_000_000)
     found = orjson.loads(data)["flags"]
     assert sorted(name.removeprefix("macro:") for name in found if name.startswith("macro:")) == sorted(
-        source.account.macros
+        source.counters.macros
     )
     return [flag for flag in found if flag.startswith("macro:")]
 
@@ -92,15 +92,15 @@ def test_names_from_outside_take_bounded_memory() -> None:
     for number in range(1000):
         raw = b"p%d=__IMEI__" % number
         source.events(b"GET", "/c", "", raw, headers(), b"", "", 1_718_000_000_000_000_000)
-    assert len(source.account.macros) <= 65
-    assert sum(source.account.macros.values()) == 1000
+    assert len(source.counters.macros) <= 65
+    assert sum(source.counters.macros.values()) == 1000
 
 
 def test_a_name_too_long_for_a_label_counts_among_the_others() -> None:
     source = make_source()
     name = b"p" * 30_000
     data = source.events(b"GET", "/c", "", name + b"=__X__", headers(), b"", "", 1_718_000_000_000_000_000)[0]
-    assert source.account.macros == {"other": 1}
+    assert source.counters.macros == {"other": 1}
     assert orjson.loads(data)["flags"] == ["macro:" + name.decode()]
 
 

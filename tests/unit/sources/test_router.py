@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingestd.pipeline.counters import Accounts
+from ingestd.pipeline.counters import Counters
 from ingestd.sources.router import MAX_CACHED_LENGTH, MAX_CACHED_PATHS, Router
 from tests.support.fakes import make_source
 
@@ -12,8 +12,8 @@ PATHS = ["/c/ocean", "/c/ocean/special", "/c", "/p.ost-back_2"]
 
 
 def router(*paths: str) -> Router:
-    accounts = Accounts()
-    return Router([make_source(accounts, name=f"s{number}", path=path) for number, path in enumerate(paths)])
+    counters = Counters()
+    return Router([make_source(counters, name=f"s{number}", path=path) for number, path in enumerate(paths)])
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_signed_url_expires(tmp_path: Path, unit: int) -> None:
         target = f"/c/x?expires={(NOW_MS // 1000 + seconds) * unit}"
         event = desk.take(f"{target}&sign={signed(target).hex()}").event
         assert (event["signature"], event["flags"]) == (verdict, flags)
-    assert desk.account.signatures == {"ok": 1, "expired": 1}
+    assert desk.demo.signatures == {"ok": 1, "expired": 1}
 
 
 @pytest.mark.parametrize("expires", ["", "expires=", "expires=soon", "expires=-1", "expires=99999999999999"])

@@ -32,7 +32,7 @@ def result(taken: Taken) -> str:
 def test_baidu_s_vector_verifies(tmp_path: Path) -> None:
     desk = baidu(tmp_path)
     assert result(desk.take(BAIDU)) == "ok"
-    assert desk.account.signatures == {"ok": 1}
+    assert desk.demo.signatures == {"ok": 1}
 
 
 def test_xiaomi_s_vector_verifies(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_no_signature_is_missing_and_not_bad(tmp_path: Path, sign: str) -> None:
 def test_without_a_key_nothing_is_verified() -> None:
     desk = one("baidu", path="/c/baidu")
     assert result(desk.take(BAIDU)) == "none"
-    assert desk.account.signatures == {}
+    assert desk.demo.signatures == {}
 
 
 def test_a_signature_may_stand_anywhere_where_the_source_says_so(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_source_that_rejects_takes_only_good_signatures(tmp_path: Path) -> Non
             desk.take(url)
         assert refused.value.reason == "signature"
     assert desk.sources[0].refusal("signature").status == 403
-    assert desk.account.signatures == {"ok": 1, "bad": 1, "missing": 1}
+    assert desk.demo.signatures == {"ok": 1, "bad": 1, "missing": 1}
 
 
 def test_a_replay_of_a_good_signature_is_a_duplicate(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ async def test_no_event_is_taken_by_a_wrong_clock(
         monkeypatch.setattr(intake, "time_ns", lambda: now)
         [reply] = await front.ask(get(b"/c/demo?a=1"))
         assert (reply.status, reply.body) == (529, b"later"), "the source's own word for it"
-        assert front.accounts.account("demo").rejected == {"clock": 1}
-        assert_conserved(front.accounts)
+        assert front.counters.of("demo").rejected == {"clock": 1}
+        assert_conserved(front.counters)
         monkeypatch.setattr(intake, "time_ns", lambda: clock.EARLIEST_NS)
         assert [reply.status for reply in await front.ask(get(b"/c/demo?a=1"))] == [200]
