@@ -9,7 +9,7 @@ from pathlib import Path
 from bench import mix
 from bench.paths import CALLBACKS
 from bench.stages import Workbench
-from ingestd.kafka.records import PAYLOAD_BYTES
+from ingestd.spool.envelope import PAYLOAD_BYTES
 from ingestd.spool.spool import Spool
 
 APPEND_BYTES = 4 << 20

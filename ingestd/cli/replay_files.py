@@ -25,6 +25,7 @@ from ingestd.kafka.producer import Client
 from ingestd.kafka.records import Topics
 from ingestd.kafka.sender import Sender
 from ingestd.spool import inspect
+from ingestd.spool.envelope import is_envelope
 from ingestd.system import log
 
 ROUND_BYTES = 4 << 20
@@ -123,8 +124,8 @@ async def _replay_file(
             continue
         waiting.append(event)
         size += len(event)
-        if event.startswith(b"#"):
-            continue  # it belongs to the next line, and goes with it
+        if is_envelope(event):
+            continue  # it belongs to the event of the next line, and goes with it
         totals.events += 1
         totals.bytes += len(event)
         if size >= ROUND_BYTES:
@@ -146,10 +147,10 @@ async def _send(sender: Sender | None, lines: list[bytes], totals: ReplayTotals)
 
 
 def event_of(line: bytes) -> bytes | None:
-    """An event's line, of a file, or of a dead letter the event in it; None for anything else."""
+    """The event, or its envelope, in a line of a file, a spool or a dead letter; None in any other line."""
     if line.startswith(LINE_START):
         return line if line.endswith(b"}") else None
-    if line.startswith(b"#"):  # a spool's: what the record has beside the event
+    if is_envelope(line):
         return line
     start = line.find(_LETTER)
     if line.startswith(b'{"reason":') and start > 0:

@@ -27,8 +27,9 @@ from ingestd.file import names
 from ingestd.kafka.dead_letter_file import DeadLetterFile
 from ingestd.kafka.delivery_report import Sent
 from ingestd.kafka.producer import Client
-from ingestd.kafka.records import Topics, payloads
+from ingestd.kafka.records import Topics
 from ingestd.kafka.sender import Sender
+from ingestd.spool.envelope import payloads
 from ingestd.system import durable, log
 
 ROUND_BYTES = 16 << 20

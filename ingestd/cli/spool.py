@@ -15,6 +15,7 @@ from ingestd.cli.options import config_option, json_option
 from ingestd.cli.table import print_table
 from ingestd.errors import IngestdError
 from ingestd.spool import inspect
+from ingestd.spool.envelope import lines
 from ingestd.spool.spool import Stored
 
 T = TypeVar("T")
@@ -106,10 +107,9 @@ def export(config_path: Path, instance: str | None, output: str) -> None:
     with click.open_file(output, "wb") as target:
         for directory in directories(config_path, instance):
             for stored in _entries(directory):
-                for line in stored.payload.split(b"\n"):
-                    if line.startswith(b"{"):
-                        target.write(line + b"\n")
-                        count += 1
+                for line in lines(stored.payload):
+                    target.write(line + b"\n")
+                    count += 1
     click.echo(f"{count} events", err=True)
 
 

@@ -15,7 +15,6 @@ from ingestd.cli.options import json_option
 # Each has its equal in Python, at several times the cost.
 COMPILED = (
     "ingestd._hot__mypyc",
-    "ingestd.kafka._murmur2",
     "ingestd._tally",
     "ingestd.kafka._packer",
     "ingestd.sources._line",

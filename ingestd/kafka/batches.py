@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 import google_crc32c
-import orjson
 
 from ingestd.kafka.aiokafka_internals import BATCH_HEADER, ReadyBatch, RecordEncoder, decode_batch
-from ingestd.kafka.packer import HOUR_MS, packer
-from ingestd.kafka.records import Record, Topics, key_and_trace, partition, record_of, source_of
-from ingestd.tally import key_of
+from ingestd.kafka.packer import packer
+from ingestd.kafka.records import Record, Topics, partition, record_of, source_of
+from ingestd.spool.envelope import SpooledEvent, event_at
+from ingestd.tally import HOUR_MS, key_of
 
 # base offset, length, leader epoch, magic, CRC32C of what follows, attributes, last offset, first and latest
 # timestamp, producer's id and epoch, sequence, count (Kafka protocol guide, "Record Batch")
@@ -29,7 +29,7 @@ _TRANSACTIONAL = 0x10
 
 
 class Group(NamedTuple):
-    """What a chunk holds of one source and hour. `size`: bytes of lines. `ids`: None where not asked for."""
+    """The events of one source and hour in a chunk. `size`: bytes of their lines. `ids`: if asked for."""
 
     source: str
     hour: int
@@ -42,7 +42,7 @@ class Group(NamedTuple):
 class Chunk:
     """Records of one partition that travel as one batch. `dead`: why they are dead letters, else "".
 
-    `body`: the records, encoded. `first`, `latest`: of their timestamps.
+    `body`: the records, encoded. `first`, `latest`: timestamps of the first record and of the latest one.
     """
 
     topic: str
@@ -56,18 +56,9 @@ class Chunk:
 
     @classmethod
     def of(cls, topic: str, number: int, records: Sequence[Record], dead: str = "") -> Chunk:
-        """Of a few records, whatever their headers."""
-        encoded = RecordEncoder()
-        ids: dict[tuple[str, int], list[bytes]] = {}
-        sizes: dict[tuple[str, int], int] = {}
-        for record in records:
-            encoded.append(record.timestamp, record.key, record.value, record.headers)
-            # By the line, not the timestamp: that may have been taken from it.
-            key = key_of(record.value) or (record.source, record.timestamp // HOUR_MS)
-            ids.setdefault(key, []).append(dict(record.headers).get("id", b""))
-            sizes[key] = sizes.get(key, 0) + len(record.value) + 1
-        groups = [Group(*key, len(ids[key]), sizes[key], ids[key]) for key in ids]
-        return cls(topic, number, encoded.body(), encoded.count, encoded.first, encoded.latest, groups, dead)
+        """Encode a few records, whatever their headers, as one chunk of any size."""
+        [chunk] = chunks_of(topic, number, records, None, dead)
+        return chunk
 
     def records(self) -> list[Record]:
         """The records, decoded."""
@@ -76,6 +67,37 @@ class Chunk:
             source = dict(headers).get("source", b"").decode()
             found.append(Record(source, self.topic, key, value, timestamp, headers))
         return found
+
+
+def chunks_of(
+    topic: str, number: int, records: Sequence[Record], limit: int | None, dead: str = ""
+) -> Iterator[Chunk]:
+    """Records of one partition as chunks of at most `limit` bytes each, uncompressed, header included.
+
+    A single record may be larger than the limit; None: all go into one chunk.
+    """
+    encoder = RecordEncoder()
+    start = 0
+    for position, one in enumerate(records):
+        fields = one.timestamp, one.key, one.value, one.headers
+        if limit is not None and encoder.count and encoder.size_with(*fields) > limit:
+            yield _chunk(topic, number, encoder, records[start:position], dead)
+            encoder, start = RecordEncoder(), position
+        encoder.append(*fields)
+    if encoder.count:
+        yield _chunk(topic, number, encoder, records[start:], dead)
+
+
+def _chunk(topic: str, number: int, encoded: RecordEncoder, records: Sequence[Record], dead: str) -> Chunk:
+    ids: dict[tuple[str, int], list[bytes]] = {}
+    sizes: dict[tuple[str, int], int] = {}
+    for record in records:
+        # By the line, not the timestamp: that may have been removed from the record.
+        key = key_of(record.value) or (record.source, record.timestamp // HOUR_MS)
+        ids.setdefault(key, []).append(dict(record.headers).get("id", b""))
+        sizes[key] = sizes.get(key, 0) + len(record.value) + 1
+    groups = [Group(*key, len(ids[key]), sizes[key], ids[key]) for key in ids]
+    return Chunk(topic, number, encoded.body(), encoded.count, encoded.first, encoded.latest, groups, dead)
 
 
 def _whole(
@@ -93,87 +115,95 @@ def _whole(
 
 
 def ready_batch(chunk: Chunk, body: bytes, method: int, *, transactional: bool) -> ReadyBatch:
-    """A chunk as a producer takes it; `body`, `method`: what `compress` made of its records."""
+    """A chunk as a producer takes it; `body`, `method`: its records as `compress` returned them."""
     attributes = method | (_TRANSACTIONAL if transactional else 0)
     return ReadyBatch(partial(_whole, chunk, body, attributes), chunk.count, BATCH_HEADER + len(body))
 
 
-class Chunker:
-    """Payloads to chunks by topic and partition, each small enough for one batch.
+class _Route(NamedTuple):
+    """Where a source's events go: a topic and its partitions, 0 and the reason where they cannot go there."""
 
-    `partitions`: how many a topic has, or 0 and the reason why it cannot be had. `spread`: partitions for
-    records without a key. `homeless`: the records of topics that cannot be had, by reason.
+    topic: str
+    partitions: int
+    problem: str
+
+
+class Chunker:
+    """Sorts payloads into chunks by topic and partition, each small enough for one batch.
+
+    `partitions`: how many a topic has, or 0 and the reason why it is unavailable. `turn`: counts the records
+    without a key, which take the partitions in turn. `undeliverable`: the records of topics that are
+    unavailable, by reason.
     """
 
     def __init__(
         self, topics: Topics, limit: int, partitions: Callable[[str], Awaitable[tuple[int, str]]],
-        spread: Callable[[], int], *, with_ids: bool,
+        turn: Callable[[], int], *, with_ids: bool,
     ) -> None:  # fmt: skip
         self._topics = topics
+        self._limit = limit
         self._partitions = partitions
-        self._spread = spread
+        self._turn = turn
+        self._routes: dict[bytes, _Route] = {}  # by source
         self._packer = packer(limit, with_ids=with_ids)
-        self._places: dict[str, tuple[int, int]] = {}  # of a topic: its number, partitions
-        self._routes: dict[bytes, int] = {}  # of a source: partitions of its topic
-        self._names: list[str] = []
-        self._lost: dict[bytes, str] = {}  # sources whose topic cannot be had: why
-        self._odd: list[Chunk] = []
-        self.homeless: dict[str, list[Record]] = {}
+        self._places: dict[str, int] = {}  # of topics, as the packer numbers them
+        self._names: list[str] = []  # of sources, as the packer numbers them
+        self._others: dict[tuple[str, int], list[Record]] = {}  # the packer has declined these
+        self.undeliverable: dict[str, list[Record]] = {}
 
     async def add(self, payload: bytes) -> None:
-        """Take a payload. Raises ValueError where it is none."""
+        """Take the events of a payload. Raises ValueError where it holds something else."""
         start = 0
-        extra: dict[str, str | None] | None = None
-        while extra is not None or (start := self._packer.pack(payload, start)) < len(payload):
-            end = payload.find(b"\n", start)
-            line = payload[start:end] if end >= 0 else payload[start:]
-            if line.startswith(b"#"):
-                extra = orjson.loads(line[1:])
-            elif await self._route(line) and extra is None:
-                continue  # now that its source has a place
-            else:
-                self._by_hand(line, extra)
-                extra = None
-            start += len(line) + 1
+        while (start := self._pack(payload, start)) < len(payload):
+            event, end = event_at(payload, start)
+            if event is not None:
+                source = source_of(event.line)
+                route = self._routes.get(source)
+                if route is None:
+                    route = await self._find(source, event.line)
+                    if self._packer is not None and route.partitions and not event.enveloped:
+                        continue  # the packer takes it, now that it knows the source
+                self._put(event, route)
+            start = end
 
-    async def _route(self, line: bytes) -> bool:
-        """Look for a place for a line's source, once. True: it has one now and had none."""
-        source = source_of(line)
-        if source in self._lost or source in self._routes:
-            return False
+    def _pack(self, payload: bytes, start: int) -> int:
+        """Take the fast path as far as it goes; returns the offset of the line it declined."""
+        return start if self._packer is None else self._packer.pack(payload, start)
+
+    async def _find(self, source: bytes, line: bytes) -> _Route:
         name, topic, _ = self._topics.of(line)
         count, problem = await self._partitions(topic)
-        if not count:
-            self._lost[source] = problem
-            return False
-        place, count = self._places.setdefault(topic, (len(self._places), count))
-        self._packer.route(source, place, count)
-        self._routes[source] = count
-        self._names.append(name)
-        return True
+        route = self._routes[source] = _Route(topic, count, problem)
+        if self._packer is not None and count:
+            place = self._places.setdefault(topic, len(self._places))
+            self._packer.route(source, place, count)
+            self._names.append(name)
+        return route
 
-    def _by_hand(self, line: bytes, extra: dict[str, str | None] | None) -> None:
-        """A line with a key or trace of its own, or one without a home."""
-        source = source_of(line)
-        if (problem := self._lost.get(source)) is not None:
-            self.homeless.setdefault(problem, []).append(record_of(line, extra, self._topics))
+    def _put(self, event: SpooledEvent, route: _Route) -> None:
+        """The general path: a line with an envelope, an unusual one, or one that cannot be delivered."""
+        if not route.partitions:
+            self.undeliverable.setdefault(route.problem, []).append(record_of(event, self._topics))
             return
-        key, trace = key_and_trace(line, extra)
-        number = partition(key, self._routes[source], self._spread)
-        if not self._packer.put(line, key, number, trace):  # the time has not as many digits as it knows
-            if key_of(line) is None:
-                raise ValueError(f"no event: {line[:100]!r}")
-            record = record_of(line, extra, self._topics)
-            self._odd.append(Chunk.of(record.topic, number, [record]))
+        if self._packer is not None:
+            turn = self._turn() if event.key is None else 0
+            if self._packer.put(event.line, event.key, turn, event.trace):
+                return
+        if key_of(event.line) is None:
+            raise ValueError(f"not an event: {event.line[:100]!r}")
+        number = partition(event.key, route.partitions, self._turn)
+        self._others.setdefault((route.topic, number), []).append(record_of(event, self._topics))
 
     def take(self) -> list[Chunk]:
-        """The chunks, each partition's first before any second: that is queued once the first has left."""
+        """The chunks, each partition's first before any second, which must wait until the first has left."""
+        rows: dict[tuple[str, int], list[Chunk]] = {}
         topics = list(self._places)
-        rows: dict[tuple[int, int], list[Chunk]] = {}
-        for place, number, body, count, first, latest, groups in self._packer.take():
+        for place, number, body, count, first, latest, groups in self._packer.take() if self._packer else ():
             named = [Group(self._names[one[0]], *one[1:]) for one in groups]
             chunk = Chunk(topics[place], number, body, count, first, latest, named)
-            rows.setdefault((place, number), []).append(chunk)
-        odd, self._odd = self._odd, []
+            rows.setdefault((topics[place], number), []).append(chunk)
+        others, self._others = self._others, {}
+        for (topic, number), records in others.items():
+            rows.setdefault((topic, number), []).extend(chunks_of(topic, number, records, self._limit))
         rest = itertools.zip_longest(*rows.values())
-        return [*(chunk for row in rest for chunk in row if chunk is not None), *odd]
+        return [chunk for row in rest for chunk in row if chunk is not None]

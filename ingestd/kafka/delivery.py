@@ -19,6 +19,7 @@ from ingestd.kafka.delivery_report import Sent
 from ingestd.kafka.progress import Progress
 from ingestd.kafka.records import source_of
 from ingestd.pipeline.sink import CommitResult
+from ingestd.spool.envelope import lines
 from ingestd.spool.spool import Position, Spool
 
 logger = logging.getLogger(__name__)
@@ -209,8 +210,7 @@ def count_sources(payloads: Iterable[bytes]) -> dict[str, int]:
     """How many events of each source the payloads hold."""
     counts: dict[str, int] = {}
     for payload in payloads:
-        for line in payload.split(b"\n"):
-            if line.startswith(b"{"):
-                source = source_of(line).decode()
-                counts[source] = counts.get(source, 0) + 1
+        for line in lines(payload):
+            source = source_of(line).decode()
+            counts[source] = counts.get(source, 0) + 1
     return counts

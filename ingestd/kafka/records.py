@@ -1,64 +1,31 @@
-"""From stored lines to Kafka records: topic, key, partition, headers, timestamp.
-
-A payload is what the spool keeps: event lines as they are in files. A line that starts with `#` carries,
-as JSON, what the next event's record has beyond the event: `k` its key (null: none), `t` its traceparent.
-"""
+"""One event as a Kafka record: topic, key, partition, headers, timestamp."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import orjson
 
-from ingestd.event import DUP_KEY_SLICE, ID_SLICE, RECEIVED_AT_SLICE, SCHEMA_VERSION, Entry
-from ingestd.kafka.murmur2 import murmur2
+from ingestd.event import ID_SLICE, RECEIVED_AT_SLICE, SCHEMA_VERSION
+from ingestd.kafka.aiokafka_internals import Headers, murmur2
+from ingestd.spool.envelope import SpooledEvent
 
-# A payload is one frame of the spool: what is lost together where a disk damages it.
-PAYLOAD_BYTES = 64 * 1024
 _SOURCE = b'"source":"'
 _VERSION = ("v", str(SCHEMA_VERSION).encode())
-# What a record has for a timestamp when it has none: no broker refuses that.
+# The timestamp of a record that has none: no broker refuses it.
 UNDATED = -1
 
 
 class Record(NamedTuple):
-    """One record for Kafka. `timestamp`: ms since the epoch."""
+    """One record for Kafka. `timestamp`: ms since the epoch, or UNDATED."""
 
     source: str
     topic: str
     key: bytes | None
     value: bytes
     timestamp: int
-    headers: list[tuple[str, bytes]]
-
-
-def payloads(entries: Sequence[Entry]) -> list[bytes]:
-    """Entries as payloads of about PAYLOAD_BYTES; an entry is never split."""
-    result, pieces, size = [], [], 0
-    for entry in entries:
-        data = entry.data if entry.keys is None and entry.trace is None else _with_extras(entry)
-        pieces.append(data)
-        size += len(data)
-        if size >= PAYLOAD_BYTES:
-            result.append(b"".join(pieces))
-            pieces, size = [], 0
-    if pieces:
-        result.append(b"".join(pieces))
-    return result
-
-
-def _with_extras(entry: Entry) -> bytes:
-    lines = entry.data[:-1].split(b"\n")
-    trace = {} if entry.trace is None else {"t": entry.trace.decode("latin-1")}
-    pieces = []
-    for number, line in enumerate(lines):
-        extra: dict[str, str | None] = dict(trace)
-        if entry.keys is not None:
-            key = entry.keys[number]
-            extra["k"] = None if key is None else key.decode()
-        pieces.append(b"#%s\n%s\n" % (orjson.dumps(extra), line))
-    return b"".join(pieces)
+    headers: Headers
 
 
 class Topics:
@@ -84,7 +51,10 @@ class Topics:
 
 
 def source_of(line: bytes) -> bytes:
-    """The source's name in an event line; it stands before anything that came from outside."""
+    """The source's name in an event line; it stands before anything that came from outside.
+
+    Raises ValueError where the line is not an event's.
+    """
     start = line.index(_SOURCE, RECEIVED_AT_SLICE.start) + len(_SOURCE)
     return line[start : line.index(b'"', start)]
 
@@ -95,41 +65,21 @@ def _timestamp(line: bytes) -> int:
     return int(time) if time.isdigit() else UNDATED
 
 
-def key_and_trace(line: bytes, extra: Mapping[str, str | None] | None) -> tuple[bytes | None, bytes | None]:
-    """A record's key and traceparent (None: none), of the event line and what stood before it."""
-    key: bytes | None = line[DUP_KEY_SLICE]
-    if extra is None:
-        return key, None
-    if "k" in extra:
-        chosen = extra["k"]
-        key = chosen.encode() if chosen is not None else None
-    trace = extra.get("t")
-    return key, trace.encode() if trace else None
-
-
-def record_of(line: bytes, extra: Mapping[str, str | None] | None, topics: Topics) -> Record:
-    """The record of one event line."""
+def record_of(event: SpooledEvent, topics: Topics) -> Record:
+    """The record of one spooled event. Raises ValueError where its line is not an event's."""
+    line = event.line
     source, topic, header = topics.of(line)
-    key, trace = key_and_trace(line, extra)
     headers = [("id", line[ID_SLICE]), header, _VERSION]
-    if trace is not None:
-        headers.append(("traceparent", trace))
-    return Record(source, topic, key, line, _timestamp(line), headers)
+    if event.trace is not None:
+        headers.append(("traceparent", event.trace))
+    return Record(source, topic, event.key, line, _timestamp(line), headers)
 
 
-def records(payload: bytes, topics: Topics) -> Iterator[Record]:
-    """The records of a payload, in order."""
-    extra: dict[str, str | None] | None = None
-    for line in payload.split(b"\n"):
-        if line.startswith(b"#"):
-            extra = orjson.loads(line[1:])
-        elif line:
-            yield record_of(line, extra, topics)
-            extra = None
+def partition(key: bytes | None, count: int, turn: Callable[[], int]) -> int:
+    """The partition of `count` that Java's default partitioner chooses for a key; without one, by turns.
 
-
-def partition(key: bytes | None, count: int, spread: Callable[[], int]) -> int:
-    """The partition the Java client's default partitioner chooses for a key; `spread` for none."""
+    Source: org.apache.kafka.clients.producer.internals.BuiltInPartitioner.partitionForKey.
+    """
     if key is None:
-        return spread() % count
+        return turn() % count
     return (murmur2(key) & 0x7FFFFFFF) % count

@@ -132,7 +132,7 @@ class Sender:
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         chunks = chunker.take()
-        for problem, lost in chunker.homeless.items():
+        for problem, lost in chunker.undeliverable.items():
             chunks += await self.bury(lost, problem, outcome)
         return chunks
 

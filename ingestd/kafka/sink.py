@@ -27,11 +27,12 @@ from ingestd.kafka.gauges import KafkaGauges
 from ingestd.kafka.manifest import KafkaManifest
 from ingestd.kafka.producer import Client
 from ingestd.kafka.progress import Progress
-from ingestd.kafka.records import Topics, payloads
+from ingestd.kafka.records import Topics
 from ingestd.kafka.sender import Sender
 from ingestd.kafka.state import Keeping
 from ingestd.kafka.transactions import FencedError, Transactions
 from ingestd.pipeline.sink import CommitResult, Snapshot
+from ingestd.spool.envelope import payloads, traces
 from ingestd.spool.spool import Position, Spool
 from ingestd.system.io_thread import Worker
 from ingestd.system.tracing import Tracing
@@ -277,10 +278,15 @@ class KafkaSink:
 
     async def _produce(self, lines: Sequence[bytes], after: Progress | None = None) -> Sent:
         """Send, in a transaction where that is asked for; `after`: the progress it makes."""
-        with contextlib.nullcontext() if self._tracing is None else self._tracing.produce(lines):
+        with self._span(lines):
             if self._transactions is not None and after is not None:
                 return await self._transactions.send(lines, after)
             return await self._sender.send(lines)
+
+    def _span(self, lines: Sequence[bytes]) -> contextlib.AbstractContextManager[None]:
+        if self._tracing is None:
+            return contextlib.nullcontext()
+        return self._tracing.produce(traces(lines), sum(map(len, lines)))
 
     @property
     def _progress(self) -> Progress | None:

@@ -13,7 +13,7 @@ import importlib.util
 import random
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ingestd.event import Batch
@@ -31,7 +31,6 @@ HINT = (
 )
 # W3C Trace Context: version, trace id, span id, flags; a later version may have more.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-_IN_PAYLOAD = re.compile(rb'^#\{[^\n]*"t":"([0-9a-f-]+)"', re.MULTILINE)
 
 
 def installed() -> bool:
@@ -74,13 +73,15 @@ class Tracing:
             yield
 
     @contextlib.contextmanager
-    def produce(self, payloads: Sequence[bytes]) -> Iterator[None]:
-        """A span over a round's way to Kafka's confirmation, however long that takes."""
+    def produce(self, traces: Iterable[str], size: int) -> Iterator[None]:
+        """A span over a round's way to Kafka's confirmation, however long that takes.
+
+        `traces`: the traceparents of its events, read only where the round is sampled. `size`: its bytes.
+        """
         if not self._chosen():
             yield
             return
-        traces = (found[1].decode() for payload in payloads for found in _IN_PAYLOAD.finditer(payload))
-        said = {"messaging.system": "kafka", "ingestd.bytes": sum(map(len, payloads))}
+        said = {"messaging.system": "kafka", "ingestd.bytes": size}
         with self._span("ingestd.produce", self._api.SpanKind.PRODUCER, said, traces):
             yield
 

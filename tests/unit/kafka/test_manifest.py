@@ -9,7 +9,8 @@ import orjson
 from ingestd.kafka.batches import Chunk
 from ingestd.kafka.manifest import KEEP_HOURS, MAX_PARTS, PAUSE, PERIOD, KafkaManifest, count_rows
 from ingestd.kafka.progress import Progress, ProgressFile
-from ingestd.kafka.records import Record, Topics, records
+from ingestd.kafka.records import Topics, record_of
+from ingestd.spool.envelope import events
 from ingestd.spool.spool import Position
 from ingestd.tally import HOUR_MS, Row, Rows, Tally
 from tests.support.event_files import HOUR, event
@@ -27,7 +28,8 @@ class Wall:
 
 def rows_of(*lines: bytes) -> Rows:
     found: Rows = {}
-    count_rows(found, Chunk.of("clicks", 0, list(records(b"".join(lines), Topics("clicks")))).groups)
+    records = [record_of(one, Topics("clicks")) for one in events(b"".join(lines))]
+    count_rows(found, Chunk.of("clicks", 0, records).groups)
     return found
 
 
@@ -181,7 +183,7 @@ def test_a_record_without_events_is_never_published() -> None:
 
 
 def test_two_sources_in_one_batch_are_told_apart() -> None:
-    mixed: list[Record] = list(records(event(1) + event(2, "ocean") + event(3), Topics("clicks")))
+    mixed = [record_of(one, Topics("clicks")) for one in events(event(1) + event(2, "ocean") + event(3))]
     found: Rows = {}
     count_rows(found, Chunk.of("clicks", 0, mixed).groups)
     assert {key: row.events for key, row in found.items()} == {("demo", HOUR): 2, ("ocean", HOUR): 1}

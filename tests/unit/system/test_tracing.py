@@ -8,8 +8,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from ingestd.errors import SinkError
-from ingestd.kafka.records import payloads
 from ingestd.pipeline.traced import Traced
+from ingestd.spool.envelope import payloads, traces
 from ingestd.system.tracing import Tracing
 from tests.support.fakes import MemorySink
 from tests.support.sinks_under_test import batch_of
@@ -66,7 +66,7 @@ def test_a_rounds_links_are_read_from_what_goes_to_kafka(
     batch.entries[1].trace = TRACE
     batch.entries[1].keys = [b'"t":"00-1"']
     batch.entries[2].keys = [b'#{"t":"00-1"}']
-    with tracing.produce(payloads(batch.entries)):
+    with tracing.produce(traces(payloads(batch.entries)), 7):
         pass
     (span,) = spans.get_finished_spans()
     assert (span.name, span.kind) == ("ingestd.produce", SpanKind.PRODUCER)
