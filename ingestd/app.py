@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ingestd import __version__
 from ingestd.admin.certificates import Surroundings
 from ingestd.admin.endpoints import Report
 from ingestd.admin.server import AdminConnection
@@ -31,12 +32,13 @@ from ingestd.pipeline.batch_metrics import BatchMetrics
 from ingestd.pipeline.buffer import Buffer, Call
 from ingestd.pipeline.counters import Counters
 from ingestd.pipeline.flusher import Clock, Flusher, FlushPolicy
-from ingestd.pipeline.subscribers import Following
-from ingestd.sinks import build, need_restart, renew
+from ingestd.pipeline.subscribers import Subscribers
+from ingestd.sinks import build, need_restart, reconfigure
 from ingestd.sources.factory import build as build_sources
 from ingestd.sources.router import Router
-from ingestd.system import clock, systemd
+from ingestd.system import clock, systemd, tracing
 from ingestd.system.log import LogRateLimit
+from ingestd.system.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +76,13 @@ class App:
         ingest, flush = config.ingest, config.flush
         stored = ingest.ack == "stored"
         policy = FlushPolicy(flush.interval, flush.max_events, flush.max_bytes, stored, flush.stall_timeout)
-        self._sink = build(config, self._counters, self._node)
+        self._tracing = _tracing(config, self._node)
+        self._sink = build(config, self._counters, self._node, self._tracing)
         self._buffer = Buffer(config.buffer.max_bytes, flush.max_events, flush.max_bytes)
         clock = Clock(self._loop.call_later, time.monotonic, time.time_ns)
-        following = Following()
+        subscribers = Subscribers()
         self._flusher = Flusher(
-            self._buffer, self._sink, policy, self._counters, self._metrics, clock, following
+            self._buffer, self._sink, policy, self._counters, self._metrics, clock, subscribers, self._tracing
         )
         sources = build_sources(config, self._counters, self._node)
         self._intake = Intake(Router(sources), self._counters, self._buffer, ack_stored=stored)
@@ -88,7 +91,7 @@ class App:
         self._shared = Shared(self._intake, limits, self._counters.refuse, connections)
         self._report = Report(
             self._node, ingest.ack, self._counters, self._metrics, self._buffer, self._flusher, self._sink,
-            self._shared, self._intake, following, self._stopping.is_set, self._own_counters,
+            self._shared, self._intake, subscribers, self._stopping.is_set, self._own_counters,
             Surroundings(config),
         )  # fmt: skip
 
@@ -115,7 +118,7 @@ class App:
             task.cancel()
         if self._opened:
             with contextlib.suppress(SinkError, TimeoutError):
-                await asyncio.wait_for(self._sink.close(), GIVE_UP)
+                await asyncio.wait_for(self._close_sink(), GIVE_UP)
 
     async def _start(self) -> None:
         ingest = self._config.ingest
@@ -163,7 +166,7 @@ class App:
                 await self._flusher.drain()
                 for task in self._tasks:
                     task.cancel()
-                await self._sink.close()
+                await self._close_sink()
         except TimeoutError:
             self.failed = True
             logger.error(
@@ -182,6 +185,13 @@ class App:
         stored = sum(source.stored for source in self._counters.by_source.values())
         logger.info("stopped", extra={"stored_events": stored, "unstored_events": self._buffer.events})
 
+    async def _close_sink(self) -> None:
+        try:
+            await self._sink.close()
+        finally:
+            if self._tracing is not None:
+                await self._tracing.close()
+
     # signals
 
     def stop(self) -> None:
@@ -199,7 +209,7 @@ class App:
             config = self._read_config()
             self._check_names(config)
             sources = build_sources(config, self._counters, self._node)
-            renew(self._sink, config)
+            reconfigure(self._sink, config)
         except ConfigError as error:
             self._reloads["config_reload_failures"] += 1
             for problem in error.problems:
@@ -261,6 +271,17 @@ class App:
 
     def _own_counters(self) -> dict[str, float]:
         return {"log_lines_suppressed": self._log_limit.suppressed, **self._reloads}
+
+
+def _tracing(config: Config, node: str) -> Tracing | None:
+    """Raises ConfigError if tracing is on and OpenTelemetry is not installed."""
+    settings = config.tracing
+    if not settings.endpoint:
+        return None
+    if not tracing.installed():
+        problem = Problem("tracing.endpoint", tracing.MISSING, tracing.HINT)
+        raise ConfigError("the configuration", [problem])
+    return Tracing(settings.endpoint, settings.sample, node, __version__)
 
 
 def _watch_clock(known: str) -> str:

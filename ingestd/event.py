@@ -28,13 +28,13 @@ LINE_START = b'{"v":1,"id":"'
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Entry:
-    """What one request brought: one event or several, as finished NDJSON bytes. All or none is stored.
+    """The events of one request as finished NDJSON bytes. All of them are stored, or none.
 
     `data`: the lines, each ended by a newline. `count`: how many. `counters`: the source's.
     `received_ns`: wall clock, nanoseconds since the epoch. `keys`: for each line the Kafka key where the
     source chooses one by its own parameters (None in it: no key), else None: the key is the `dup_key`.
-    `trace`: the request's traceparent, or None. `dead_letter`: why its source wants it kept apart from the
-    others (`sinks.aside`), or None.
+    `trace`: the request's traceparent, or None. `dead_letter`: why its source wants it quarantined
+    (`pipeline.quarantine`), or None.
     """
 
     __slots__ = ("count", "counters", "data", "dead_letter", "keys", "received_ns", "trace")
@@ -58,7 +58,7 @@ class Entry:
 
 
 class Share:
-    """One source's part of a batch. `received_ns`: when its first event came, wall clock since the epoch."""
+    """One source's part of a batch. `received_ns`: of its first event, nanoseconds since the epoch."""
 
     __slots__ = ("bytes", "events", "received_ns")
 
@@ -80,7 +80,7 @@ class Batch:
         self._shares: dict[str, Share] | None = None
 
     def shares(self) -> dict[str, Share]:
-        """The batch by source. Counted once: no entry may join it afterwards."""
+        """The batch by source. Computed once: no entry may join it afterwards."""
         shares = self._shares
         if shares is None:
             shares = self._shares = {}

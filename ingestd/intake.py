@@ -39,7 +39,7 @@ class Intake:
         source, route, path_text = match
         exchange.received_ns = received_ns = time_ns()
         if not EARLIEST_NS <= received_ns < LATEST_NS:
-            source.counters.turn_away("clock")
+            source.counters.reject("clock")
             exchange.answer(source.refusal("clock"))
             return
         connection = exchange.connection
@@ -52,7 +52,7 @@ class Intake:
                 method, path_text, route, raw, headers, body, client_ip, received_ns
             )
         except RequestRefusedError as error:
-            source.counters.turn_away(error.reason)
+            source.counters.reject(error.reason)
             exchange.answer(source.refusal(error.reason))
             return
         counters = source.counters
@@ -79,7 +79,7 @@ class Intake:
             return REFUSAL_REPLIES["not_found"]
         source, refusing = match.source, self._buffer.refusing
         if method in source.methods and refusing is not None:
-            source.counters.turn_away(refusing)
+            source.counters.reject(refusing)
             return source.refusal(refusing)
         if method == b"HEAD":  # a link checker; there is no event in it
             return source.reply

@@ -1,46 +1,27 @@
-"""Which sinks a configuration asks for."""
+"""From the configuration to the sink: files, Kafka, or both, and the quarantine in front of them."""
 
 from __future__ import annotations
 
 import time
 
-from ingestd import __version__
 from ingestd.config.sections import Config, FileConfig
 from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.file.sink import FileSink
 from ingestd.pipeline.counters import Counters
-from ingestd.pipeline.fanout import Both
-from ingestd.pipeline.quarantine import Aside
+from ingestd.pipeline.fanout import Fanout
+from ingestd.pipeline.quarantine import Quarantine
 from ingestd.pipeline.sink import Sink
-from ingestd.pipeline.traced import Traced
-from ingestd.system import tracing
 from ingestd.system.tracing import Tracing
 
-# Of the time to drain, the share Kafka is waited for; the rest is for what comes before and after.
+# Share of `ingest.drain_timeout` that the last delivery to Kafka may take; the rest is for the other steps.
 DRAIN_SHARE = 0.7
 
 
-def build(config: Config, counters: Counters, node: str) -> Sink:
-    """The sink, or both as one. aiokafka and OpenTelemetry are only loaded where they are used.
+def build(config: Config, counters: Counters, node: str, tracing: Tracing | None = None) -> Sink:
+    """The sink a configuration asks for; several of them as one. aiokafka is only imported if it is used.
 
-    Raises ConfigError where OpenTelemetry is wanted and not installed.
+    `node`: `<host>/<instance>`.
     """
-    spans = _tracing(config, node)
-    sink = _untraced(config, counters, node, spans)
-    return sink if spans is None else Traced(sink, spans)
-
-
-def _tracing(config: Config, node: str) -> Tracing | None:
-    settings = config.tracing
-    if not settings.endpoint:
-        return None
-    if not tracing.installed():
-        problem = Problem("tracing.endpoint", tracing.MISSING, tracing.HINT)
-        raise ConfigError("the configuration", [problem])
-    return Tracing(settings.endpoint, settings.sample, node, __version__)
-
-
-def _untraced(config: Config, counters: Counters, node: str, spans: Tracing | None) -> Sink:
     ingest = config.ingest
     sinks: list[Sink] = []
     if config.file is not None:
@@ -58,21 +39,22 @@ def _untraced(config: Config, counters: Counters, node: str, spans: Tracing | No
                 node=node,
                 acks=ingest.ack == "stored",
                 patience=DRAIN_SHARE * ingest.drain_timeout,
-                tracing=spans,
+                tracing=tracing,
             )
         )
-    sink = sinks[0] if len(sinks) == 1 else Both(sinks, config.flush.stall_timeout, counters.record)
-    if not _sets_aside(config):
+    sink = sinks[0] if len(sinks) == 1 else Fanout(sinks, config.flush.stall_timeout, counters.record)
+    if not _quarantines(config):
         return sink
-    return Aside(sink, FileSink(_letters(config), ingest.instance, time.monotonic, time.time))
+    dead_letters = FileSink(_dead_letter_files(config), ingest.instance, time.monotonic, time.time)
+    return Quarantine(sink, dead_letters)
 
 
-def _sets_aside(config: Config) -> bool:
+def _quarantines(config: Config) -> bool:
     return any(source.on_bad_signature == "dead_letter" for source in config.source)
 
 
-def _letters(config: Config) -> FileConfig:
-    """Dead letters beside the events, or where Kafka's are; rotated and kept as the events are."""
+def _dead_letter_files(config: Config) -> FileConfig:
+    """Dead letters below the event files, or with Kafka's; the same rotation and retention as the events."""
     file = config.file or FileConfig()
     if config.file is not None or config.kafka is None:
         directory = file.directory / "dead"
@@ -81,10 +63,10 @@ def _letters(config: Config) -> FileConfig:
     return file.model_copy(update={"directory": directory, "prefix": f"{file.prefix}-unsigned"})
 
 
-def renew(sink: Sink, config: Config) -> None:
-    """Have a Kafka sink take up the sources' topics, where it connects and how, with the secrets of now.
+def reconfigure(sink: Sink, config: Config) -> None:
+    """Give a Kafka sink its new settings, the sources' topics and the present content of its secret files.
 
-    Raises ConfigError where the secrets cannot be read; then nothing has changed.
+    Raises ConfigError if a secret cannot be read; then nothing has changed.
     """
     if config.kafka is None:
         return
@@ -95,22 +77,22 @@ def renew(sink: Sink, config: Config) -> None:
         connection_options(config.kafka)
     except IngestdError as error:
         raise ConfigError("the configuration", [Problem("kafka.security", str(error))]) from error
-    while isinstance(sink, Aside | Traced):
+    if isinstance(sink, Quarantine):
         sink = sink.sink
-    for one in [leg.sink for leg in sink.legs] if isinstance(sink, Both) else [sink]:
+    for one in [branch.sink for branch in sink.branches] if isinstance(sink, Fanout) else [sink]:
         if isinstance(one, KafkaSink):
             one.renew(config.kafka, _topics(config))
 
 
 def need_restart(old: Config, new: Config) -> list[str]:
-    """What has changed and is only taken up by a new process."""
+    """The sections and keys that differ and only take effect in a new process."""
     changed = [
         name for name in Config.model_fields
         if name not in ("source", "kafka", "admin") and getattr(old, name) != getattr(new, name)
     ]  # fmt: skip
     if old.admin.listen != new.admin.listen:
         changed.append("admin.listen")
-    if _sets_aside(new) and not _sets_aside(old):
+    if _quarantines(new) and not _quarantines(old):
         changed.append("source.on_bad_signature")
     if old.kafka is None or new.kafka is None:
         return changed + (["kafka"] if old.kafka is not new.kafka else [])

@@ -25,7 +25,7 @@ from ingestd.pipeline.buffer import Buffer
 from ingestd.pipeline.counters import WAITS, Counters
 from ingestd.pipeline.flusher import Flusher
 from ingestd.pipeline.sink import Sink
-from ingestd.pipeline.subscribers import Following, needles
+from ingestd.pipeline.subscribers import Subscribers, needles
 from ingestd.system import clock
 
 # The loop must turn: at most this many events are masked for a follower without a break.
@@ -40,7 +40,7 @@ class Report:
     def __init__(
         self, node: str, ack: str, counters: Counters, batches: BatchMetrics, buffer: Buffer,
         flusher: Flusher, sink: Sink, shared: Shared, intake: Intake,
-        following: Following, draining: Callable[[], bool], more: Callable[[], dict[str, float]],
+        subscribers: Subscribers, draining: Callable[[], bool], more: Callable[[], dict[str, float]],
         surroundings: Surroundings,
     ) -> None:  # fmt: skip
         self._node = node
@@ -52,7 +52,7 @@ class Report:
         self._sink = sink
         self._shared = shared
         self._intake = intake
-        self._following = following
+        self._subscribers = subscribers
         self._draining = draining
         self._more = more
         self.surroundings = surroundings
@@ -77,7 +77,7 @@ class Report:
         reasons = []
         if self._draining():
             reasons.append("draining")
-        if trouble := self._flusher.trouble or self._sink.snapshot().error:
+        if trouble := self._flusher.error or self._sink.snapshot().error:
             reasons.append(f"storage: {trouble}")
         if trouble := clock.trouble(time.time_ns()):
             reasons.append(trouble)
@@ -106,10 +106,10 @@ class Report:
         known = {source.name for source in self._intake.router.sources}  # not those a reload has removed
         if wanted is not None and wanted not in known:
             return Reply(404, f"there is no source {wanted!r}; {nearest(wanted, known)}\n".encode())
-        if self._following.full:
+        if self._subscribers.full:
             return Reply(503, b"enough are following already\n")
         looked_for = needles(asked.get("flag", []), asked.get("param", []))
-        pieces = followed(self._following, wanted, looked_for, self._hidden)
+        pieces = followed(self._subscribers, wanted, looked_for, self._hidden)
         return Stream("application/x-ndjson", pieces)
 
     def _hidden(self) -> dict[str, frozenset[str]]:
@@ -154,12 +154,12 @@ class Report:
 
 
 async def followed(
-    following: Following, wanted: str | None, looked_for: Sequence[bytes],
+    subscribers: Subscribers, wanted: str | None, looked_for: Sequence[bytes],
     hidden: Callable[[], Mapping[str, frozenset[str]]], now: Callable[[], float] = time.perf_counter,
     rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncGenerator[bytes, None]:  # fmt: skip
     """Events as they are stored, masked, a slice at a time; until the caller stops."""
-    async with contextlib.aclosing(following.follow(wanted, looked_for)) as stored:
+    async with contextlib.aclosing(subscribers.subscribe(wanted, looked_for)) as stored:
         async for data, missed in stored:
             if missed:
                 yield b'{"missed":%d}\n' % missed

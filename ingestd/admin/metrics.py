@@ -59,7 +59,7 @@ KAFKA_COUNTERS = {
     "kafka_connects": "Connections made to Kafka: one a start, more after trouble",
     "manifest_failures": "Times rows could not be written to the manifest topic; they are tried again",
 }
-BOTH_COUNTERS = {
+FANOUT_COUNTERS = {
     "file_missed_events": "Events Kafka or the spool has and the files do not, because files failed",
     "kafka_missed_events": "Events the files have and Kafka will not get by itself, because the spool failed",
 }
@@ -103,7 +103,7 @@ class IngestCollector(Collector):
         for name, text in {**GAUGES, **FILE_GAUGES, **KAFKA_GAUGES}.items():
             if name in numbers:
                 yield GaugeMetricFamily(f"ingestd_{name}", text, numbers[name])
-        for name, text in {**COUNTERS, **FILE_COUNTERS, **KAFKA_COUNTERS, **BOTH_COUNTERS}.items():
+        for name, text in {**COUNTERS, **FILE_COUNTERS, **KAFKA_COUNTERS, **FANOUT_COUNTERS}.items():
             if name in numbers:
                 yield CounterMetricFamily(f"ingestd_{name}", text, numbers[name])
         batches = self._batches

@@ -26,7 +26,7 @@ from ingestd.file.manifests import Manifests
 from ingestd.file.ndjson import NdjsonFile
 from ingestd.pipeline.sink import CommitResult, Snapshot
 from ingestd.system import durable
-from ingestd.system.io_thread import Worker
+from ingestd.system.io_thread import IoThread
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class FileSink:
         self._manifests = Manifests(settings.directory, settings.prefix)
         self._file: NdjsonFile | None = None
         self._opened_at = 0.0
-        self._owner = Worker("commit")
+        self._owner = IoThread("commit")
         self._keeper = ThreadPoolExecutor(1, "files")
         self._owed: set[Path] = set()  # finished files the keeper could not see to
         self._closing = False

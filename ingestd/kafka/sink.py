@@ -34,7 +34,7 @@ from ingestd.kafka.transactions import FencedError, Transactions
 from ingestd.pipeline.sink import CommitResult, Snapshot
 from ingestd.spool.envelope import payloads, traces
 from ingestd.spool.spool import Position, Spool
-from ingestd.system.io_thread import Worker
+from ingestd.system.io_thread import IoThread
 from ingestd.system.tracing import Tracing
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class KafkaSink:
         self._report = report
         self._acks = acks
         self._tracing = tracing
-        self._worker = Worker("spool")
+        self._worker = IoThread("spool")
         self._spool = Spool(spool.directory / instance, max_bytes=spool.max_bytes) if spool.enabled else None
         name = "ingestd-" + node.replace("/", "-")
         exactly_once = settings.delivery == "exactly_once"

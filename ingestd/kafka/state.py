@@ -15,7 +15,7 @@ from ingestd.kafka.producer import PRODUCER_ERRORS, Client
 from ingestd.kafka.progress import OwnerFile, Progress, ProgressFile
 from ingestd.kafka.sender import Sender
 from ingestd.spool.spool import Spool
-from ingestd.system.io_thread import Worker
+from ingestd.system.io_thread import IoThread
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Keeping:
     """Of one instance. `transactional`: rows go to their topic in a transaction."""
 
     def __init__(
-        self, client: Client, sender: Sender, worker: Worker, directory: Path, instance: str,
+        self, client: Client, sender: Sender, worker: IoThread, directory: Path, instance: str,
         *, transactional: bool,
     ) -> None:  # fmt: skip
         self._client = client

@@ -24,14 +24,15 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, value: float, times: int = 1) -> None:
-        """Count a value, `times` times."""
+        """Count a value `times` times."""
         self.counts[bisect_left(self.bounds, value)] += times
         self.sum += value * times
 
     def observe_batch(self, batch: Sequence[Entry], now_ns: int) -> None:
         """Count for each entry the seconds since it was received, in O(buckets), not O(entries).
 
-        Entries stand in the order they came, so a bucket's share is found by bisection.
+        Entries stand in the order they were received, so bisection finds the number in each bucket.
+        `now_ns`: wall clock, nanoseconds since the epoch.
         """
         size = len(batch)
         oldest = max(0.0, (now_ns - batch[0].received_ns) / 1e9)
@@ -49,7 +50,7 @@ class Histogram:
 
 @dataclass
 class BatchMetrics:
-    """What the flusher and the sinks count, once a batch."""
+    """Counted once a batch, except `loop_lag_seconds`: the delay of a timer of the loop."""
 
     ack_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     commit_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))

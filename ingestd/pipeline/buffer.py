@@ -1,10 +1,10 @@
-"""The buffer: what has been taken and is not stored yet, capped in bytes.
+"""The buffer: events that are accepted and not stored yet, capped in bytes.
 
-An asyncio.Queue of batches. The youngest batch stays open: entries join it until it is full or the
-flusher has taken it, so that a queue operation is paid once a batch, not once an event.
+An asyncio.Queue of batches. The youngest batch stays open: entries join it until it is full or the flusher
+has taken it, so that a queue operation is paid once a batch, not once an event.
 
-Past the high-water mark new events are refused until what is held falls to the low-water mark. What is
-held includes the batch being written: it is memory too, and not yet anybody's promise.
+Back-pressure: above the high-water mark new events are refused until the buffer has fallen to the low-water
+mark. The batch being written counts too: it is in memory, and nobody has stored it yet.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable
 
 from ingestd.event import Batch, Entry
 
-LOW_WATER = 0.8
+LOW_WATER = 0.8  # of `max_bytes`
 
 
 class Call:
-    """Work for the task that owns the sink, in its turn among the batches: a rotation, say."""
+    """Work for the task that owns the sink, done in its turn among the batches: a rotation, for example."""
 
     __slots__ = ("run",)
 
@@ -27,10 +27,11 @@ class Call:
 
 
 class Buffer:
-    """What waits for the flusher, under a byte cap.
+    """Batches that wait for the flusher.
 
-    `refusing`: why no new event is taken now (a reason of `replies.REFUSALS`), or None; read once per
-    request. `bytes` and `events`: held now, waiting or being written.
+    `max_bytes`: the high-water mark. `batch_events`, `batch_bytes`: a batch of this size takes no more.
+    `refusing`: why new events are refused now (a key of `responses.REFUSALS`), or None; read once a request.
+    `bytes`, `events`: in the buffer now, waiting or being written.
     """
 
     def __init__(self, max_bytes: int, batch_events: int, batch_bytes: int) -> None:
@@ -42,13 +43,13 @@ class Buffer:
         self._open: Batch | None = None
         self._full = False
         self._blocked: str | None = None
-        self.ripe = asyncio.Event()  # the flusher need not wait for its timer
+        self.due = asyncio.Event()  # the flusher need not wait for its timer
         self.bytes = 0
         self.events = 0
         self.refusing: str | None = None
 
     def put(self, entry: Entry) -> None:
-        """Take an entry. The caller has looked at `refusing`; one entry may pass the mark, none is cut."""
+        """Take an entry whole. The caller has checked `refusing`: a single entry may pass the mark."""
         batch = self._open
         if batch is None:
             batch = self._open = Batch()
@@ -61,13 +62,13 @@ class Buffer:
         self.bytes += size
         if batch.events >= self._batch_events or batch.bytes >= self._batch_bytes:
             self._open = None
-            self.ripe.set()
+            self.due.set()
         if self.bytes >= self.max_bytes and not self._full:
             self._full = True
-            self._decide()
+            self._update_refusing()
 
     async def next(self) -> Batch | Call:
-        """Wait for what is next. A batch stays open to entries until `seal`."""
+        """Wait for the next batch or call. A batch stays open to entries until `seal`."""
         return await self._queue.get()
 
     def is_open(self, batch: Batch) -> bool:
@@ -75,7 +76,7 @@ class Buffer:
         return self._open is batch
 
     def seal(self, batch: Batch) -> None:
-        """No further entry joins a batch that was taken; it is held until released."""
+        """Let no further entry join a batch. It counts as held until `release`."""
         if self._open is batch:
             self._open = None
 
@@ -92,23 +93,23 @@ class Buffer:
         return taken
 
     def call(self, call: Call) -> None:
-        """Have the sink's owner run something in its turn. It holds no bytes and is never refused."""
+        """Queue a call behind the batches. It holds no bytes and is never refused."""
         self._open = None
         self._queue.put_nowait(call)
-        self.ripe.set()
+        self.due.set()
 
     def release(self, batch: Batch) -> None:
-        """What became of the batch is known: it is held no longer."""
+        """Hold a batch no longer: it is stored or refused."""
         self.events -= batch.events
         self.bytes -= batch.bytes
         if self._full and self.bytes <= self._low_bytes:
             self._full = False
-            self._decide()
+            self._update_refusing()
 
     def block(self, reason: str | None) -> None:
-        """Refuse everything new for this reason, until block(None)."""
+        """Refuse all new events for this reason, until block(None)."""
         self._blocked = reason
-        self._decide()
+        self._update_refusing()
 
-    def _decide(self) -> None:
+    def _update_refusing(self) -> None:
         self.refusing = self._blocked or ("overload" if self._full else None)

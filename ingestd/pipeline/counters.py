@@ -1,6 +1,6 @@
-"""Per-source counters, kept as plain integers on the hot path and read by the metrics at a scrape.
+"""Counters by source: plain integers on the hot path, read at a scrape.
 
-Conservation, per source and at any moment between two loop turns:
+Conservation, for each source and between any two turns of the loop:
 `received == rejected + unstored + stored`.
 """
 
@@ -11,16 +11,14 @@ from bisect import bisect_left
 from ingestd.pipeline.sink import CommitResult
 from ingestd.sources.dedup_window import DuplicateWindow
 
-# Upper bounds of the buckets of `waits`, seconds.
+# Upper bounds of the buckets of `waits`, in seconds.
 WAITS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0)
 
-# Parameter names come from outside: past this many distinct ones, and for longer ones, a source's counter
-# says "other".
+# Parameter names come from outside: more distinct ones than this, and longer ones, are counted as "other".
 MAX_MACRO_PARAMS = 64
 MAX_MACRO_NAME = 64
 
-
-# What is counted of a source, in the order of /status.
+# The counters of a source, in the order of /status.
 COUNTED = (
     "dead_lettered", "delivered", "delivered_bytes", "duplicates", "macros", "received", "received_bytes",
     "recovered", "rejected", "signatures", "spooled", "stored", "stored_bytes", "unstored", "waits",
@@ -28,7 +26,12 @@ COUNTED = (
 
 
 class SourceCounters:
-    """What became of one source's events. It outlives a reload: the name is its identity."""
+    """The counters of one source. They outlive a reload, identified by the source's name.
+
+    `delivered`, `delivered_bytes`: by sink. `dead_lettered`, `rejected`: by reason. `signatures`: by result.
+    `macros`: by parameter. `spooled`: stored, and not yet delivered or dead-lettered. `recovered`: delivered
+    from the spool of an earlier process. `waits`: stored events by the buckets of WAITS.
+    """
 
     __slots__ = (*COUNTED, "source", "window")
 
@@ -39,27 +42,27 @@ class SourceCounters:
         self.stored = 0
         self.stored_bytes = 0
         self.unstored = 0
-        self.waits = [0] * (len(WAITS) + 1)  # stored events by how long they took, for `ingestd top`
-        self.delivered: dict[str, int] = {}  # by sink
+        self.waits = [0] * (len(WAITS) + 1)
+        self.delivered: dict[str, int] = {}
         self.delivered_bytes: dict[str, int] = {}
-        self.dead_lettered: dict[str, int] = {}  # by reason
-        self.spooled = 0  # stored for Kafka, and not yet delivered or a dead letter
-        self.recovered = 0  # found in the spool of an earlier run
+        self.dead_lettered: dict[str, int] = {}
+        self.spooled = 0
+        self.recovered = 0
         self.rejected: dict[str, int] = {}
         self.macros: dict[str, int] = {}
-        self.signatures: dict[str, int] = {}  # by result
+        self.signatures: dict[str, int] = {}
         self.duplicates = 0
         self.window: DuplicateWindow | None = None
 
-    def turn_away(self, reason: str) -> None:
-        """Count a request refused before it was decoded, as one event received and rejected."""
+    def reject(self, reason: str) -> None:
+        """Count a request that is rejected before it is decoded, as one event received and rejected."""
         self.received += 1
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
 
     def settle(self, count: int, size: int, refused: str | None, waited: float = 0.0) -> None:
-        """Settle `count` unstored events of `size` bytes: stored (None), or rejected for a reason.
+        """Count `count` unstored events of `size` bytes as stored (None), or as rejected for a reason.
 
-        `waited`: seconds the first of them has been here.
+        `waited`: seconds since the first of them was received.
         """
         self.unstored -= count
         if refused is None:
@@ -70,17 +73,17 @@ class SourceCounters:
             self.rejected[refused] = self.rejected.get(refused, 0) + count
 
     def summary(self) -> dict[str, object]:
-        """All of it, for /status."""
+        """All counters by name, for /status."""
         return {name: getattr(self, name) for name in COUNTED}
 
     def window_of(self, capacity: int) -> DuplicateWindow | None:
-        """The source's window for repeats, which outlives a reload unless its size changes; 0: none."""
+        """The source's duplicate window. It outlives a reload unless its size changes; 0: None."""
         if self.window is None or self.window.capacity != capacity:
             self.window = DuplicateWindow(capacity) if capacity else None
         return self.window
 
     def macro(self, param: str) -> None:
-        """Count an unreplaced macro in a parameter."""
+        """Count a left-in macro in a parameter, up to MAX_MACRO_PARAMS names."""
         macros = self.macros
         count = macros.get(param)
         if count is None and (len(macros) >= MAX_MACRO_PARAMS or len(param) > MAX_MACRO_NAME):
@@ -90,21 +93,21 @@ class SourceCounters:
 
 
 class Counters:
-    """All counters by source name, and the requests that belong to no source."""
+    """The counters of all sources by name, and of the requests that belong to no source."""
 
     def __init__(self) -> None:
         self.by_source: dict[str, SourceCounters] = {}
         self.refused: dict[str, int] = {}
 
     def of(self, source: str) -> SourceCounters:
-        """The source's counters, made on first use."""
+        """The counters of a source, created on first use."""
         counters = self.by_source.get(source)
         if counters is None:
             counters = self.by_source[source] = SourceCounters(source)
         return counters
 
     def record(self, result: CommitResult) -> None:
-        """Count what became of stored events; the only place where that is counted."""
+        """Add the result of a commit, or what became later of its events."""
         for sink, shares in result.delivered.items():
             for source, share in shares.items():
                 counters = self.of(source)
@@ -119,5 +122,5 @@ class Counters:
             self.of(source).recovered += events
 
     def refuse(self, reason: str) -> None:
-        """Count a request that never became an event of any source."""
+        """Count a request that belongs to no source."""
         self.refused[reason] = self.refused.get(reason, 0) + 1

@@ -1,7 +1,7 @@
-"""Several sinks at once. An event is stored when one of them has it for good.
+"""The fan-out: several sinks at once. An event is stored when one of them has stored it.
 
-A sink that fails or hangs is left out until it can store again, and does not slow the others; what it
-missed meanwhile is counted, and can be filled in from the other (`ingestd replay`).
+A sink that fails or hangs is excluded until it can store again and does not slow the others. The events it
+misses meanwhile are counted and can be filled in from the other sink (`ingestd replay`).
 """
 
 from __future__ import annotations
@@ -17,143 +17,145 @@ from ingestd.pipeline.sink import CommitResult, Sink, Snapshot
 
 logger = logging.getLogger(__name__)
 
-# How often a sink that was left out is tried again, seconds.
+# Seconds between two probes of an excluded sink.
 PROBE_PERIOD = 0.5
 
 
-class Leg:
-    """One of the sinks. `trouble`: why it is left out, "" while it takes part."""
+class Branch:
+    """One sink of a fan-out. `error`: why it is excluded; "" while it takes part."""
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
-        self.trouble = ""
+        self.error = ""
         self.missed_events = 0
-        self.late_events = 0  # of a commit that hangs: missed if it fails in the end
-        self.under_way: asyncio.Task[None] | None = None
+        self.late_events = 0  # in a commit that hangs: missed only if that fails in the end
+        self.commit: asyncio.Task[None] | None = None
         self.probe_at = 0.0
 
 
-class Both:
-    """A sink over sinks. `patience`: seconds a commit of one may take while another has finished.
+class Fanout:
+    """A sink over sinks. `timeout`: seconds a commit may take once another sink has finished the same batch.
 
-    What became of a batch is reported for each sink when it is done, which may be long after the commit.
+    `report` takes each sink's CommitResult when that sink is done, which may be long after the commit.
     """
 
-    name = "both"
+    name = "fanout"
 
     def __init__(
-        self, sinks: Sequence[Sink], patience: float, report: Callable[[CommitResult], None],
+        self, sinks: Sequence[Sink], timeout: float, report: Callable[[CommitResult], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self.legs = [Leg(sink) for sink in sinks]
+        self.branches = [Branch(sink) for sink in sinks]
+        self._timeout = timeout
         self._report = report
-        self._patience = patience
         self._clock = clock
 
     async def open(self) -> None:
-        """Open all; one that cannot be opened is an error: a daemon starts whole or not at all."""
-        for leg in self.legs:
-            await leg.sink.open()
+        """Open all sinks. Raises SinkError for the first that fails: a daemon starts whole or not at all."""
+        for branch in self.branches:
+            await branch.sink.open()
 
     async def commit(self, batch: Batch) -> CommitResult:
-        """Return when every sink that takes part has the batch. Raises SinkError where none has.
+        """Return when every sink that takes part has the batch. Raises SinkError if none has.
 
-        The result is empty: all of it has been reported, or will be.
+        The result is empty: everything is reported sink by sink.
         """
-        taking = [leg for leg in self.legs if await self._takes_part(leg)]
-        for leg in taking:
-            leg.under_way = asyncio.create_task(self._one(leg, batch))
-        tasks = {leg.under_way: leg for leg in taking if leg.under_way is not None}
+        taking = [branch for branch in self.branches if await self._takes_part(branch)]
+        tasks: dict[asyncio.Task[None], Branch] = {}
+        for branch in taking:
+            branch.commit = asyncio.create_task(self._commit_to(branch, batch))
+            tasks[branch.commit] = branch
         waiting, stored = set(tasks), False
         while waiting:
             done, waiting = await asyncio.wait(
-                waiting, timeout=self._patience if stored else None, return_when=asyncio.FIRST_COMPLETED
+                waiting, timeout=self._timeout if stored else None, return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
-                task.result()  # whatever a sink does not foresee is a bug, and ends the flusher
-                stored = stored or not tasks[task].trouble
+                task.result()  # any other error than SinkError is a bug and ends the flusher
+                stored = stored or not tasks[task].error
             if not done:
                 for task in waiting:
-                    self._leave_out(tasks[task], f"a commit takes more than {self._patience:g} s")
+                    self._exclude(tasks[task], f"a commit takes more than {self._timeout:g} s")
                     tasks[task].late_events = batch.events
                 break
         if not stored:
-            raise SinkError(self._troubles())
-        for leg in self.legs:
-            if leg.trouble and not (leg in taking and leg.late_events):
-                leg.missed_events += batch.events
+            raise SinkError(self._errors())
+        for branch in self.branches:
+            if branch.error and not (branch in taking and branch.late_events):
+                branch.missed_events += batch.events
         return CommitResult()
 
     async def probe(self) -> None:
-        """Raises SinkError as long as no sink could store."""
-        for leg in self.legs:
-            leg.probe_at = 0.0
-        if not any([await self._takes_part(leg) for leg in self.legs]):
-            raise SinkError(self._troubles())
-
-    async def tick(self) -> None:
-        """Pass on, and try those left out again."""
-        for leg in self.legs:
-            if await self._takes_part(leg):
-                await leg.sink.tick()
+        """Raises SinkError unless a sink could store now."""
+        for branch in self.branches:
+            branch.probe_at = 0.0
+        if not any([await self._takes_part(branch) for branch in self.branches]):
+            raise SinkError(self._errors())
 
     async def rotate(self) -> None:
-        """Pass on."""
-        for leg in self.legs:
-            if not leg.trouble:
-                await leg.sink.rotate()
+        """Rotate the sinks that take part."""
+        for branch in self.branches:
+            if not branch.error:
+                await branch.sink.rotate()
+
+    async def tick(self) -> None:
+        """Tick the sinks that take part, after a probe of those that are excluded."""
+        for branch in self.branches:
+            if await self._takes_part(branch):
+                await branch.sink.tick()
 
     async def close(self) -> None:
-        """Close all, whatever becomes of one. Raises SinkError for the first that failed."""
-        results = await asyncio.gather(*(leg.sink.close() for leg in self.legs), return_exceptions=True)
-        for result in results:
+        """Close every sink, even if another fails. Raises SinkError for the first that failed."""
+        closing = (branch.sink.close() for branch in self.branches)
+        for result in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
 
     def snapshot(self) -> Snapshot:
-        """All sinks in one, with what each missed. An error only where every sink has one."""
+        """All sinks in one, with the events each missed. An error only if every sink has one."""
         errors: list[str] = []
         whole = Snapshot("", {}, {})
-        for leg in self.legs:
-            name, one = leg.sink.name, leg.sink.snapshot()
+        for branch in self.branches:
+            name, one = branch.sink.name, branch.sink.snapshot()
             errors.append(one.error)
             whole.metrics.update(one.metrics)
-            whole.metrics[f"{name}_missed_events"] = leg.missed_events
-            for sink, status in one.status.items():
-                whole.status[sink] = {**status, "trouble": leg.trouble, "missed_events": leg.missed_events}
+            whole.metrics[f"{name}_missed_events"] = branch.missed_events
+            state = {"excluded_because": branch.error, "missed_events": branch.missed_events}
+            whole.status.update({sink: {**status, **state} for sink, status in one.status.items()})
         return whole._replace(error="; ".join(errors)) if all(errors) else whole
 
-    async def _one(self, leg: Leg, batch: Batch) -> None:
+    async def _commit_to(self, branch: Branch, batch: Batch) -> None:
         try:
-            self._report(await leg.sink.commit(batch))
+            self._report(await branch.sink.commit(batch))
         except SinkError as error:
-            self._leave_out(leg, str(error))
-            leg.missed_events += leg.late_events
-            leg.late_events = 0
-        else:
-            leg.late_events = 0
+            self._exclude(branch, str(error))
+            branch.missed_events += branch.late_events
+        branch.late_events = 0
 
-    def _troubles(self) -> str:
-        return "; ".join(f"{leg.sink.name}: {leg.trouble}" for leg in self.legs)
+    def _errors(self) -> str:
+        return "; ".join(f"{branch.sink.name}: {branch.error}" for branch in self.branches)
 
-    def _leave_out(self, leg: Leg, trouble: str) -> None:
-        if not leg.trouble:
-            logger.error("sink left out", extra={"sink": leg.sink.name, "error": trouble})
-        leg.trouble = trouble
-        leg.probe_at = self._clock() + PROBE_PERIOD
+    def _exclude(self, branch: Branch, error: str) -> None:
+        if not branch.error:
+            logger.error(
+                "sink failed, excluded from the fan-out", extra={"sink": branch.sink.name, "error": error}
+            )
+        branch.error = error
+        branch.probe_at = self._clock() + PROBE_PERIOD
 
-    async def _takes_part(self, leg: Leg) -> bool:
-        if not leg.trouble:
+    async def _takes_part(self, branch: Branch) -> bool:
+        if not branch.error:
             return True
-        if leg.under_way is not None and not leg.under_way.done():
+        if branch.commit is not None and not branch.commit.done():
             return False
-        if self._clock() < leg.probe_at:
+        if self._clock() < branch.probe_at:
             return False
         try:
-            await leg.sink.probe()
+            await branch.sink.probe()
         except SinkError as error:
-            self._leave_out(leg, str(error))
+            self._exclude(branch, str(error))
             return False
-        logger.warning("sink takes part again", extra={"sink": leg.sink.name, "missed": leg.missed_events})
-        leg.trouble = ""
+        state = {"sink": branch.sink.name, "missed_events": branch.missed_events}
+        logger.warning("sink recovered, back in the fan-out", extra=state)
+        branch.error = ""
         return True

@@ -1,7 +1,7 @@
 """The flusher: one task that takes batches from the buffer and has the sink make them durable.
 
-`stored` mode: a commit starts as soon as the last one is done, so the batch grows with the load and
-nobody waits for a timer (group commit). `queued` mode: a batch is due by time, by events or by bytes.
+`stored` mode: a commit starts as soon as the last one is done, so a batch grows with the load and nobody
+waits for a timer (group commit). `queued` mode: a batch is due by time, by events or by bytes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from ingestd.pipeline.batch_metrics import BatchMetrics
 from ingestd.pipeline.buffer import Buffer, Call
 from ingestd.pipeline.counters import Counters
 from ingestd.pipeline.sink import Sink
-from ingestd.pipeline.subscribers import Following
+from ingestd.pipeline.subscribers import Subscribers
+from ingestd.system.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
 # The loop must turn: at most this many entries are settled without a break.
 SLICE = 500
-# A watch that is this late, seconds, tells of ourselves: the process was stopped, or the machine.
+# A stall timer that fires this late, in seconds, says nothing about the sink: this process was stopped.
 LATE = 0.5
-# How often a sink that failed is tried again, seconds.
+# Seconds between two probes of a sink that failed.
 PROBE_PERIOD = 0.5
 
 
@@ -34,9 +35,9 @@ PROBE_PERIOD = 0.5
 class FlushPolicy:
     """When a batch is due: after `interval` s, at `max_events`, or at `max_bytes`.
 
-    `acks`: replies wait for the commit (stored mode), so a batch is due at once, and one that cannot be
-    stored is refused; without, it has been answered already and is kept until it can be stored.
-    `stall`: seconds a commit may take before those who wait for it are refused.
+    `acks`: responses wait for the commit (stored mode), so a batch is due at once, and one that cannot be
+    stored is refused. Without it, a batch has been answered already and is retried until it is stored.
+    `stall`: seconds a commit may take before the requests that wait for it are refused.
     """
 
     interval: float
@@ -47,10 +48,10 @@ class FlushPolicy:
 
 
 class Timer(Protocol):
-    """What the clock gives back for a call to come."""
+    """A call that is scheduled, as `asyncio.TimerHandle`."""
 
     def cancel(self) -> object:
-        """Do not call."""
+        """Drop the call if it has not been made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,14 @@ class Clock:
 
 
 class Flusher:
-    """Moves entries from the buffer to the sink, and settles them."""
+    """Moves batches from the buffer to the sink and settles their entries.
+
+    `error`: why events cannot be stored now; "" while they can.
+    """
 
     def __init__(
         self, buffer: Buffer, sink: Sink, policy: FlushPolicy, counters: Counters, metrics: BatchMetrics,
-        clock: Clock, following: Following | None = None,
+        clock: Clock, subscribers: Subscribers | None = None, tracing: Tracing | None = None,
     ) -> None:  # fmt: skip
         self._buffer = buffer
         self._sink = sink
@@ -75,14 +79,15 @@ class Flusher:
         self._counters = counters
         self._metrics = metrics
         self._clock = clock
-        self._following = following or Following()
+        self._subscribers = subscribers or Subscribers()
+        self._tracing = tracing
         self._in_flight: Sequence[Entry] = ()
         self._draining = False
-        self._refusing: asyncio.Future[None] | None = None  # kept, or the loop forgets it
-        self.trouble = ""  # why nothing can be stored now, in words
+        self._refusing: asyncio.Future[None] | None = None  # the loop keeps only a weak reference
+        self.error = ""
 
     async def run(self) -> None:
-        """Flush for ever; ends by being cancelled."""
+        """Store batches and run calls, in order, until cancelled. Raises what a call raises."""
         buffer = self._buffer
         while True:
             item = await buffer.next()
@@ -90,12 +95,12 @@ class Flusher:
                 await item.run()
                 continue
             if not self._policy.acks and buffer.is_open(item):
-                await self._ripen()
+                await self._wait_until_due()
             buffer.seal(item)
             await self._store(item)
 
     async def drain(self) -> None:
-        """Return when all that was taken is settled. Nothing waits for the timer any more."""
+        """Return when everything in the buffer is settled. From now on no batch waits for the timer."""
         self._draining = True
         done = asyncio.Event()
 
@@ -105,35 +110,36 @@ class Flusher:
         self._buffer.call(Call(reached))
         await done.wait()
 
-    async def _ripen(self) -> None:
-        """Wait until the batch that has begun is due: by the timer or by what has gathered."""
+    async def _wait_until_due(self) -> None:
         if self._draining:
             return
-        ripe = self._buffer.ripe
-        ripe.clear()  # what was said of an earlier batch: this one is open, so nothing was said of it
-        timer = self._clock.later(self._policy.interval, ripe.set)
-        await ripe.wait()
+        due = self._buffer.due
+        due.clear()  # it was set for an earlier batch: this one is still open
+        timer = self._clock.later(self._policy.interval, due.set)
+        await due.wait()
         timer.cancel()
 
     async def _store(self, batch: Batch) -> None:
-        """Have a batch stored; where that fails refuse it, or in queued mode hold on to it and try again."""
+        """Store a batch. If that fails: in stored mode refuse all that wait, in queued mode retry."""
         while True:
             try:
                 await self._commit(batch)
             except SinkError as error:
                 self._metrics.commit_failures += 1
-                self.trouble = str(error)
-                logger.error("cannot store", extra={"error": str(error), "events": batch.events})
+                self.error = str(error)
+                state = {"error": self.error, "events": batch.events}
                 if not self._policy.acks:
+                    logger.error("cannot store, will retry", extra=state)
                     await self._recover()
                     continue
+                logger.error("cannot store, refusing events", extra=state)
                 self._buffer.block("storage")
                 await self._settle(batch, "storage")
                 await self._refuse_waiting("storage")
                 await self._recover()
             else:
-                if self._following.followers:
-                    self._following.offer(batch.entries)
+                if self._subscribers.active:
+                    self._subscribers.offer(batch.entries)
                 await self._settle(batch, None)
             return
 
@@ -141,40 +147,46 @@ class Flusher:
         clock, metrics = self._clock, self._metrics
         began = clock.now()
         self._in_flight = batch.entries
-        self._set_watch()
+        self._set_stall_timer()
         try:
-            self._counters.record(await self._sink.commit(batch))
+            if self._tracing is None:
+                result = await self._sink.commit(batch)
+            else:
+                with self._tracing.commit(self._sink.name, batch):
+                    result = await self._sink.commit(batch)
+            self._counters.record(result)
         finally:
-            self._watch.cancel()
+            self._stall_timer.cancel()
             self._in_flight = ()
-            if self.trouble:
-                self.trouble = ""
+            if self.error:
+                self.error = ""
                 self._buffer.block(None)
         metrics.commit_seconds.observe(clock.now() - began)
         metrics.batch_events.observe(batch.events)
         if self._policy.acks:
             metrics.ack_seconds.observe_batch(batch.entries, clock.wall_ns())
 
-    def _set_watch(self) -> None:
-        self._watch_due = self._clock.now() + self._policy.stall
-        self._watch = self._clock.later(self._policy.stall, self._watched)
+    def _set_stall_timer(self) -> None:
+        self._stall_due = self._clock.now() + self._policy.stall
+        self._stall_timer = self._clock.later(self._policy.stall, self._check_stall)
 
-    def _watched(self) -> None:
-        """The commit has taken too long; or it has ended, and we, who stood still, have yet to hear of it."""
-        if self._clock.now() - self._watch_due > LATE:
-            self._set_watch()
+    def _check_stall(self) -> None:
+        if (
+            self._clock.now() - self._stall_due > LATE
+        ):  # the commit may have ended while this process stood still
+            self._set_stall_timer()
         else:
             self._stalled()
 
     def _stalled(self) -> None:
-        """The commit hangs. Nobody waits for ever: refuse those who wait, and everything new, until it ends.
+        """The commit hangs. Refuse the requests that wait, and new ones, until it ends.
 
-        What is being written may yet be stored; it is counted when the commit ends, only the reply
-        is given now. A platform that repeats it makes a duplicate, not a loss.
+        The batch may yet be stored; it is counted when the commit ends, only the response is written now. A
+        platform that repeats the event makes a duplicate, not a loss.
         """
-        self.trouble = f"a commit has taken more than {self._policy.stall:g} s"
+        self.error = f"a commit has taken more than {self._policy.stall:g} s"
         self._metrics.stalls += 1
-        logger.error("storage is stalled", extra={"error": self.trouble})
+        logger.error("storage is stalled", extra={"error": self.error})
         if self._policy.acks:
             self._buffer.block("stalled")
             self._refusing = asyncio.ensure_future(self._refuse_stalled())
@@ -182,7 +194,7 @@ class Flusher:
     async def _refuse_stalled(self) -> None:
         entries = self._in_flight
         for number, entry in enumerate(entries):
-            if self._in_flight is not entries:  # the commit has ended meanwhile, and its entries are settled
+            if self._in_flight is not entries:  # the commit has ended, and its entries are settled
                 return
             entry.stalled()
             if number % SLICE == SLICE - 1:
@@ -194,9 +206,9 @@ class Flusher:
             await self._settle(batch, reason)
 
     async def _recover(self) -> None:
-        """Try the sink until a commit could succeed again.
+        """Probe the sink until a commit could succeed.
 
-        In stored mode nothing waits for that, so a drain need not: what could not be stored was refused.
+        In stored mode a drain does not wait for that: everything that could not be stored has been refused.
         """
         while True:
             try:
@@ -204,14 +216,14 @@ class Flusher:
             except SinkError as error:
                 if self._draining and self._policy.acks:
                     return
-                if str(error) != self.trouble:
-                    logger.error("still cannot store", extra={"error": str(error)})
-                self.trouble = str(error)
+                if str(error) != self.error:
+                    logger.error("still cannot store, will retry", extra={"error": str(error)})
+                self.error = str(error)
                 await self._sleep(PROBE_PERIOD)
             else:
                 break
-        logger.warning("can store again", extra={"after": self.trouble})
-        self.trouble = ""
+        logger.warning("storage recovered", extra={"after": self.error})
+        self.error = ""
         self._buffer.block(None)
 
     async def _sleep(self, seconds: float) -> None:
@@ -220,10 +232,10 @@ class Flusher:
         await awake.wait()
 
     async def _settle(self, batch: Batch, refused: str | None) -> None:
-        """Count the batch as stored, or as refused for a reason, and tell every entry, with breaks."""
+        """Count a batch as stored (None), or as refused for a reason, and settle its entries in slices."""
         now = self._clock.wall_ns()
         for source, share in batch.shares().items():
-            # A source's events of one batch count as having waited as long as the first of them.
+            # All events of a source in one batch count as having waited as long as the first of them.
             waited = (now - share.received_ns) / 1e9
             self._counters.of(source).settle(share.events, share.bytes, refused, waited)
         if self._policy.acks:

@@ -1,4 +1,4 @@
-"""What a sink is, and what it says became of a batch."""
+"""The Sink protocol, and the result of a commit."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from ingestd.event import Batch, Share
 
 @dataclass(slots=True)
 class CommitResult:
-    """What became of stored events: returned for a batch, reported for what happens to it later.
+    """The fate of stored events: returned for a batch, reported for what happens to its events later.
 
-    `Counters.record` adds it to the counters; nothing else counts these.
+    `Counters.record` is the only place that counts it.
+    `delivered`: sink, then source: the events that have reached this sink for good.
+    `dead_lettered`: (source, reason): number of events in a dead-letter file or topic.
+    `spooled`: source: change of the number of events on disk that Kafka has not confirmed.
+    `recovered`: source: events that an earlier process had spooled; they are in none of its batches here.
     """
 
     delivered: dict[str, Mapping[str, Share]] = field(default_factory=dict)
-    """Sink, then source: what has reached that sink for good."""
     dead_lettered: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Source and reason: events set apart for good."""
     spooled: dict[str, int] = field(default_factory=dict)
-    """Source: events more (or, below 0, fewer) that wait on disk for Kafka."""
     recovered: dict[str, int] = field(default_factory=dict)
-    """Source: events that an earlier process had spooled; they are part of none of its batches here."""
 
 
 class Snapshot(NamedTuple):
-    """A sink at one moment, as /readyz, /status and /metrics show it.
+    """The state of a sink at one moment, for /readyz, /status and /metrics.
 
-    `error`: why no commit can succeed, where that is known before one is tried; else "".
-    `metrics`: values by the names that `admin.metrics` declares, without their prefix.
-    `status`: what /status shows, by the names of the sinks.
+    `error`: why no commit can succeed, if that is known before one is tried; else "".
+    `metrics`: values by the names that `admin.metrics` declares, without `ingestd_`.
+    `status`: the part of /status, by the name of the sink.
     """
 
     error: str
@@ -40,30 +40,30 @@ class Snapshot(NamedTuple):
 
 
 class Sink(Protocol):
-    """Makes batches durable. Used by one task only: no two calls overlap, but for `snapshot`."""
+    """Makes batches durable. Used by one task only: no two calls overlap, except `snapshot`."""
 
     name: str
 
     async def open(self) -> None:
-        """Get ready, and recover what a crash left. Raises SinkError."""
+        """Prepare, and recover after a crash. Raises SinkError."""
 
     async def commit(self, batch: Batch) -> CommitResult:
         """Return when every event of the batch is durable. Raises SinkError: then none of it counts.
 
-        A batch that failed may be committed again; a retry is recognised by its being the same object.
+        A batch that failed may be committed again. A retry is recognised by the same Batch object.
         """
 
     async def probe(self) -> None:
         """After a failure: raises SinkError as long as a commit could not succeed."""
 
     async def rotate(self) -> None:
-        """Finish the present file, if any, so that a reader can have it."""
+        """Finish the present file, if any, so that others can read it."""
 
     async def tick(self) -> None:
-        """Called about once a second between commits: what is due by time alone."""
+        """Do what is due by time alone. Called about once a second, between commits."""
 
     async def close(self) -> None:
         """Finish and release everything. Raises SinkError if something could not be finished."""
 
     def snapshot(self) -> Snapshot:
-        """Its state now. May be called from another thread."""
+        """Return the present state. May be called from another thread."""

@@ -1,6 +1,6 @@
-"""Followers: who looks at events as they are stored (`ingestd tail`). With nobody it costs one look a batch.
+"""Subscribers: they see events as they are stored (`/tail`). Without any, a batch costs one look.
 
-A follower that does not keep up misses events, and is told how many; the daemon never waits for one.
+A subscriber that is too slow misses events and learns how many; the daemon never waits for one.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from collections.abc import AsyncGenerator, Sequence
 
 from ingestd.event import Entry
 
-MAX_FOLLOWERS = 8
-# Bytes a follower may have waiting; a longer backlog is not kept for it.
+MAX_SUBSCRIBERS = 8
+# Bytes that may wait for a subscriber; it misses events beyond them.
 MAX_WAITING = 1 << 18
-# What stands in an event's line as it was asked for, however the line was made.
+# Text that every encoder leaves as it is in a line.
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@ -]+")
 
 
 def needles(flags: Sequence[str], params: Sequence[str]) -> tuple[bytes, ...]:
-    """What a line must hold to be worth a closer look: for each flag, and each `NAME` or `NAME=VALUE`."""
+    """The bytes that a line with these flags and these `NAME` or `NAME=VALUE` parameters must contain.
+
+    A line without one of them does not match; a line with all of them may.
+    """
     found = [f'"{flag}' for flag in flags if _PLAIN.fullmatch(flag)]
     for param in params:
         name, _, value = param.partition("=")
@@ -27,8 +30,8 @@ def needles(flags: Sequence[str], params: Sequence[str]) -> tuple[bytes, ...]:
     return tuple(one.encode() for one in found)
 
 
-class Follower:
-    """Stored events of one source, or of all (`source` None), as they come; only with all of `needles`."""
+class Subscriber:
+    """Takes stored events of one source, or of all (`source` None), whose lines contain all of `needles`."""
 
     def __init__(self, source: str | None, needles: Sequence[bytes] = ()) -> None:
         self._source = source
@@ -36,10 +39,10 @@ class Follower:
         self._waiting: list[bytes] = []
         self._size = 0
         self._missed = 0
-        self._there_is = asyncio.Event()
+        self._ready = asyncio.Event()
 
     def offer(self, entries: Sequence[Entry]) -> None:
-        """Take what is asked for, as long as there is room."""
+        """Take the entries that match, up to MAX_WAITING bytes; count the others as missed."""
         for entry in entries:
             if self._source is not None and entry.counters.source != self._source:
                 continue
@@ -51,42 +54,42 @@ class Follower:
                 self._waiting.append(entry.data)
                 self._size += len(entry.data)
         if self._waiting:
-            self._there_is.set()
+            self._ready.set()
 
     async def next(self) -> tuple[bytes, int]:
-        """Wait for events: their lines, and how many were missed before them."""
-        await self._there_is.wait()
+        """Wait for events. Returns their lines, and how many events were missed since the last call."""
+        await self._ready.wait()
         lines, missed = b"".join(self._waiting), self._missed
         self._waiting.clear()
         self._size = self._missed = 0
-        self._there_is.clear()
+        self._ready.clear()
         return lines, missed
 
 
-class Following:
-    """All followers."""
+class Subscribers:
+    """All subscribers of the daemon, at most MAX_SUBSCRIBERS."""
 
     def __init__(self) -> None:
-        self.followers: set[Follower] = set()
+        self.active: set[Subscriber] = set()
 
     @property
     def full(self) -> bool:
-        """No further follower is taken."""
-        return len(self.followers) >= MAX_FOLLOWERS
+        """Whether another subscriber would be one too many."""
+        return len(self.active) >= MAX_SUBSCRIBERS
 
     def offer(self, entries: Sequence[Entry]) -> None:
-        """Show everybody what was just stored."""
-        for follower in self.followers:
-            follower.offer(entries)
+        """Show every subscriber the entries of a batch that has been stored."""
+        for subscriber in self.active:
+            subscriber.offer(entries)
 
-    async def follow(
+    async def subscribe(
         self, source: str | None, needles: Sequence[bytes] = ()
     ) -> AsyncGenerator[tuple[bytes, int], None]:
-        """Events as they are stored, until the caller stops."""
-        follower = Follower(source, needles)
-        self.followers.add(follower)
+        """Yield what `Subscriber.next` returns, until the caller closes the generator."""
+        subscriber = Subscriber(source, needles)
+        self.active.add(subscriber)
         try:
             while True:
-                yield await follower.next()
+                yield await subscriber.next()
         finally:
-            self.followers.discard(follower)
+            self.active.discard(subscriber)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 T = TypeVar("T")
 
 
-class Worker:
+class IoThread:
     """Runs calls in a thread of its own, one after the other. Bound to the running loop.
 
     The thread is a daemon: one that hangs in a dead disk does not keep the process from ending.

@@ -18,7 +18,7 @@ import pytest
 
 from ingestd.config.sections import MAX_SOURCES
 from ingestd.http.fd_limit import RESERVED
-from ingestd.pipeline.subscribers import MAX_FOLLOWERS
+from ingestd.pipeline.subscribers import MAX_SUBSCRIBERS
 from ingestd.sources.router import MAX_CACHED_PATHS
 from ingestd.system.log import REPEATS_PER_MINUTE
 from tests.support.checks import until
@@ -164,10 +164,10 @@ def test_one_source_too_many_starts_no_daemon(place: Path) -> None:
 
 def test_a_follower_too_many_is_turned_away(place: Path) -> None:
     with Daemon(place) as daemon, contextlib.ExitStack() as held:
-        for number in range(MAX_FOLLOWERS + 1):
+        for number in range(MAX_SUBSCRIBERS + 1):
             wire = held.enter_context(Wire(daemon.admin))
             wire.send(request("/tail"))
-            assert wire.receive().status == (200 if number < MAX_FOLLOWERS else 503)
+            assert wire.receive().status == (200 if number < MAX_SUBSCRIBERS else 503)
 
 
 def test_bombs_at_the_same_time_take_the_memory_of_one(place: Path) -> None:

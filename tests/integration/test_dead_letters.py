@@ -12,7 +12,7 @@ import pytest
 from ingestd.errors import SinkError
 from ingestd.event import Batch, Entry
 from ingestd.pipeline.counters import Counters, SourceCounters
-from ingestd.pipeline.quarantine import Aside
+from ingestd.pipeline.quarantine import Quarantine
 from ingestd.pipeline.sink import CommitResult, Snapshot
 from tests.support.daemon import Daemon
 from tests.support.platforms.cases import SAMPLES
@@ -100,7 +100,7 @@ def entry(source: SourceCounters, data: bytes, dead_letter: str | None) -> Entry
 async def test_letters_are_written_once_however_often_the_rest_fails() -> None:
     main, letters, counters = Recording(), Recording(), Counters()
     source = counters.of("x")
-    sink = Aside(main, letters)
+    sink = Quarantine(main, letters)
     batch = Batch()
     batch.entries = [entry(source, b"good\n", None), entry(source, b"bad\n", "signature")]
 
@@ -119,5 +119,5 @@ async def test_a_batch_of_letters_alone_leaves_the_sink_in_peace() -> None:
     main, letters = Recording(), Recording()
     batch = Batch()
     batch.entries = [entry(SourceCounters("x"), b"bad\n", "signature")]
-    await Aside(main, letters).commit(batch)
+    await Quarantine(main, letters).commit(batch)
     assert (main.data, letters.data) == ([], [b"bad\n"])

@@ -17,7 +17,7 @@ import pytest
 
 from ingestd.cli import admin_client
 from ingestd.event import Entry
-from ingestd.pipeline.subscribers import MAX_WAITING, Follower
+from ingestd.pipeline.subscribers import MAX_WAITING, Subscriber
 from tests.support.daemon import Daemon
 
 SOURCES = ({"name": "demo", "path": "/c/demo"}, {"name": "other", "path": "/c/other"})
@@ -158,9 +158,9 @@ def test_tail_without_a_daemon_says_so(place: Path) -> None:
 async def test_a_follower_that_does_not_read_holds_bounded_bytes_and_is_told_what_it_missed() -> None:
     entry = Entry()
     entry.data, entry.count = b"x" * (MAX_WAITING // 4), 1
-    follower = Follower(None)
-    follower.offer([entry] * 10)
-    lines, missed = await follower.next()
+    subscriber = Subscriber(None)
+    subscriber.offer([entry] * 10)
+    lines, missed = await subscriber.next()
     assert len(lines) == MAX_WAITING
     assert missed == 6
 

@@ -163,7 +163,7 @@ class TestBothSinks:
                 kafka.pause()
                 ledger.wait_for_acks(1000, timeout=15)
             status = daemon.status()["sinks"]
-            assert (status["file"]["trouble"], status["kafka"]["trouble"]) == ("", "")
+            assert (status["file"]["excluded_because"], status["kafka"]["excluded_because"]) == ("", "")
             kafka.resume()
             daemon.drained()
             assert_accounts_balance(daemon)
@@ -175,11 +175,11 @@ class TestBothSinks:
         ledger = Ledger()
         with tmpfs(place / "clicks", "12m") as disk, self._daemon(place, kafka, topic) as daemon:
             with Load(daemon.socket, ledger, connections=4):
-                until(lambda: bool(daemon.status()["sinks"]["file"]["trouble"]), "a full disk", 90)
+                until(lambda: bool(daemon.status()["sinks"]["file"]["excluded_because"]), "a full disk", 90)
                 ledger.wait_for_acks(300, timeout=15)
                 remount = ["mount", "-o", "remount,size=256m", str(disk)]
                 subprocess.run(remount, check=True, capture_output=True, timeout=30)
-                until(lambda: not daemon.status()["sinks"]["file"]["trouble"], "files again")
+                until(lambda: not daemon.status()["sinks"]["file"]["excluded_because"], "files again")
                 ledger.wait_for_acks(100)
             daemon.drained()
             assert_accounts_balance(daemon)
@@ -195,10 +195,10 @@ class TestBothSinks:
         kafka.kill()
         with self._daemon(place, kafka, topic, spool={"max_bytes": "8MiB"}) as daemon:
             with Load(daemon.socket, ledger, connections=8):
-                until(lambda: "full" in daemon.status()["sinks"]["kafka"]["trouble"], "a full spool")
+                until(lambda: "full" in daemon.status()["sinks"]["kafka"]["excluded_because"], "a full spool")
                 ledger.wait_for_acks(200)
                 kafka.start()
-                until(lambda: not daemon.status()["sinks"]["kafka"]["trouble"], "Kafka takes part")
+                until(lambda: not daemon.status()["sinks"]["kafka"]["excluded_because"], "Kafka takes part")
                 ledger.wait_for_acks(100)
             daemon.drained()
             missed = daemon.metrics()["kafka_missed_events_total"]

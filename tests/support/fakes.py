@@ -25,9 +25,10 @@ from ingestd.pipeline.buffer import Buffer
 from ingestd.pipeline.counters import Counters, SourceCounters
 from ingestd.pipeline.flusher import Clock, Flusher, FlushPolicy
 from ingestd.pipeline.sink import CommitResult, Snapshot
-from ingestd.pipeline.subscribers import Following
+from ingestd.pipeline.subscribers import Subscribers
 from ingestd.sources.factory import build as build_sources
 from ingestd.sources.source import Source
+from ingestd.system.tracing import Tracing
 from tests.support.loop import turns
 
 # the client's side of a connection
@@ -308,7 +309,7 @@ class Pump:
 
     def __init__(
         self, *, acks: bool, max_events: int = 100, max_bytes: int = 10_000, buffer_bytes: int = 100_000,
-        interval: float = 0.2, stall: float = 2.5,
+        interval: float = 0.2, stall: float = 2.5, tracing: Tracing | None = None,
     ) -> None:  # fmt: skip
         self.clock = FakeClock()
         self.sink = MemorySink()
@@ -316,9 +317,16 @@ class Pump:
         self.counters = Counters()
         self.buffer = Buffer(buffer_bytes, max_events, max_bytes)
         policy = FlushPolicy(interval, max_events, max_bytes, acks, stall)
-        self.following = Following()
+        self.subscribers = Subscribers()
         self.flusher = Flusher(
-            self.buffer, self.sink, policy, self.counters, self.metrics, self.clock.clock(), self.following
+            self.buffer,
+            self.sink,
+            policy,
+            self.counters,
+            self.metrics,
+            self.clock.clock(),
+            self.subscribers,
+            tracing,
         )
         self.entries: list[FakeEntry] = []
         self._task: asyncio.Task[None] | None = None

@@ -17,7 +17,7 @@ from ingestd import config
 from ingestd.event import Batch
 from ingestd.file.sink import FileSink
 from ingestd.pipeline.counters import SourceCounters
-from ingestd.pipeline.fanout import Both
+from ingestd.pipeline.fanout import Fanout
 from ingestd.pipeline.sink import CommitResult, Sink
 from tests.support.fakes import FakeClock, FakeEntry, MemorySink, event_line
 
@@ -111,7 +111,7 @@ class FileSubject(Subject):
             yield
 
 
-class BothSubject(FileSubject):
+class FanoutSubject(FileSubject):
     """A file and another sink as one; broken where neither can store."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class BothSubject(FileSubject):
     def make(self, directory: Path, report: Report = ignore) -> Sink:
         other = self._other.make(directory)
         other.name = "kafka"
-        return Both([super().make(directory), other], 60.0, report, self.clock.now)
+        return Fanout([super().make(directory), other], 60.0, report, self.clock.now)
 
     @contextmanager
     def broken(self) -> Iterator[None]:
@@ -170,7 +170,7 @@ SUBJECTS: dict[str, type[Subject] | tuple[type[FileSubject], str]] = {
     "file": (FileSubject, "none"),
     "file, gzip": (FileSubject, "gzip"),
     "file, zstd": (FileSubject, "zstd"),
-    "both": BothSubject,
+    "both": FanoutSubject,
 }
 
 

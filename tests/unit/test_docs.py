@@ -26,7 +26,7 @@ from ingestd.http.fd_limit import RESERVED
 from ingestd.http.responses import REFUSALS
 from ingestd.pipeline.batch_metrics import BatchMetrics
 from ingestd.pipeline.counters import MAX_MACRO_NAME, MAX_MACRO_PARAMS, Counters
-from ingestd.pipeline.subscribers import MAX_FOLLOWERS
+from ingestd.pipeline.subscribers import MAX_SUBSCRIBERS
 from ingestd.sources.body import MAX_EVENTS, MAX_MEMBERS
 from ingestd.sources.event_schema import JSON_SCHEMA
 from ingestd.system.log import REPEATS_PER_MINUTE
@@ -145,7 +145,7 @@ def exposed_metrics() -> set[str]:
     everything = {
         name: 0.0 for group in (metrics.GAUGES, metrics.FILE_GAUGES, metrics.KAFKA_GAUGES) for name in group
     }
-    for group in (metrics.COUNTERS, metrics.FILE_COUNTERS, metrics.KAFKA_COUNTERS, metrics.BOTH_COUNTERS):
+    for group in (metrics.COUNTERS, metrics.FILE_COUNTERS, metrics.KAFKA_COUNTERS, metrics.FANOUT_COUNTERS):
         everything.update(dict.fromkeys(group, 0.0))
     counters = Counters()
     counters.of("any")
@@ -324,7 +324,7 @@ def test_the_limits_are_the_codes() -> None:
         "a source's macro labels": f"{MAX_MACRO_PARAMS} names of {MAX_MACRO_NAME} characters",
         "the same log line": f"{REPEATS_PER_MINUTE} a minute",
         "admin connections": f"{MAX_CONNECTIONS}",
-        "subscribers of `/tail`": f"{MAX_FOLLOWERS}",
+        "subscribers of `/tail`": f"{MAX_SUBSCRIBERS}",
     }
     assert f"503 for up to {MAX_TURNED_AWAY} of them" in section(CONF, "## Limits")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ingestd.pipeline.counters import Counters
-from ingestd.pipeline.quarantine import Aside
+from ingestd.pipeline.quarantine import Quarantine
 from ingestd.sinks import build, need_restart
 from tests.support.event_files import event
 from tests.support.fakes import FakeEntry, settings
@@ -38,7 +38,7 @@ async def test_unsigned_events_are_files_beside_the_events_or_where_kafka_s_dead
     batch.entries[0].dead_letter = "bad_signature"
     with cluster.in_place():
         sink = build(settings(toml, **STRICT), counters, "host/one")
-        assert isinstance(sink, Aside)
+        assert isinstance(sink, Quarantine)
         await sink.open()
         counters.record(await sink.commit(batch))
         while not cluster.values("clicks"):

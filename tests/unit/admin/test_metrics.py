@@ -74,7 +74,7 @@ def test_a_settled_event_is_stored_or_rejected() -> None:
     source.received = source.unstored = 5
     source.settle(3, 300, None)
     source.settle(2, 200, "storage")
-    source.turn_away("overload")
+    source.reject("overload")
     assert (source.stored, source.stored_bytes, source.unstored) == (3, 300, 0)
     assert source.rejected == {"storage": 2, "overload": 1}
     assert source.received == source.stored + sum(source.rejected.values())

@@ -130,9 +130,9 @@ async def test_a_batch_closes_when_it_is_full(
 def test_a_full_batch_is_ripe_and_one_that_is_not_full_is_not() -> None:
     buffer = Buffer(max_bytes=1000, batch_events=2, batch_bytes=1000)
     buffer.put(entry())
-    assert not buffer.ripe.is_set()
+    assert not buffer.due.is_set()
     buffer.put(entry())
-    assert buffer.ripe.is_set()
+    assert buffer.due.is_set()
 
 
 async def test_a_batch_that_was_taken_takes_no_more_entries() -> None:

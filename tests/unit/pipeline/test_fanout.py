@@ -9,7 +9,7 @@ import pytest
 from ingestd.errors import SinkError
 from ingestd.event import Batch
 from ingestd.pipeline.counters import Counters
-from ingestd.pipeline.fanout import PROBE_PERIOD, Both
+from ingestd.pipeline.fanout import PROBE_PERIOD, Fanout
 from ingestd.pipeline.sink import CommitResult, Snapshot
 from tests.support.fakes import FakeEntry, MemorySink
 from tests.support.loop import turns
@@ -40,7 +40,7 @@ class Rig:
         self.seconds = 0.0
         self.counters = Counters()
         self.demo = self.counters.of("demo")
-        self.both = Both([self.file, self.kafka], 0.05, self.counters.record, lambda: self.seconds)
+        self.fanout = Fanout([self.file, self.kafka], 0.05, self.counters.record, lambda: self.seconds)
 
     def batch(self, data: bytes = b"event\n") -> Batch:
         batch = Batch()
@@ -49,26 +49,26 @@ class Rig:
         return batch
 
     async def commit(self, data: bytes = b"event\n") -> None:
-        result = await asyncio.wait_for(self.both.commit(self.batch(data)), 5)
+        result = await asyncio.wait_for(self.fanout.commit(self.batch(data)), 5)
         assert result == CommitResult(), "or it would be counted twice"
 
     def missed(self, name: str) -> float:
-        return self.both.snapshot().metrics[f"{name}_missed_events"]
+        return self.fanout.snapshot().metrics[f"{name}_missed_events"]
 
 
 async def test_an_error_known_beforehand_is_one_only_where_every_sink_has_it() -> None:
     """With one sink that stores, events are taken."""
     rig = Rig()
-    assert rig.both.snapshot().error == ""
+    assert rig.fanout.snapshot().error == ""
     rig.kafka.known_error = "another process delivers"
-    assert rig.both.snapshot().error == ""
+    assert rig.fanout.snapshot().error == ""
     rig.file.known_error = "no disk"
-    assert rig.both.snapshot().error == "no disk; another process delivers"
+    assert rig.fanout.snapshot().error == "no disk; another process delivers"
 
 
 async def test_a_batch_goes_to_both_and_what_became_of_it_in_each_is_counted() -> None:
     rig = Rig()
-    await rig.both.open()
+    await rig.fanout.open()
     await rig.commit(b"one\n")
     assert rig.file.batches == rig.kafka.batches == [b"one\n"]
     assert (rig.demo.delivered, rig.demo.spooled) == ({"file": 1}, 1)
@@ -83,7 +83,7 @@ async def test_one_that_fails_is_left_out_counted_and_taken_back(dead: str) -> N
     await rig.commit(b"1\n")
     await rig.commit(b"2\n")
     assert broken.started == 1, "left out, not tried with every batch"
-    assert rig.both.snapshot().status[dead]["trouble"] == "disk full"
+    assert rig.fanout.snapshot().status[dead]["excluded_because"] == "disk full"
     broken.failing = ""
     await rig.commit(b"3\n")
     assert broken.started == 1, "not before its time"
@@ -92,7 +92,7 @@ async def test_one_that_fails_is_left_out_counted_and_taken_back(dead: str) -> N
     assert broken.batches == [b"4\n"]
     assert whole.batches == [b"1\n", b"2\n", b"3\n", b"4\n"]
     assert rig.missed(dead) == 3
-    assert rig.both.snapshot().status[dead]["trouble"] == ""
+    assert rig.fanout.snapshot().status[dead]["excluded_because"] == ""
 
 
 async def test_one_that_still_fails_when_it_is_tried_is_left_alone_for_as_long_again() -> None:
@@ -104,7 +104,7 @@ async def test_one_that_still_fails_when_it_is_tried_is_left_alone_for_as_long_a
     for _ in range(3):
         await rig.commit()
     assert rig.kafka.probes == 1
-    assert rig.both.snapshot().status["kafka"]["trouble"] == "disk gone"
+    assert rig.fanout.snapshot().status["kafka"]["excluded_because"] == "disk gone"
 
 
 async def test_what_was_stored_before_is_not_missed_with_what_fails() -> None:
@@ -165,9 +165,9 @@ async def test_none_stored_is_an_error_that_names_both() -> None:
     with pytest.raises(SinkError, match="file: disk full; kafka: spool full"):
         await rig.commit()
     with pytest.raises(SinkError, match="disk full"):
-        await rig.both.probe()
+        await rig.fanout.probe()
     rig.file.failing = ""
-    await rig.both.probe()
+    await rig.fanout.probe()
     await rig.commit(b"again\n")
     assert rig.file.batches == [b"again\n"]
 
@@ -190,7 +190,7 @@ async def test_every_sink_is_closed_though_one_fails() -> None:
 
     rig.file.close = fail  # type: ignore[method-assign]
     with pytest.raises(SinkError, match="cannot finish"):
-        await rig.both.close()
+        await rig.fanout.close()
     assert rig.kafka.calls == ["close"]
 
 
@@ -198,12 +198,12 @@ async def test_its_numbers_are_those_of_its_sinks_and_it_counts_nothing_as_its_o
     rig = Rig()
     rig.kafka.failing = "spool full"
     await rig.commit()
-    assert rig.both.name == "both"
-    assert rig.both.snapshot().status == {
-        "file": {"batches": 1, "trouble": "", "missed_events": 0},
-        "kafka": {"batches": 0, "trouble": "spool full", "missed_events": 1},
+    assert rig.fanout.name == "fanout"
+    assert rig.fanout.snapshot().status == {
+        "file": {"batches": 1, "excluded_because": "", "missed_events": 0},
+        "kafka": {"batches": 0, "excluded_because": "spool full", "missed_events": 1},
     }
-    assert rig.both.snapshot().metrics == {
+    assert rig.fanout.snapshot().metrics == {
         "file_number": 1.0, "kafka_number": 1.0, "file_missed_events": 0, "kafka_missed_events": 1,
     }  # fmt: skip
 
@@ -213,22 +213,22 @@ async def test_it_does_not_open_where_one_of_them_does_not(broken: str) -> None:
     rig = Rig()
     (rig.file if broken == "file" else rig.kafka).failing = "no"
     with pytest.raises(SinkError, match="no"):
-        await rig.both.open()
+        await rig.fanout.open()
 
 
 async def test_ticks_and_rotations_go_to_all_but_those_left_out_and_a_tick_takes_them_back() -> None:
     rig = Rig()
     rig.kafka.failing = "spool full"
     await rig.commit()
-    await rig.both.tick()
-    await rig.both.rotate()
+    await rig.fanout.tick()
+    await rig.fanout.rotate()
     assert (rig.file.calls, rig.kafka.calls) == (["tick", "rotate"], [])
     rig.kafka.failing = ""
     rig.seconds += PROBE_PERIOD
-    await rig.both.tick()
-    await rig.both.rotate()
+    await rig.fanout.tick()
+    await rig.fanout.rotate()
     assert rig.kafka.calls == ["tick", "rotate"]
-    assert rig.both.snapshot().status["kafka"]["trouble"] == ""
+    assert rig.fanout.snapshot().status["kafka"]["excluded_because"] == ""
 
 
 async def test_one_that_fails_to_close_does_not_cut_short_another_that_takes_its_time() -> None:
@@ -245,7 +245,7 @@ async def test_one_that_fails_to_close_does_not_cut_short_another_that_takes_its
     rig.file.close = fail  # type: ignore[method-assign]
     rig.kafka.close = slow  # type: ignore[method-assign]
     with pytest.raises(SinkError, match="cannot finish"):
-        await rig.both.close()
+        await rig.fanout.close()
     assert closed == ["kafka"]
 
 

@@ -43,13 +43,13 @@ async def test_stored_new_events_are_refused_until_the_sink_could_store_again() 
         pump.sink.failing = "no space left"
         await pump.put()
         assert pump.buffer.refusing == "storage"
-        assert pump.flusher.trouble == "no space left"
+        assert pump.flusher.error == "no space left"
         await pump.clock.advance(5)
         assert pump.buffer.refusing == "storage"
         assert pump.sink.probes == 11  # at once, then every half second
         pump.sink.failing = ""
         await pump.clock.advance(0.5)
-        assert [pump.buffer.refusing, pump.flusher.trouble] == [None, ""]
+        assert [pump.buffer.refusing, pump.flusher.error] == [None, ""]
         entry = await pump.put(b"after\n")
         assert entry.fates == [None]
         assert pump.sink.batches == [b"after\n"]
@@ -82,11 +82,15 @@ async def test_the_reason_of_the_trouble_is_the_latest_one(caplog: pytest.LogCap
             await pump.put()
             pump.sink.failing = "read-only file system"
             await pump.clock.advance(3)
-            assert pump.flusher.trouble == "read-only file system"
+            assert pump.flusher.error == "read-only file system"
             pump.sink.failing = ""
             await pump.clock.advance(1)
     messages = [record.message for record in caplog.records]
-    assert messages == ["cannot store", "still cannot store", "can store again"]  # not one for every probe
+    assert messages == [
+        "cannot store, refusing events",
+        "still cannot store, will retry",
+        "storage recovered",
+    ]  # not one for every probe
 
 
 # a failing sink, queued mode
@@ -117,7 +121,7 @@ async def test_queued_new_events_are_taken_until_the_buffer_is_full() -> None:
             await pump.put(b"x" * 100)
             await pump.clock.advance(1)
         assert [pump.buffer.refusing, pump.buffer.bytes] == ["overload", 1000]
-        assert pump.flusher.trouble == "no space left"
+        assert pump.flusher.error == "no space left"
         pump.sink.failing = ""
         await pump.clock.advance(1)
         assert [pump.buffer.refusing, pump.buffer.bytes] == [None, 0]
@@ -138,7 +142,7 @@ async def test_stored_nobody_waits_for_a_commit_that_hangs() -> None:
         assert (writing.stalls, writing.fates) == (1, [])
         assert [(entry.stalls, entry.fates) for entry in waiting] == [(0, ["stalled"])] * 3
         assert pump.buffer.refusing == "stalled"
-        assert "2.5 s" in pump.flusher.trouble
+        assert "2.5 s" in pump.flusher.error
         assert pump.metrics.stalls == 1
         assert_conserved(pump.counters)
         source = pump.counters.of("demo")
@@ -156,7 +160,7 @@ async def test_stored_a_commit_that_ends_after_all_is_accounted_as_stored() -> N
         assert (entry.stalls, entry.fates) == (1, [None])
         source = pump.counters.of("demo")
         assert (source.stored, source.unstored, source.rejected) == (1, 0, {})
-        assert (pump.buffer.refusing, pump.flusher.trouble, pump.buffer.events) == (None, "", 0)
+        assert (pump.buffer.refusing, pump.flusher.error, pump.buffer.events) == (None, "", 0)
         later = await pump.put()
         assert later.fates == [None]
 
@@ -202,11 +206,11 @@ async def test_queued_a_commit_that_hangs_refuses_nobody() -> None:
         await pump.clock.advance(5)
         await pump.put(b"b\n")
         assert (pump.buffer.refusing, pump.metrics.stalls) == (None, 1)
-        assert pump.flusher.trouble
+        assert pump.flusher.error
         pump.sink.gate.set()
         await pump.clock.advance(1)
         assert pump.sink.stored() == b"a\nb\n"
-        assert pump.flusher.trouble == ""
+        assert pump.flusher.error == ""
         assert_conserved(pump.counters)
 
 
@@ -313,7 +317,7 @@ async def test_stored_a_commit_that_ends_while_its_stall_is_told_refuses_no_more
 @pytest.mark.parametrize(("late", "stalls"), [(0.5, 1), (0.625, 0)])
 async def test_stored_a_watch_that_is_a_little_late_is_believed(late: float, stalls: int) -> None:
     async with Pump(acks=True, stall=2.5) as pump:
-        assert pump.flusher.trouble == ""
+        assert pump.flusher.error == ""
         pump.sink.gate.clear()
         await pump.put()
         pump.clock.seconds += 2.5 + late

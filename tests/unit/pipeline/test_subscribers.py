@@ -1,4 +1,4 @@
-"""Followers: what they are given, and how little of the loop's time they take for it."""
+"""Subscribers: what they are given, and how little of the loop's time they take for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from ingestd.admin.endpoints import followed
-from ingestd.pipeline.subscribers import MAX_FOLLOWERS, MAX_WAITING, Follower, Following, needles
+from ingestd.pipeline.subscribers import MAX_SUBSCRIBERS, MAX_WAITING, Subscriber, Subscribers, needles
 from tests.support.fakes import Pump
 from tests.support.loop import turns
 from tests.support.sinks_under_test import batch_of
@@ -49,15 +49,15 @@ async def test_a_follower_rests_a_hundred_times_as_long_as_it_works() -> None:
     async def rest(seconds: float) -> None:
         rests.append(seconds)
 
-    following = Following()
-    events = followed(following, None, (), dict, lambda: next(ticks) * 0.01, rest)
+    subscribers = Subscribers()
+    events = followed(subscribers, None, (), dict, lambda: next(ticks) * 0.01, rest)
     first = asyncio.ensure_future(anext(events))
-    while not following.followers:
+    while not subscribers.active:
         await asyncio.to_thread(lambda: None)
     entries = batch_of(*range(120)).entries
     for entry in entries:
         entry.data = orjson.dumps({"source": "demo", "params": {}}) + b"\n"
-    following.offer(entries)
+    subscribers.offer(entries)
     shown = [await first, await anext(events), await anext(events)]
     assert [piece.count(b"\n") for piece in shown] == [50, 50, 20]
     await events.aclose()
@@ -66,39 +66,39 @@ async def test_a_follower_rests_a_hundred_times_as_long_as_it_works() -> None:
 
 async def test_followers_are_shown_what_is_stored_and_nothing_else() -> None:
     async with Pump(acks=True) as pump:
-        follower = Follower("demo")
+        subscriber = Subscriber("demo")
         await pump.put(b"before\n")
-        pump.following.followers.add(follower)
+        pump.subscribers.active.add(subscriber)
         await pump.put(b"stored\n")
         await pump.put(b"of another\n", "other")
         pump.sink.failing = "no space left"
         await pump.put(b"refused\n")
-        assert await follower.next() == (b"stored\n", 0)
-        follower.offer(pump.entries[:1])
-        assert await follower.next() == (b"before\n", 0)
+        assert await subscriber.next() == (b"stored\n", 0)
+        subscriber.offer(pump.entries[:1])
+        assert await subscriber.next() == (b"before\n", 0)
 
 
 async def test_a_follower_who_does_not_read_is_told_how_many_it_missed() -> None:
-    follower = Follower(None, [b"7"])
+    subscriber = Subscriber(None, [b"7"])
     entries = batch_of(*range(3)).entries
     entries[0].data = b"of no interest"
     entries[1].data = b"7" * MAX_WAITING
     entries[2].data, entries[2].count = b"77", 5
-    follower.offer(entries)
-    assert await follower.next() == (b"7" * MAX_WAITING, 5)
-    follower.offer(entries[2:])
-    assert await follower.next() == (b"77", 0), "it has room again"
+    subscriber.offer(entries)
+    assert await subscriber.next() == (b"7" * MAX_WAITING, 5)
+    subscriber.offer(entries[2:])
+    assert await subscriber.next() == (b"77", 0), "it has room again"
 
 
 async def test_followers_are_bounded_and_one_that_stops_makes_room() -> None:
-    following = Following()
+    subscribers = Subscribers()
     entries = batch_of(1).entries
-    streams = [following.follow(None) for _ in range(MAX_FOLLOWERS)]
+    streams = [subscribers.subscribe(None) for _ in range(MAX_SUBSCRIBERS)]
     waiting = [asyncio.ensure_future(anext(stream)) for stream in streams]
     await turns()
-    assert following.full
-    following.offer(entries)
-    assert await asyncio.gather(*waiting) == [(entries[0].data, 0)] * MAX_FOLLOWERS
+    assert subscribers.full
+    subscribers.offer(entries)
+    assert await asyncio.gather(*waiting) == [(entries[0].data, 0)] * MAX_SUBSCRIBERS
     for stream in streams:
         await stream.aclose()
-    assert following.followers == set()
+    assert subscribers.active == set()

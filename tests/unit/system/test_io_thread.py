@@ -11,12 +11,12 @@ import time
 
 import pytest
 
-from ingestd.system.io_thread import Worker
+from ingestd.system.io_thread import IoThread
 from tests.support.loop import run, turns
 
 
 async def test_work_is_done_in_another_thread_and_its_result_comes_back() -> None:
-    worker = Worker("test")
+    worker = IoThread("test")
     names = await worker.call(lambda: threading.current_thread().name)
     assert names == "test"
     assert await worker.call(divmod, 7, 2) == (3, 1)
@@ -24,7 +24,7 @@ async def test_work_is_done_in_another_thread_and_its_result_comes_back() -> Non
 
 
 async def test_what_the_work_raises_is_raised_where_it_is_awaited() -> None:
-    worker = Worker("test")
+    worker = IoThread("test")
     for _ in range(3):
         with pytest.raises(OSError, match="No such"):
             await worker.call(open, "/no/such/file")
@@ -42,7 +42,7 @@ def test_calls_come_one_after_the_other_in_their_order() -> None:
         busy.release()
 
     async def main() -> None:
-        worker = Worker("test")
+        worker = IoThread("test")
         await asyncio.gather(*(worker.call(work, number) for number in range(100)))
         worker.close()
 
@@ -51,7 +51,7 @@ def test_calls_come_one_after_the_other_in_their_order() -> None:
 
 
 async def test_the_loop_turns_while_work_is_done() -> None:
-    worker = Worker("test")
+    worker = IoThread("test")
     release = threading.Event()
     call = asyncio.create_task(asyncio.wait_for(worker.call(release.wait), 10))
     await turns(100)
@@ -62,7 +62,7 @@ async def test_the_loop_turns_while_work_is_done() -> None:
 
 
 async def test_who_is_cancelled_stops_waiting_and_the_work_goes_on_to_its_end() -> None:
-    worker = Worker("test")
+    worker = IoThread("test")
     release, done = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -85,13 +85,13 @@ async def test_who_is_cancelled_stops_waiting_and_the_work_goes_on_to_its_end() 
 def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
     text = (
         "import asyncio, threading\n"
-        "from ingestd.system.io_thread import Worker\n"
+        "from ingestd.system.io_thread import IoThread\n"
         "begun = threading.Event()\n"
         "def hang():\n"
         "    begun.set()\n"
         "    threading.Event().wait()\n"
         "async def main():\n"
-        "    worker = Worker('test')\n"
+        "    worker = IoThread('test')\n"
         "    call = asyncio.ensure_future(worker.call(hang))\n"
         "    while not begun.is_set():\n"
         "        await asyncio.sleep(0)\n"
@@ -105,7 +105,7 @@ def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
 async def test_what_nobody_waits_for_any_more_goes_nowhere_and_is_in_nobody_s_way() -> None:
     """A deadline gave up on it; the work itself is done all the same."""
 
-    worker = Worker("test")
+    worker = IoThread("test")
     begun, release = threading.Event(), threading.Event()
 
     def work() -> str:
@@ -128,7 +128,7 @@ async def test_a_closed_one_leaves_neither_its_thread_nor_the_loop_anything_to_d
     def closed() -> bool:
         return any(thread.name == "closed" for thread in threading.enumerate())
 
-    worker = Worker("closed")
+    worker = IoThread("closed")
     await worker.call(int, "7")
     worker.close()
     ends = time.monotonic() + 10
@@ -143,7 +143,7 @@ async def test_a_closed_one_leaves_neither_its_thread_nor_the_loop_anything_to_d
 async def test_the_loop_is_told_of_each_piece_of_work_once() -> None:
     told: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
-    worker = Worker("test")
+    worker = IoThread("test")
     await worker.call(int, "7")
     await turns(20)
     assert told == [], "nobody is waiting"
@@ -151,7 +151,7 @@ async def test_the_loop_is_told_of_each_piece_of_work_once() -> None:
 
 
 async def test_its_descriptors_hold_up_no_loop_and_go_to_no_other_process() -> None:
-    worker = Worker("test")
+    worker = IoThread("test")
     assert not os.get_blocking(worker._done)
     assert not any(os.get_inheritable(fd) for fd in (worker._go, worker._done))
     worker.close()

@@ -7,11 +7,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from ingestd.errors import SinkError
-from ingestd.pipeline.traced import Traced
 from ingestd.spool.envelope import payloads, traces
 from ingestd.system.tracing import Tracing
-from tests.support.fakes import MemorySink
+from tests.support.fakes import Pump
 from tests.support.sinks_under_test import batch_of
 
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -30,32 +28,24 @@ def spans(tracing: Tracing) -> InMemorySpanExporter:
     return exporter
 
 
-async def test_a_commit_that_fails_is_a_span_with_the_error(
+async def test_commits_are_spans_and_one_that_fails_has_the_error(
     tracing: Tracing, spans: InMemorySpanExporter
 ) -> None:
-    """And the error is the caller's all the same."""
-    sink = MemorySink()
-    sink.failing = "no space left"
-
-    with pytest.raises(SinkError):
-        await Traced(sink, tracing).commit(batch_of(1, 2))
-    (span,) = spans.get_finished_spans()
-    assert span.status.status_code is StatusCode.ERROR
-    assert "no space left" in (span.status.description or "")
-
-
-async def test_a_sink_whose_commits_are_spans_is_asked_whether_it_can_store(
-    tracing: Tracing, spans: InMemorySpanExporter
-) -> None:
-    """And that is no commit."""
-
-    sink = MemorySink()
-    await Traced(sink, tracing).probe()
-    sink.failing = "no space left"
-    with pytest.raises(SinkError, match="no space left"):
-        await Traced(sink, tracing).probe()
-    assert sink.probes == 2
-    assert spans.get_finished_spans() == ()
+    """The batch is refused all the same, and the probes afterwards are not spans."""
+    async with Pump(acks=True, tracing=tracing) as pump:
+        stored = await pump.put()
+        pump.sink.failing = "no space left"
+        refused = await pump.put()
+        await pump.clock.advance(5)
+        assert (stored.fates, refused.fates) == ([None], ["storage"])
+        assert pump.sink.probes > 2
+    good, bad = spans.get_finished_spans()
+    assert (good.name, good.attributes) == (
+        "ingestd.commit", {"ingestd.sink": "memory", "ingestd.events": 1, "ingestd.bytes": 6}
+    )  # fmt: skip
+    assert good.status.status_code is StatusCode.UNSET
+    assert bad.status.status_code is StatusCode.ERROR
+    assert "no space left" in (bad.status.description or "")
 
 
 def test_a_rounds_links_are_read_from_what_goes_to_kafka(
