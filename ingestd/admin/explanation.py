@@ -13,6 +13,7 @@ from ingestd.errors import RequestRefusedError
 from ingestd.http.captured_request import CapturedRequest
 from ingestd.http.responses import REFUSALS, Reply
 from ingestd.sources import factory, macros, null_values, query
+from ingestd.sources.link_parts import near_source
 from ingestd.sources.responses import Answering
 from ingestd.sources.router import Match, Router
 
@@ -29,9 +30,8 @@ def explain(router: Router, asked: CapturedRequest, *, show_secrets: bool = Fals
     raw_path, _, raw = asked.target.partition(b"?")
     match = router.match(raw_path)
     if match is None:
-        return refused(
-            "not_found", f"no source takes {raw_path.decode('latin-1')}; there are {_known(router)}"
-        )
+        path = raw_path.decode("latin-1")
+        return refused("not_found", f"no source takes {path}; {_known(router, path)}")
     if asked.method not in match.source.methods:
         takes = ", ".join(match.source.config.methods)
         return refused("method", f"source {match.source.name} takes {takes}")
@@ -43,10 +43,13 @@ def refused(reason: str, why: str) -> dict[str, Any]:
     return {"refused": reason, "status": REFUSALS[reason].status, "why": why}
 
 
-def _known(router: Router) -> str:
+def _known(router: Router, path: str) -> str:
+    near = near_source(path, [source.config for source in router.sources])
+    if near is not None:
+        return f"did you mean {near.path} (source {near.name})?"
     paths = [source.config.path for source in router.sources]
     more = f" and {len(paths) - NAMED_PATHS} more" if len(paths) > NAMED_PATHS else ""
-    return ", ".join(paths[:NAMED_PATHS]) + more
+    return "there are " + ", ".join(paths[:NAMED_PATHS]) + more
 
 
 def _event_of(match: Match, asked: CapturedRequest, raw: bytes, *, show_secrets: bool) -> dict[str, Any]:

@@ -26,6 +26,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Sources": {
         "sources": "List the configured sources, or the tracking link of each.",
+        "link": "Check a tracking link: is it right for its platform?",
         "explain": "Show what one request becomes, and why.",
         "send": "Send example callbacks to a running instance.",
     },

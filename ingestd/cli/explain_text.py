@@ -1,7 +1,8 @@
-"""What `explain` found, for people: one thing a line, and the event last."""
+"""Prints what `explain` found for people: one thing a line, and the event last."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,14 +12,15 @@ LABEL = 11  # columns
 VALUE = 60  # characters of a value; the event below has it whole
 
 
-def show(found: dict[str, Any]) -> None:
-    """Print it."""
+def show(found: dict[str, Any], link_faults: Sequence[str]) -> None:
+    """Print the finding of `explanation.explain`, and the faults of the request's link, a line each."""
     if "source" in found:
         _row("source", f"{found['source']} (path {found['path']}, profile {found['profile']})")
     if "refused" in found:
         if found.get("signature", {}).get("result", "none") != "none":
             _signature(found["signature"])
         _row("refused", f"{found['status']} ({found['refused']}): {found['why']}")
+        _link(link_faults)
         return
     _row("route", found["route"] or "-")
     _row("query", f"{found['query_bytes']} bytes")
@@ -28,6 +30,7 @@ def show(found: dict[str, Any]) -> None:
         "reply",
         f"{reply['status']} {reply['location'] or repr(reply['body'])} {reply['content_type']}".rstrip(),
     )
+    _link(link_faults)
     for event in found["events"]:
         _event(event)
 
@@ -71,6 +74,11 @@ def _signature(signature: dict[str, Any]) -> None:
     _row("signature", text)
     if "over" in signature:
         _row("", f"over {signature['over']}")
+
+
+def _link(faults: Sequence[str]) -> None:
+    for number, fault in enumerate(faults):
+        _row("" if number else "link", fault)
 
 
 def _row(label: str, text: str) -> None:

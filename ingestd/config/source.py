@@ -176,6 +176,7 @@ class SourceConfig(Section):
     # for the people at the platform's console
     title: str = ""
     link: dict[Param, str] = Field(default_factory=dict)
+    macros: Params = ()  # that the platform replaces; those of the profile's link are among them
     mandatory: Params = ()
     link_notes: tuple[str, ...] = ()
     unconfirmed: tuple[str, ...] = ()

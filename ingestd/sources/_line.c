@@ -71,15 +71,14 @@ static inline int is_upper(uint8_t c) { return c >= 'A' && c <= 'Z'; }
 static inline int is_letter(uint8_t c) { return is_upper(c & 0xdf); }
 static inline int is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
 
-enum class { LETTERS_, UPPERS_, UPPERS, DOTTED };
+enum class { LETTERS_, UPPERS_, DOTTED };
 
 static int all_of(const uint8_t *p, const uint8_t *end, enum class allowed)
 {
     if (p >= end)
         return 0;
     for (; p < end; p++) {
-        int fine = allowed == UPPERS_ || allowed == UPPERS ? is_upper(*p) : is_letter(*p);
-        fine |= allowed != UPPERS && *p == '_';
+        int fine = *p == '_' || (allowed == UPPERS_ ? is_upper(*p) : is_letter(*p));
         fine |= allowed == DOTTED && (is_digit(*p) || *p == '.' || *p == ':');
         if (!fine)
             return 0;
@@ -97,14 +96,15 @@ static int is_braced(const uint8_t *p, const uint8_t *end)
     return p < end && (is_letter(*p) || *p == '_') && all_of(p, end, DOTTED);
 }
 
-/* __X__ __A_B__: words of letters and digits, one underscore between two */
-static int is_dunder(const uint8_t *p, const uint8_t *end)
+/* __X__ __A_B__, _X_ _A_B_: words of letters and digits, one underscore between two; between single ones in
+ * capitals, and not beginning with a digit */
+static int is_underscored(const uint8_t *p, const uint8_t *end)
 {
-    if (end - p < 5 || p[1] != '_' || end[-1] != '_' || end[-2] != '_')
+    int two = p[1] == '_', word = 0;
+    if (two ? end - p < 5 || end[-1] != '_' || end[-2] != '_' : end[-1] != '_' || !is_upper(p[1]))
         return 0;
-    int word = 0;
-    for (p += 2, end -= 2; p < end; p++) {
-        if (is_letter(*p) || is_digit(*p))
+    for (p += 1 + two, end -= 1 + two; p < end; p++) {
+        if ((two ? is_letter(*p) : is_upper(*p)) || is_digit(*p))
             word = 1;
         else if (*p == '_' && word)
             word = 0;
@@ -121,7 +121,7 @@ static int is_macro(const text *value)
     const uint8_t *p = value->json, *end = p + value->size;
     switch (*p) {
     case '_':
-        return is_dunder(p, end) || (end[-1] == '_' && all_of(p + 1, end - 1, UPPERS));
+        return is_underscored(p, end);
     case '{':
         return is_braced(p, end);
     case '$':

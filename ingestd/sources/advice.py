@@ -11,6 +11,7 @@ from ingestd.config.source import SourceConfig
 from ingestd.config.types import is_local
 from ingestd.errors import Problem
 from ingestd.sources import links
+from ingestd.sources.link_faults import judge
 
 
 def advice(settings: Config) -> list[Problem]:
@@ -20,6 +21,9 @@ def advice(settings: Config) -> list[Problem]:
         security = settings.kafka.security
         files = (security.username_file, security.password_file, security.key_file)
         found += [_public("kafka.security", path) for path in files if path is not None and _is_public(path)]
+    if settings.ingest.public_base.startswith("http:"):
+        what = "platforms call over http: anyone on the way reads the clicks"
+        found.append(Problem("ingest.public_base", what, 'write "https://..."'))
     if not is_local(settings.admin.listen):
         what = "other machines reach it, and read events without a password"
         found.append(Problem("admin.allow_remote", what, "let a firewall have only your Prometheus in"))
@@ -36,7 +40,8 @@ def of_source(source: SourceConfig, settings: Config) -> Iterator[Problem]:
     yield from _signature(source, where)
     for name, why in links.missing(source).items():
         hint = f'write link.{name} = "<the platform\'s macro>", or set the key to the name that is there'
-        yield Problem(where, f"the tracking link brings no {name!r} ({why})", hint)
+        yield Problem(where, f"the tracking link lacks {name!r} ({why})", hint)
+    yield from _link(source, where)
     if source.on_overload.status < 400:
         hint = "the platform will not send them again: use 503"
         yield Problem(
@@ -50,6 +55,16 @@ def of_source(source: SourceConfig, settings: Config) -> Iterator[Problem]:
             yield Problem(where, f"privacy drops {name!r}, which dedup or key asks for", 'use "hmac" instead')
     for fact in source.unconfirmed:
         yield Problem(where, f"profile {source.profile}, not confirmed: {fact}")
+
+
+def _link(source: SourceConfig, where: str) -> Iterator[Problem]:
+    """The faults of the macros in the source's own link."""
+    for fault in judge(links.link(source, "https://click.example.com", ""), source):
+        if fault.kind != "missing":
+            hint = f'write link.{fault.param} = "{fault.write}"' if fault.write else ""
+            if not fault.certain:
+                hint = "if the platform replaces it, add it to the source's macros"
+            yield Problem(f"{where}: link.{fault.param}", fault.what, hint)
 
 
 def _signature(source: SourceConfig, where: str) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""The tracking link ad operations paste into a platform's console."""
+"""The tracking link that ad operations paste into a platform's console."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ TOKEN = "<token>"  # noqa: S105 - where the token goes
 
 
 def link(source: SourceConfig, base: str, route: str, token: str = TOKEN) -> str:
-    """The link, macros and all. `base`: scheme and host. What a platform appends itself is not in it."""
+    """The source's link with its macros; parameters that a platform appends by itself are not in it.
+
+    `base`: scheme and host. `route`: an app or a campaign, after the source's path; may be empty.
+    """
     signature = source.signature
     by_token = signature.verifies and signature.kind == "token"
     path = source.path
@@ -27,19 +30,23 @@ def link(source: SourceConfig, base: str, route: str, token: str = TOKEN) -> str
     return f"{base.rstrip('/')}{path}?{query}" if query else f"{base.rstrip('/')}{path}"
 
 
-def missing(source: SourceConfig) -> dict[str, str]:
-    """Parameters that something depends on and the link does not bring, and what that is."""
-    present = {name for name, macro in source.link.items() if macro}
-    needed = dict.fromkeys(source.mandatory, "mandatory")
+def needed(source: SourceConfig) -> dict[str, str]:
+    """The parameters a link must bring, and what needs each: mandatory, event_time, dedup, key, signature."""
+    wanted = dict.fromkeys(source.mandatory, "mandatory")
     if source.link:  # else the platform appends what it has, or sends a body
         if source.event_time:
-            needed.setdefault(source.event_time.param, "event_time")
+            wanted.setdefault(source.event_time.param, "event_time")
         for name in source.dedup[:1]:
-            needed.setdefault(name.split("+")[0], "dedup")
-        if source.key and not present.intersection(source.key):
-            needed.setdefault(source.key[0], "key")
+            wanted.setdefault(name.split("+")[0], "dedup")
+        if source.key and not any(source.link.get(name) for name in source.key):
+            wanted.setdefault(source.key[0], "key")
         if source.signature.covers_query:
-            needed.setdefault(source.signature.param, "signature")
+            wanted.setdefault(source.signature.param, "signature")
     elif source.profile == "generic":
-        needed = {}
-    return {name: why for name, why in needed.items() if name not in present}
+        return {}
+    return wanted
+
+
+def missing(source: SourceConfig) -> dict[str, str]:
+    """The needed parameters that the source's own link does not bring, each with what needs it."""
+    return {name: why for name, why in needed(source).items() if not source.link.get(name)}

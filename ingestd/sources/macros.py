@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# __X__ __Mixed__ {X} {{X}} $x$ ${X} [X] %X% _X_
+# __X__ __Mixed__ {X} {{X}} $x$ ${X} [X] %X% _X_ _X_Y_
 _MACRO = re.compile(
     r"__[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*__"
     r"|\{\{?[A-Za-z_][A-Za-z0-9_.:]*\}\}?"
-    r"|\$[A-Za-z_]+\$|\$\{[A-Za-z_]+\}|\[[A-Z_]+\]|%[A-Z_]+%|_[A-Z]+_"
+    r"|\$[A-Za-z_]+\$|\$\{[A-Za-z_]+\}|\[[A-Z_]+\]|%[A-Z_]+%|_[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_"
 )
 _FIRST = frozenset("_{$[%")
 # A platform leaves the same few macros in, thousands of times a second. They come from outside: so many are

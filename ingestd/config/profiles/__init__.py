@@ -87,8 +87,33 @@ def apply(tree: Tree, beside: Path, known: frozenset[str]) -> list[Problem]:
                 for key in below
                 if key not in known or key in ("name", "path", "profile")
             ]
-            sources[index] = overlay(below, source)
+            sources[index] = overlay(below, source) | _macros(below, source)
     return problems
+
+
+def _macros(profile: Tree, source: Tree) -> Tree:
+    """Every macro the platform is known to replace: the profile's, those of its link, the source's own.
+
+    Empty, so that validation reports it, where one of them is of the wrong type.
+    """
+    link, own = profile.get("link", {}), source.get("macros", [])
+    if not isinstance(link, dict) or not all(
+        isinstance(one, list) for one in (profile.get("macros", []), own)
+    ):
+        return {}
+    known = [*profile.get("macros", []), *link.values(), *own]
+    return {"macros": list(dict.fromkeys(macro for macro in known if macro != ""))}
+
+
+def shipped_macros() -> dict[str, tuple[str, ...]]:
+    """Each macro of a shipped profile, with the titles of the platforms that replace it."""
+    profiles = Profiles()
+    found: dict[str, tuple[str, ...]] = {}
+    for name in profiles.names:
+        tree = profiles.load(name)
+        for macro in _macros(tree, {})["macros"]:
+            found[macro] = (*found.get(macro, ()), tree.get("title", name))
+    return found
 
 
 def _trouble(where: str, name: str, error: Exception, names: list[str]) -> Problem:

@@ -118,10 +118,10 @@ def test_explain_tells_why_a_request_is_refused(file: str) -> None:
 
 
 def test_explain_says_when_no_value_can_be_a_key(file: str) -> None:
-    (event,) = explained(file, "/c/ocean?oaid=__OAID__&request_id=r")["events"]
+    (event,) = explained(file, "/c/ocean?oaid=__OAID__&request_id=r", status=3)["events"]
     assert event["kafka_key"] == {"value": None, "from": "no real value: no key, any partition"}
     assert event["dup_key"]["from"] == "request_id"
-    (event,) = explained(file, "/c/ocean?a=1")["events"]
+    (event,) = explained(file, "/c/ocean?a=1", status=3)["events"]
     assert event["dup_key"]["from"] == "the whole request but sign"
 
 
@@ -238,10 +238,10 @@ def test_check_warns_of_what_may_not_be_meant(file: str) -> None:
 @pytest.mark.parametrize(
     ("more", "warning"),
     [
-        ('link.callback_param = ""', "the tracking link brings no 'callback_param' (mandatory)"),
-        ('event_time.param = "when"', "the tracking link brings no 'when' (event_time)"),
-        ('dedup = ["nobody"]', "the tracking link brings no 'nobody' (dedup)"),
-        ('key = ["nobody", "nothing"]', "the tracking link brings no 'nobody' (key)"),
+        ('link.callback_param = ""', "the tracking link lacks 'callback_param' (mandatory)"),
+        ('event_time.param = "when"', "the tracking link lacks 'when' (event_time)"),
+        ('dedup = ["nobody"]', "the tracking link lacks 'nobody' (dedup)"),
+        ('key = ["nobody", "nothing"]', "the tracking link lacks 'nobody' (key)"),
         ('privacy.callback_param = "drop"', "privacy drops 'callback_param', which dedup or key asks for"),
     ],
 )
@@ -260,3 +260,100 @@ def test_check_warns_of_nothing_where_there_is_nothing(tmp_path: Path) -> None:
     path.write_text(f'[file]\ndirectory="{tmp_path}"\n[[source]]\nname="a"\npath="/a"\n')
     code, said = run("check", "-c", str(path))
     assert (code, "warning" in said) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("more", "warning"),
+    [
+        ('link.callback_param = "_CALLBACK_PARAM_"', "_CALLBACK_PARAM_ is not how __CALLBACK_PARAM__ is"),
+        ('link.did = "__DID__"', "link.did: __DID__ is a macro of Kuaishou"),
+        ('link.new = "__QUITE_NEW__"', "if the platform replaces it, add it to the source's macros"),
+    ],
+)  # fmt: skip
+def test_check_judges_the_macros_of_a_link(tmp_path: Path, more: str, warning: str) -> None:
+    path = tmp_path / "a.toml"
+    source = f'[[source]]\nname="a"\npath="/a"\nprofile="ocean"\n{more}\n'
+    path.write_text(f'[file]\ndirectory="{tmp_path}"\n{source}')
+    assert warning in run("check", "-c", str(path))[1]
+
+
+def test_a_macro_that_the_configuration_adds_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    source = '[[source]]\nname="a"\npath="/a"\nprofile="ocean"\nlink.new="__QUITE_NEW__"\n'
+    path.write_text(f'[file]\ndirectory="{tmp_path}"\n{source}macros=["__QUITE_NEW__"]\n')
+    assert "QUITE_NEW" not in run("check", "-c", str(path))[1]
+    link = "https://click.example.com/a?ts=__TS__&callback_param=__CALLBACK_PARAM__&new=__QUITE_NEW__"
+    assert run("link", link, "-c", str(path))[0] == 0
+
+
+def test_check_warns_of_links_over_http(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    base = '[ingest]\npublic_base="http://click.example.com"\n'
+    path.write_text(f'{base}[file]\ndirectory="{tmp_path}"\n[[source]]\nname="a"\npath="/a"\n')
+    assert "ingest.public_base: platforms call over http" in run("check", "-c", str(path))[1]
+
+
+RIGHT = "https://trk.example.com/c/ocean/app42?ts=__TS__&callback_param=__CALLBACK_PARAM__"
+WRONG = "http://trk.example.com/c/ocaen/app42?ts=__TS__&callback_param=_CALLBACK_PARAM_"
+
+
+def test_link_names_each_fault_with_its_place_and_the_right_text(file: str) -> None:
+    code, said = run("link", WRONG, "--source", "ocean", "-c", file)
+    assert code == 1
+    misspelt = "_CALLBACK_PARAM_ is not how __CALLBACK_PARAM__ is written; write __CALLBACK_PARAM__"
+    assert said.splitlines()[:6] == [
+        "ocean (Ocean Engine / Toutiao / Douyin (巨量引擎)): 3 faults",
+        "  character 1, http: http instead of https; write https",
+        "  character 23, /c/ocaen/app42: the path of source ocean is /c/ocean; write /c/ocean/app42",
+        f"  character 63, _CALLBACK_PARAM_: {misspelt}",
+        "Corrected:",
+        f"  {RIGHT}",
+    ]
+    assert run("link", RIGHT, "-c", file) == (0, run("link", RIGHT, "--source", "ocean", "-c", file)[1])
+    assert "the link is right" in run("link", RIGHT, "-c", file)[1]
+    found = orjson.loads(run("link", WRONG, "--json", "-c", file)[1])
+    assert (found["source"], found["ok"], found["corrected"]) == ("ocean", False, RIGHT)
+    assert [(one["kind"], one["at"], one["write"]) for one in found["faults"]] == [
+        ("scheme", 0, "https"), ("path", 22, "/c/ocean/app42"), ("misspelt", 62, "__CALLBACK_PARAM__"),
+    ]  # fmt: skip
+
+
+def test_link_says_what_is_missing_and_what_only_a_person_can_write(file: str) -> None:
+    said = run("link", RIGHT.replace("ts=__TS__&", ""), "-c", file)[1]
+    assert "at the end: the parameter 'ts' is missing (event_time); add ts=__TS__" in said
+    code, said = run("link", "https://trk.example.com/p/net?transaction_id={transaction_id}", "-c", file)
+    assert code == 1
+    assert "the token is missing after the source's path" in said
+    assert "Correct it by hand." in said
+
+
+def test_link_asks_for_a_source_it_can_find(file: str) -> None:
+    code, said = run("link", RIGHT, "--source", "ocaen", "-c", file)
+    assert (code, "there is no such source; did you mean 'ocean'?" in said) == (1, True)
+    code, said = run("link", "https://trk.example.com/favicon.ico", "-c", file)
+    assert (code, "name the source with --source" in said) == (1, True)
+
+
+def test_explain_judges_the_link_too(file: str) -> None:
+    """With a status of its own: the request becomes an event, and its link is wrong."""
+    assert explained(file, RIGHT)["link"] == []
+    found = explained(file, RIGHT.replace("https", "http") + "&idfa2=__IDFA2__", status=3)
+    assert [one["kind"] for one in found["link"]] == ["scheme", "foreign"]
+    code, said = run("explain", RIGHT.replace("__CALLBACK_PARAM__", "_CALLBACK_PARAM_"), "-c", file)
+    assert code == 3
+    assert "link       character 64, _CALLBACK_PARAM_: " in said
+    (event,) = explained(file, RIGHT.replace("__CALLBACK_PARAM__", "_CALLBACK_PARAM_"), status=3)["events"]
+    assert event["dup_key"]["from"] == "the whole request but sign", "it is not a click id"
+
+
+def test_explain_suggests_the_source_whose_path_is_near(file: str) -> None:
+    found = explained(file, WRONG, status=1)
+    assert found["why"] == "no source takes /c/ocaen/app42; did you mean /c/ocean (source ocean)?"
+
+
+def test_explain_shows_no_signature_with_a_fault_of_its_place(file: str) -> None:
+    code, said = run("explain", SAMPLES["baidu signed"] + "&x=1", "-c", file)
+    assert code == 1
+    assert "the signature 'sign' must be the last parameter" in said
+    assert "0ede828d475a87fce7c2e5319a7dd22a" not in said
+    assert "0ede828d" not in run("explain", SAMPLES["baidu signed"] + "&x=1", "--json", "-c", file)[1]

@@ -13,10 +13,12 @@ from tests.support.fakes import headers, make_source
 MACROS = [
     "__IMEI__", "__CALLBACK_PARAM__", "__MID1__", "__Mixed__", "{IMP}", "{clicktime}", "{GX_CAID}",
     "{{IMEI}}", "{{ad.id}}", "$im$", "$x_y$", "${GAID}", "[TS]", "[CALLBACK_URL]", "%IMEI%", "_IMEI_",
+    "_CALLBACK_PARAM_", "_IDFA2_", "_MID_1_",
 ]  # fmt: skip
 NO_MACROS = [
     "", "IMEI", "__", "____", "__IMEI", "IMEI__", "x__IMEI__", "__IMEI__x", "{}", "{1}", "{a b}", '{"a":1}',
     "[ts]", "[1,2]", "$", "$$", "100%", "%zz%", "%41%", "_x_", "_",
+    "_1_", "__A_", "_A__", "_A__B_", "_A_b_", "A_B_", "_A_B",
     "https://a.example/?atype={{ATYPE}}&value={{AVALUE}}", "__IMEI__,__OAID__",
 ]  # fmt: skip
 
