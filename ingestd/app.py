@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ingestd import __version__
-from ingestd.admin.certificates import Surroundings
-from ingestd.admin.endpoints import Report
+from ingestd.admin.endpoints import DaemonParts, Endpoints
 from ingestd.admin.server import AdminConnection
+from ingestd.admin.watched_files import WatchedFiles
 from ingestd.config.sections import Config, too_many_sources
 from ingestd.errors import ConfigError, Problem, SinkError
 from ingestd.http import fd_limit
@@ -89,11 +89,11 @@ class App:
         limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
         connections = fd_limit.room(ingest.max_connections)
         self._shared = Shared(self._intake, limits, self._counters.refuse, connections)
-        self._report = Report(
+        parts = DaemonParts(
             self._node, ingest.ack, self._counters, self._metrics, self._buffer, self._flusher, self._sink,
-            self._shared, self._intake, subscribers, self._stopping.is_set, self._own_counters,
-            Surroundings(config),
+            self._shared, self._intake, subscribers,
         )  # fmt: skip
+        self._endpoints = Endpoints(parts, WatchedFiles(config), self._stopping.is_set, self._own_counters)
 
     async def run(self) -> None:
         """Start, serve until told to stop, stop. Raises SinkError or ListenError when it cannot start."""
@@ -217,8 +217,8 @@ class App:
         else:
             self._intake.router = Router(sources)
             self._reloads["config_reloads"] += 1
-            self._report.loaded_at = time.time()
-            self._report.surroundings = Surroundings(config)
+            self._endpoints.loaded_at = time.time()
+            self._endpoints.watched_files = WatchedFiles(config)
             if changed := need_restart(self._config, config):
                 logger.warning("sources reloaded; these sections need a restart", extra={"sections": changed})
             else:
@@ -264,7 +264,7 @@ class App:
         kind, _, rest = self._config.admin.listen.partition(":")
         sock = tcp_socket(rest) if kind == "tcp" else unix_socket(Path(rest), 0o660, "")
         make = self._loop.create_server if kind == "tcp" else self._loop.create_unix_server
-        handlers = self._report.handlers()
+        handlers = self._endpoints.handlers()
         server = await make(lambda: AdminConnection(handlers, self._admin_connections), sock=sock)
         logger.info("admin", extra={"address": self._config.admin.listen})
         return server
@@ -286,12 +286,12 @@ def _tracing(config: Config, node: str) -> Tracing | None:
 
 def _watch_clock(known: str) -> str:
     """Say when the clock has become wrong or right. `known`: what was wrong at the last look."""
-    trouble = clock.trouble(time.time_ns())
-    if trouble and not known:
-        logger.error("the clock is wrong: events are refused until it is right", extra={"error": trouble})
-    elif known and not trouble:
+    error = clock.error(time.time_ns())
+    if error and not known:
+        logger.error("the clock is wrong: events are refused until it is right", extra={"error": error})
+    elif known and not error:
         logger.info("the clock is right: events are taken")
-    return trouble
+    return error
 
 
 def _name(sock: socket.socket) -> str:

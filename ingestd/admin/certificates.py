@@ -1,75 +1,29 @@
-"""What the daemon depends on and does not own, looked at a scrape: certificates' ends, nginx' spill log."""
+"""When the certificates in a PEM file expire. Source: RFC 5280, 4.1 and X.690 (DER)."""
 
 from __future__ import annotations
 
 import base64
 import calendar
-import logging
 import re
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-
-from ingestd.config.sections import Config
-
-logger = logging.getLogger(__name__)
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x17, 0x18, 0xA0
-# Of TBSCertificate before its validity: serial number, signature, issuer. RFC 5280, 4.1.
+# Fields of TBSCertificate before `validity`, without the optional version: serialNumber, signature, issuer.
 _BEFORE_VALIDITY = 3
 
 
-class Surroundings:
-    """Of one configuration; a reload makes a new one."""
-
-    def __init__(self, config: Config) -> None:
-        self._spill_log = config.admin.spill_log
-        # A chain is as good as its first certificate to end; of several authorities one is enough.
-        self._chains = list(config.admin.certificates)
-        self._authorities: list[Path] = []
-        if config.kafka is not None:
-            security = config.kafka.security
-            self._chains += [security.cert_file] if security.cert_file else []
-            self._authorities += [security.ca_file] if security.ca_file else []
-        self._told: set[Path] = set()
-
-    def certificates(self) -> dict[str, float]:
-        """When each file's certificates end, seconds since the epoch; what cannot be read is left out."""
-        found: dict[str, float] = {}
-        for choose, paths in ((min, self._chains), (max, self._authorities)):
-            for path in paths:
-                try:
-                    found[str(path)] = choose(ends(path.read_bytes()))
-                except (OSError, ValueError) as error:
-                    if path not in self._told:
-                        about = {"file": str(path), "error": str(error)}
-                        logger.warning("certificate cannot be read", extra=about)
-                    self._told.add(path)
-        return found
-
-    def gauges(self) -> dict[str, float]:
-        """Of `metrics.GAUGES`, what lies around the daemon."""
-        if self._spill_log is None:
-            return {}
-        try:
-            return {"spill_log_bytes": float(self._spill_log.stat().st_size)}
-        except FileNotFoundError:
-            return {"spill_log_bytes": 0.0}
-        except OSError:  # not ours to look at
-            return {}
-
-
-def ends(pem: bytes) -> Sequence[float]:
-    """When each certificate of a PEM file ends, seconds since the epoch. Raises ValueError: there is none."""
-    found = [_end(one) for one in _PEM.findall(pem)]
+def expiry(pem: bytes) -> Sequence[float]:
+    """`notAfter` of each certificate, in seconds since the epoch. Raises ValueError without a valid one."""
+    found = [_not_after(one) for one in _PEM.findall(pem)]
     if not found:
-        raise ValueError("there is no certificate in it")
+        raise ValueError("it does not contain a certificate")
     return found
 
 
-def _end(text: bytes) -> float:
-    """`notAfter` of one certificate, of which this is the base64."""
+def _not_after(text: bytes) -> float:
+    """`notAfter` of one certificate. `text`: its base64."""
     try:
         ((_, certificate),) = _elements(base64.b64decode(text))
         _, to_be_signed = next(iter(_elements(certificate)))
@@ -78,11 +32,11 @@ def _end(text: bytes) -> float:
         _, (kind, until) = _elements(validity)
         return _seconds(kind, until.decode("ascii"))
     except (IndexError, StopIteration, ValueError) as error:
-        raise ValueError("a certificate in it cannot be read") from error
+        raise ValueError("it contains a certificate that cannot be parsed") from error
 
 
 def _elements(data: bytes) -> Iterable[tuple[int, bytes]]:
-    """The elements of DER one after the other: tag and content. Raises IndexError where it ends too soon."""
+    """Yield (tag, content) of each element of DER data. Raises IndexError if the data is cut short."""
     at = 0
     while at < len(data):
         tag, size, at = data[at], data[at + 1], at + 2
@@ -96,8 +50,8 @@ def _elements(data: bytes) -> Iterable[tuple[int, bytes]]:
 
 
 def _seconds(kind: int, text: str) -> float:
-    if kind == _UTC_TIME:  # two digits of the year: 1950 to 2049
+    if kind == _UTC_TIME:  # a year of two digits: 1950 to 2049
         text = ("19" if text >= "50" else "20") + text
     elif kind != _GENERALIZED_TIME:
-        raise ValueError("a certificate in it has no end")
+        raise ValueError("it contains a certificate without an expiry")
     return float(calendar.timegm(time.strptime(text, "%Y%m%d%H%M%SZ")))

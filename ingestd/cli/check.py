@@ -41,8 +41,8 @@ def command(config_path: Path, as_json: bool) -> int:
     except ConfigError as error:
         problems += error.problems
     warnings: list[Problem] = []
-    if trouble := clock.trouble(time_ns()):  # no problem of the configuration, and it may pass by itself
-        warnings.append(Problem("this machine", trouble, "events are refused until it is right"))
+    if wrong := clock.error(time_ns()):  # no problem of the configuration, and it may pass by itself
+        warnings.append(Problem("this machine", wrong, "events are refused until it is right"))
     if settings is not None:
         problems += surroundings(settings)
         warnings += advice(settings)

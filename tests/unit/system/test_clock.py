@@ -18,7 +18,7 @@ SECOND = 1_000_000_000
 
 @pytest.mark.parametrize("now", [clock.EARLIEST_NS, clock.LATEST_NS - 1, 1_800_000_000 * SECOND])
 def test_a_clock_that_can_be_right_is_no_trouble(now: int) -> None:
-    assert clock.trouble(now) == ""
+    assert clock.error(now) == ""
     assert len(str(now // 1_000_000)) == 13, "a line's places hold so many digits"
 
 
@@ -33,7 +33,7 @@ def test_a_clock_that_can_be_right_is_no_trouble(now: int) -> None:
     ],
 )
 def test_a_clock_that_cannot_be_right_is_told_with_what_it_says(now: int, said: str) -> None:
-    assert clock.trouble(now) == said
+    assert clock.error(now) == said
 
 
 def test_check_warns_of_a_wrong_clock_and_does_not_fail(
