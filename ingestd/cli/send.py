@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import click
@@ -64,25 +65,46 @@ def command(
     return 0 if success == count else 1
 
 
-def examples() -> dict[str, str]:
-    """The shipped example callbacks: platform to request query."""
+class Example(NamedTuple):
+    """One example callback: its query, raw, and a JSON body for those platforms that POST one, else empty."""
+
+    query: str
+    body: bytes = b""
+
+
+def examples(profile: str) -> list[Example]:
+    """A profile's example; for a profile without one (`generic`, your own) those of many platforms."""
     text = resources.files("ingestd").joinpath("data/callbacks.json").read_text("utf-8")
-    callbacks: dict[str, str] = json.loads(text)["callbacks"]
-    return {name: urlsplit(url).query for name, url in callbacks.items()}
+    data = json.loads(text)
+    callbacks: dict[str, str] = data["callbacks"]
+    found = data["a request of each profile"].get(profile)
+    if found is None:
+        return [Example(urlsplit(url).query) for url in callbacks.values()]
+    if isinstance(found, str):
+        return [Example(urlsplit(callbacks.get(found, found)).query)]
+    return [Example(urlsplit(found["url"]).query, json.dumps(found["json"], ensure_ascii=False).encode())]
 
 
 def build(settings: config.Config, only: str | None) -> list[bytes]:
-    """Requests of every configured source (or `only` one) with the examples in turn."""
+    """Requests of every configured source (or `only` one), with the examples of its profile in turn."""
     sources = [source for source in settings.source if only in (None, source.name)]
     if not sources:
         known = ", ".join(source.name for source in settings.source)
         raise IngestdError(f"--source {only}: there is no such source, there are {known}")
-    return [
-        f"GET {source.path}/example?{query} HTTP/1.1\r\nHost: click.example.com\r\n"
-        f"User-Agent: ingestd-send\r\n\r\n".encode()
-        for source in sources
-        for query in examples().values()
-    ]
+    return [_request(source.path, one) for source in sources for one in examples(source.profile)]
+
+
+def _request(path: str, example: Example) -> bytes:
+    method, fields = "GET", ""
+    if example.body:
+        method = "POST"
+        fields = f"Content-Type: application/json\r\nContent-Length: {len(example.body)}\r\n"
+    query = f"?{example.query}" if example.query else ""
+    head = (
+        f"{method} {path}/example{query} HTTP/1.1\r\nHost: click.example.com\r\n"
+        f"User-Agent: ingestd-send\r\n{fields}\r\n"
+    )
+    return head.encode() + example.body
 
 
 class CallbackSender:

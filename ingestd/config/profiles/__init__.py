@@ -42,13 +42,16 @@ class Profiles:
             raise ValueError(f"it extends itself: {' > '.join((*above, name))}")
         if name not in self._own and name not in self._shipped:
             raise KeyError(name)
-        own = self._read(self._own[name]) if name in self._own else {}
-        base = self._read(self._shipped[name]) if name in self._shipped else {}
-        if "extends" in own:
-            if base:
-                raise ValueError(f"it is laid over the shipped {name!r} already; leave extends out")
-            base = self.load(str(own.pop("extends")), (*above, name))
-        return overlay(base, own)
+        whole: Tree = {}
+        for layer in (self._shipped, self._own):
+            if name in layer:
+                tree = self._read(layer[name])
+                if "extends" in tree:
+                    if whole:
+                        raise ValueError(f"it is laid over the shipped {name!r} already; leave extends out")
+                    whole = self.load(str(tree.pop("extends")), (*above, name))
+                whole = overlay(whole, tree)
+        return whole
 
     def _read(self, path: Path) -> Tree:
         if path not in self._trees:

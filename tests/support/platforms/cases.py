@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-SAMPLES: dict[str, str] = json.loads(
-    resources.files("ingestd").joinpath("data/callbacks.json").read_text("utf-8")
-)["callbacks"]
+_DATA = json.loads(resources.files("ingestd").joinpath("data/callbacks.json").read_text("utf-8"))
+SAMPLES: dict[str, str] = _DATA["callbacks"]
+# The example of each profile that `ingestd send` sends: its URL, and the JSON that is posted or None.
+EXAMPLES: dict[str, tuple[str, Any]] = {
+    profile: (SAMPLES.get(found, found), None) if isinstance(found, str) else (found["url"], found["json"])
+    for profile, found in _DATA["a request of each profile"].items()
+}
 
 OK = (200, b"ok")
 TENCENT = (200, b'{"ret":0,"msg":"success"}')
@@ -40,3 +44,11 @@ class Case:
     body: bytes = b""
     content_type: str = "application/json"
     body_is: Any = None
+
+
+def full(profile: str, what: str = "", **expected: Any) -> Case:
+    """The profile's example, as `ingestd send` sends it."""
+    url, posted = EXAMPLES[profile]
+    body = json.dumps(posted, ensure_ascii=False).encode() if posted else b""
+    name = f"{profile} full: {what}" if what else f"{profile} full"
+    return Case(name, profile, url, body=body, body_is=posted, **expected)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.platforms.cases import SAMPLES, Case
+from tests.support.platforms.cases import SAMPLES, Case, full
 
 CASES = [
     # Adjust
@@ -37,10 +37,9 @@ CASES = [
         body=b'{"id":123456789012345678901234567890}', body_is={"id": 123456789012345678901234567890},
     ),
     # affiliate networks
-    Case(
-        "postback full", "postback",
-        "https://trk.example.com/p/net?transaction_id=102a3b&offer_id=5&goal_id=9&payout=1.25&amount=20.00",
-        click_id="102a3b\0" + "9\0None", params={"payout": "1.25"},
+    full(
+        "postback", "a conversion in one of its states", click_id="102a3b4c5d6e7f\x009\0None\x001",
+        params={"payout": "1.25"},
     ),
     Case(
         "postback macros", "postback",
@@ -49,7 +48,7 @@ CASES = [
     ),
     Case(
         "postback hostile: repeated, with blanks and a semicolon", "postback",
-        b"/p/net?transaction_id=a&transaction_id=b;c=d&payout=", click_id="a\0None\0None",
+        b"/p/net?transaction_id=a&transaction_id=b;c=d&payout=", click_id="a\0None\0None\0None",
         params={"transaction_id": ["a", "b;c=d"], "payout": ""},
     ),
     # anything

@@ -19,6 +19,9 @@ SHIPPED = sorted(path.name.removesuffix(".toml") for path in profiles.SHIPPED.gl
 DESIGN = {
     "ocean", "kuaishou", "tencent", "tencent_legacy", "baidu", "weibo", "bilibili", "uc", "oppo", "vivo",
     "xiaomi", "huawei", "adjust", "appsflyer", "postback", "generic",
+    "xingtu", "juxing", "tencent_impression", "xiaohongshu", "zhihu", "iqiyi", "qihoo360", "wifi",
+    "oppo_feed", "honor", "huawei_harmony", "mintegral", "singular", "apple_aak", "apple_skan", "admob",
+    "levelplay",
 }  # fmt: skip
 
 
@@ -96,6 +99,15 @@ def test_a_profile_of_a_shipped_one_s_name_is_laid_over_it(tmp_path: Path) -> No
     own(tmp_path, xiaomi='reply.body = "corrected"')
     settings = source("xiaomi", place=tmp_path, ingest=OWN)
     assert (settings.reply.body, settings.reply.content_type) == ("corrected", "application/json")
+
+
+def test_a_shipped_profile_may_extend_another_and_one_s_own_is_laid_over_both(tmp_path: Path) -> None:
+    shipped = source("xingtu")
+    assert (shipped.title, shipped.dedup) == ("Xingtu (巨量星图)", ("callback_param", "request_id"))
+    assert {"order_id", "callback_param"} <= shipped.link.keys()
+    own(tmp_path, ocean='reply.body = "below"', xingtu='link.order_id = ""\ntitle = "ours"')
+    ours = source("xingtu", place=tmp_path, ingest=OWN)
+    assert (ours.title, ours.reply.body, ours.link["order_id"]) == ("ours", "below", "")
 
 
 @pytest.mark.parametrize(

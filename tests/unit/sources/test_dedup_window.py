@@ -82,6 +82,16 @@ def test_elements_of_one_array_repeat_one_another_too() -> None:
     assert [event["flags"] for event in events] == [[], [], ["duplicate"]]
 
 
+def test_each_state_of_a_conversion_is_an_event_and_its_repeat_a_duplicate() -> None:
+    """Pending, approved, charged back: what each network's postback says of one transaction."""
+    place = one("postback", "dedup_window = 10")
+    states = [f"/c/x?transaction_id=T1&goal_id=1&status={status}" for status in (2, 1, 3)]
+    assert [place.take(state).event["flags"] for state in states] == [[], [], []]
+    assert [place.take(state).event["flags"] for state in states] == [["duplicate"]] * 3
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert place.take("/c/x", b"transaction_id=T1&goal_id=1&status=4", form).event["flags"] == []
+
+
 def test_what_the_window_has_forgotten_is_no_repeat() -> None:
     place = desk(2)
     for number in (1, 2, 3, 1):

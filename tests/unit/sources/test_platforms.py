@@ -12,10 +12,10 @@ from ingestd.config import profiles
 from ingestd.event import DUP_KEY_SLICE, ID_SLICE, LINE_START, RECEIVED_AT_SLICE
 from ingestd.sources.event_schema import JSON_SCHEMA
 from tests.support.desk import NOW_MS, Taken, one
-from tests.support.platforms import media, others, phones
-from tests.support.platforms.cases import Case
+from tests.support.platforms import abroad, media, more_media, others, phones
+from tests.support.platforms.cases import EXAMPLES, Case
 
-CASES = [*media.CASES, *phones.CASES, *others.CASES]
+CASES = [*media.CASES, *more_media.CASES, *phones.CASES, *others.CASES, *abroad.CASES]
 
 
 def take(case: Case) -> Taken:
@@ -68,3 +68,7 @@ def test_every_profile_has_its_three_kinds_of_case() -> None:
     for word in ("full", "macros", "hostile"):
         assert {case.profile for case in CASES if f" {word}" in case.name} == set(profiles.Profiles().names)
     assert min(kinds.values()) >= 3
+
+
+def test_every_profile_has_an_example_that_send_sends() -> None:
+    assert sorted([*EXAMPLES, "generic"]) == profiles.Profiles().names
