@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -23,15 +24,19 @@ from ingestd.http.connection import Connection, Shared
 from ingestd.http.parser import Headers, Limits
 from ingestd.http.raw_target import RawTargetParser
 from ingestd.intake import Intake
+from ingestd.kafka.batches import Chunker
+from ingestd.kafka.records import Topics
 from ingestd.pipeline.buffer import Buffer
 from ingestd.pipeline.counters import Counters, SourceCounters
 from ingestd.sources import query
 from ingestd.sources.factory import build
 from ingestd.sources.router import Match, Router
 from ingestd.sources.scan import scan
+from ingestd.spool.envelope import payloads
 
 BATCH = 500
 PLENTY = 1 << 40
+PARTITIONS = 12
 _WANTED = (b"click_id", b"ts")
 # Of the mix's requests: a plain GET, one whose signature is verified, a POST of JSON.
 KINDS = ("GET", "signed", "POST")
@@ -189,6 +194,26 @@ class Workbench:
             connection.data_received(wire)
         assert buffer.events == len(wires), "the intake lost events"
         return len(wires)
+
+
+def pack(entries: list[Entry], *, keyed: bool) -> Stage:
+    """Entries to payloads, and these to the records of Kafka batches; `keyed`: each has a key of its own."""
+    chosen = [_entry(entry.data, entry.counters) for entry in entries]
+    for number, entry in enumerate(chosen):
+        entry.trace = None
+        entry.keys = [b"imei-%016d" % number] if keyed else None
+
+    async def partitions(topic: str) -> tuple[int, str]:
+        return PARTITIONS, ""
+
+    async def work() -> int:
+        chunker = Chunker(Topics("clicks"), PLENTY, partitions, itertools.count().__next__, with_ids=False)
+        for payload in payloads(chosen):
+            await chunker.add(payload)
+        return sum(chunk.count for chunk in chunker.take())
+
+    run = _loop().run_until_complete
+    return lambda: run(work())
 
 
 def manifest(lines: list[bytes], folder: Path) -> Stage:

@@ -153,22 +153,33 @@ class Chunker:
 
     async def add(self, payload: bytes) -> None:
         """Take the events of a payload. Raises ValueError where it holds something else."""
-        start = 0
-        while (start := self._pack(payload, start)) < len(payload):
-            event, end = event_at(payload, start)
-            if event is not None:
-                source = source_of(event.line)
-                route = self._routes.get(source)
-                if route is None:
-                    route = await self._find(source, event.line)
-                    if self._packer is not None and route.partitions and not event.enveloped:
-                        continue  # the packer takes it, now that it knows the source
-                self._put(event, route)
-            start = end
+        start, packer = 0, self._packer
+        while start < len(payload):
+            if packer is not None and (start := packer.pack(payload, start)) == len(payload):
+                return
+            event, start = event_at(payload, start)
+            if event is None or (event.enveloped and event.key is not None and self._put(event)):
+                continue
+            await self._add_unusual(event)
 
-    def _pack(self, payload: bytes, start: int) -> int:
-        """Take the fast path as far as it goes; returns the offset of the line it declined."""
-        return start if self._packer is None else self._packer.pack(payload, start)
+    def _put(self, event: SpooledEvent) -> bool:
+        """Pack an event with a key or a traceparent of its own; False where there is no packer for it."""
+        if self._packer is None:
+            return False
+        turn = self._turn() if event.key is None else 0
+        return self._packer.put(event.line, event.key, turn, event.trace)
+
+    async def _add_unusual(self, event: SpooledEvent) -> None:
+        """The general path: a source's first event, one without a key or a topic, an unusual line."""
+        source = source_of(event.line)
+        route = self._routes.get(source) or await self._find(source, event.line)
+        if not route.partitions:
+            self.undeliverable.setdefault(route.problem, []).append(record_of(event, self._topics))
+        elif not self._put(event):
+            if key_of(event.line) is None:
+                raise ValueError(f"not an event: {event.line[:100]!r}")
+            number = partition(event.key, route.partitions, self._turn)
+            self._others.setdefault((route.topic, number), []).append(record_of(event, self._topics))
 
     async def _find(self, source: bytes, line: bytes) -> _Route:
         name, topic, _ = self._topics.of(line)
@@ -179,20 +190,6 @@ class Chunker:
             self._packer.route(source, place, count)
             self._names.append(name)
         return route
-
-    def _put(self, event: SpooledEvent, route: _Route) -> None:
-        """The general path: a line with an envelope, an unusual one, or one that cannot be delivered."""
-        if not route.partitions:
-            self.undeliverable.setdefault(route.problem, []).append(record_of(event, self._topics))
-            return
-        if self._packer is not None:
-            turn = self._turn() if event.key is None else 0
-            if self._packer.put(event.line, event.key, turn, event.trace):
-                return
-        if key_of(event.line) is None:
-            raise ValueError(f"not an event: {event.line[:100]!r}")
-        number = partition(event.key, route.partitions, self._turn)
-        self._others.setdefault((route.topic, number), []).append(record_of(event, self._topics))
 
     def take(self) -> list[Chunk]:
         """The chunks, each partition's first before any second, which must wait until the first has left."""

@@ -79,13 +79,13 @@ def event_at(payload: bytes, start: int) -> tuple[SpooledEvent | None, int]:
     if not line:
         return None, start
     if fields is None:
-        return SpooledEvent(line, line[DUP_KEY_SLICE], None, enveloped=False), start
+        return SpooledEvent(line, line[DUP_KEY_SLICE], None, False), start
     key: bytes | None = line[DUP_KEY_SLICE]
     if "k" in fields:
         chosen = fields["k"]
         key = chosen.encode() if chosen is not None else None
     trace = fields.get("t")
-    return SpooledEvent(line, key, trace.encode() if trace else None, enveloped=True), start
+    return SpooledEvent(line, key, trace.encode() if trace else None, True), start
 
 
 def events(payload: bytes) -> Iterator[SpooledEvent]:
