@@ -1,4 +1,13 @@
-"""The family of errors ingestd raises on purpose; anything else is a bug of ours."""
+"""The family of errors that ingestd raises on purpose. Any other exception is a bug.
+
+| error | where it ends |
+|---|---|
+| RequestRefusedError | A response; `http.responses.REFUSALS` has its status and text. Counted, not logged. |
+| SinkError | 503 for the requests that wait (stored mode) or a retry (queued mode); logged as an error. |
+| ConfigError | Exit status 78 with every problem; at a reload logged as an error, and the old one stays. |
+| any other IngestdError | Its message on stderr, exit status 1. |
+| a bug | 500 for its request; in a background task a critical log line and a graceful shutdown. |
+"""
 
 from __future__ import annotations
 
@@ -7,11 +16,11 @@ from dataclasses import dataclass
 
 
 class IngestdError(Exception):
-    """Base of every error ingestd raises on purpose."""
+    """Base of every error that ingestd raises on purpose; its message is written for an operator."""
 
 
 class RequestRefusedError(IngestdError):
-    """A request that is no event. `reason` is a key of `replies.REFUSALS`."""
+    """A request that does not become an event. `reason` is a key of `http.responses.REFUSALS`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -19,16 +28,16 @@ class RequestRefusedError(IngestdError):
 
 
 class SinkError(IngestdError):
-    """A sink could not make a batch durable; nothing of the batch counts as stored."""
+    """A sink could not make a batch durable. None of its events counts as stored."""
 
 
 class ListenError(IngestdError):
-    """A socket cannot be had; the message says which, why and what to do."""
+    """A listening socket cannot be opened; the message says which, why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a configuration: where (a dotted key), what, and what to write instead."""
+    """One mistake in a configuration: where (a dotted key), what, and what to write instead."""
 
     key: str
     what: str
@@ -39,7 +48,7 @@ class Problem:
 
 
 class ConfigError(IngestdError):
-    """A configuration that cannot be used; carries every problem found, not only the first."""
+    """A configuration that cannot be used. `problems`: all of them, not only the first."""
 
     def __init__(self, origin: str, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(f"{origin}: {problem}" for problem in problems))

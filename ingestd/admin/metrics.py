@@ -1,5 +1,6 @@
-"""Every metric ingestd exposes, declared in this file. Counted per batch or as plain integers; put into
-Prometheus' form only when scraped.
+"""Every metric of ingestd, declared here. Plain numbers until a scrape puts them into Prometheus' format.
+
+The help texts are those of conf/README.md; a test compares them.
 """
 
 from __future__ import annotations
@@ -16,60 +17,64 @@ from prometheus_client.registry import Collector
 from ingestd.pipeline.batch_metrics import BatchMetrics, Histogram
 from ingestd.pipeline.counters import Counters, SourceCounters
 
-# name -> help, of the gauges and counters that come as one number (the app says where they are read).
+# Name (without `ingestd_`) to help text, for gauges and counters without labels. Where they are read:
+# `Endpoints.numbers`.
 GAUGES = {
-    "unstored_events": "Events taken and not stored yet: what a crash would lose in queued mode",
-    "buffer_bytes": "Bytes of events taken and not stored yet",
-    "buffer_max_bytes": "The cap on buffer_bytes; past it new events are refused",
+    "unstored_events": "Events received and not stored yet: what a crash loses in queued mode",
+    "buffer_bytes": "Bytes of events received and not stored yet",
+    "buffer_max_bytes": "The cap on ingestd_buffer_bytes; above it new events are refused (back-pressure)",
     "ready": "1 while new events are taken",
     "connections": "Open client connections",
     "sources": "Configured sources",
-    "wall_clock_seconds": "This machine's clock at the scrape, seconds since the epoch",
-    "config_reload_time_seconds": "When the configuration in force was loaded, seconds since the epoch",
-    "spill_log_bytes": "Size of nginx' spill log: what was answered while no instance was there",
+    "wall_clock_seconds": "This machine's clock at the scrape, Unix time",
+    "config_reload_time_seconds": "When the configuration in force was loaded, Unix time",
+    "spill_log_bytes": "Size of nginx' spill log: requests answered while every instance was down",
 }
 COUNTERS = {
-    "commit_failures": "Commits that failed; nothing of their batch counts as stored",
+    "commit_failures": "Failed commits; nothing of their batch counts as stored",
     "commit_stalls": "Commits that took longer than flush.stall_timeout",
-    "config_reloads": "Configurations loaded by HUP",
-    "config_reload_failures": "Configurations refused at HUP, the old one kept",
-    "log_lines_suppressed": "Log lines left out because the same was said too often",
+    "config_reloads": "Configurations loaded by SIGHUP",
+    "config_reload_failures": "Configurations refused at SIGHUP; the old one stays in force",
+    "log_lines_suppressed": "Log lines left out because the same line came too often",
 }
 FILE_COUNTERS = {
     "files_finished": "Files finished: synced and renamed",
-    "file_errors": "File operations besides commits that failed and are tried again",
-    "files_recovered": "Files of an earlier process finished at start",
+    "file_errors": "Failed file operations other than commits; they are retried",
+    "files_recovered": "Files of an earlier process that were finished at start",
     "files_removed": "Finished files removed by retention",
-    "bad_bytes": "Bytes set aside in .bad files because they were no whole event",
-    "manifest_mismatches": "Finished files that do not hold what was written to them, found at the manifest",
+    "bad_bytes": "Bytes quarantined in .bad files because they were not a whole event",
+    "manifest_mismatches": "Finished files that do not hold what was written to them",
 }
-FILE_GAUGES = {"file_open_bytes": "Bytes in the file being written"}
-# Of the Kafka sink only; absent where there is none.
+FILE_GAUGES = {"file_open_bytes": "Bytes in the file that is being written"}
+# Only with a Kafka sink.
 KAFKA_GAUGES = {
     "kafka_connected": "1 while there is a connection to Kafka",
     "kafka_waiting_seconds": "How long the present send has waited for Kafka",
     "spool_bytes": "Bytes in the spool that Kafka has not confirmed",
     "spool_disk_bytes": "Bytes the spool takes on disk",
-    "spool_max_bytes": "The cap on spool_disk_bytes; past it new events are refused",
+    "spool_max_bytes": "The cap on ingestd_spool_disk_bytes; above it new events are refused",
     "spool_oldest_age_seconds": "Age of the oldest event Kafka has not confirmed",
-    "spool_seconds_to_full": "Seconds until the spool is full at the last minute's pace; else +Inf",
-    "spool_damaged_ranges": "Damaged ranges set aside in .bad files",
+    "spool_seconds_to_full": "Seconds until the spool is full at the last minute's pace, else +Inf",
+    "spool_damaged_ranges": "Damaged ranges quarantined in .bad files",
 }
 KAFKA_COUNTERS = {
-    "kafka_connects": "Connections made to Kafka: one a start, more after trouble",
-    "manifest_failures": "Times rows could not be written to the manifest topic; they are tried again",
+    "kafka_connects": "Connections made to Kafka: one at start, more after an error",
+    "manifest_failures": "Failed writes of rows to the manifest topic; they are retried",
 }
 FANOUT_COUNTERS = {
-    "file_missed_events": "Events Kafka or the spool has and the files do not, because files failed",
-    "kafka_missed_events": "Events the files have and Kafka will not get by itself, because the spool failed",
+    "file_missed_events": "With both sinks: events that Kafka or the spool has and the files do not",
+    "kafka_missed_events": "With both sinks: events the files have and Kafka does not get by itself",
 }
 PER_SOURCE: dict[str, tuple[str, Callable[[SourceCounters], float]]] = {
-    "events_received": ("Events taken in, and requests to the source refused", lambda a: a.received),
-    "duplicates": ("Events marked as repeats by the source's window", lambda a: a.duplicates),
-    "events_stored": ("Events made durable", lambda a: a.stored),
-    "received_bytes": ("Bytes of events taken in, as they are written", lambda a: a.received_bytes),
-    "stored_bytes": ("Bytes of events made durable", lambda a: a.stored_bytes),
-    "events_recovered": ("Events of an earlier run taken over from the spool", lambda a: a.recovered),
+    "events_received": ("Events received, and refused requests to the source", lambda one: one.received),
+    "duplicates": ("Events that the source's duplicate window marked as repeats", lambda one: one.duplicates),
+    "events_stored": ("Events made durable", lambda one: one.stored),
+    "received_bytes": ("Bytes of received events, as they are written", lambda one: one.received_bytes),
+    "stored_bytes": ("Bytes of events made durable", lambda one: one.stored_bytes),
+    "events_recovered": (
+        "Events of an earlier run, taken over from the spool",
+        lambda one: one.recovered,
+    ),
 }
 
 
@@ -91,10 +96,12 @@ class IngestCollector(Collector):
         self._certificates = certificates
 
     def collect(self) -> Iterable[Metric]:
-        """All metrics, now."""
+        """Yield all metric families with their present values."""
         yield from self._per_source(list(self._counters.by_source.values()))
         refused = CounterMetricFamily(
-            "ingestd_requests_refused", "Requests that were no event of any source", labels=["reason"]
+            "ingestd_requests_refused",
+            "Requests that were not an event of any source, by reason",
+            labels=["reason"],
         )
         for reason, count in list(self._counters.refused.items()):
             refused.add_metric([reason], count)
@@ -107,15 +114,17 @@ class IngestCollector(Collector):
             if name in numbers:
                 yield CounterMetricFamily(f"ingestd_{name}", text, numbers[name])
         batches = self._batches
-        yield histogram(batches.ack_seconds, "ingestd_ack_seconds", "From request to reply, stored mode")
+        yield histogram(
+            batches.ack_seconds, "ingestd_ack_seconds", "From request to response, in stored mode"
+        )
         yield histogram(batches.commit_seconds, "ingestd_commit_seconds", "Write and fdatasync of a batch")
         yield histogram(batches.batch_events, "ingestd_batch_events", "Events in a batch")
         yield histogram(
-            batches.loop_lag_seconds, "ingestd_loop_lag_seconds", "How late a timer of the loop was"
+            batches.loop_lag_seconds, "ingestd_loop_lag_seconds", "How late a timer of the event loop was"
         )
         ends = GaugeMetricFamily(
             "ingestd_certificate_expiry_seconds",
-            "When a certificate ends, seconds since the epoch",
+            "When a certificate expires, Unix time, by file",
             labels=["file"],
         )
         for file, end in self._certificates().items():
@@ -133,17 +142,19 @@ class IngestCollector(Collector):
             yield family
         spooled = GaugeMetricFamily(
             "ingestd_source_spooled_events",
-            "A source's stored events on their way to Kafka",
+            "Stored events that are on their way to Kafka",
             labels=["source"],
         )
         unstored = GaugeMetricFamily(
-            "ingestd_source_unstored_events", "A source's events taken and not stored yet", labels=["source"]
+            "ingestd_source_unstored_events", "Events received and not stored yet", labels=["source"]
         )
         rejected = CounterMetricFamily(
-            "ingestd_events_rejected", "Events refused, by reason", labels=["source", "reason"]
+            "ingestd_events_rejected", "Refused events, by reason", labels=["source", "reason"]
         )
         macros = CounterMetricFamily(
-            "ingestd_macro_unreplaced", "Values that were a macro left in", labels=["source", "param"]
+            "ingestd_macro_unreplaced",
+            "Values that were a left-in macro, by parameter",
+            labels=["source", "param"],
         )
         for one in counters:
             unstored.add_metric([one.source], one.unstored)
@@ -158,14 +169,16 @@ class IngestCollector(Collector):
 
     def _by_sink(self, counters: list[SourceCounters]) -> Iterable[Metric]:
         events = CounterMetricFamily(
-            "ingestd_events_delivered", "Events that have come to where they stay", labels=["source", "sink"]
+            "ingestd_events_delivered",
+            "Events that have reached their final place, by sink",
+            labels=["source", "sink"],
         )
         size = CounterMetricFamily(
-            "ingestd_delivered_bytes", "Bytes of events delivered", labels=["source", "sink"]
+            "ingestd_delivered_bytes", "Bytes of delivered events, by sink", labels=["source", "sink"]
         )
         dead = CounterMetricFamily(
             "ingestd_events_dead_lettered",
-            "Events Kafka refused, or their source sets apart",
+            "Events Kafka refused, or their source quarantined, by reason",
             labels=["source", "reason"],
         )
         for one in counters:
@@ -178,15 +191,15 @@ class IngestCollector(Collector):
 
 
 def _recognition(counters: list[SourceCounters]) -> Iterable[Metric]:
-    """Whose the events are, and whether they came before. Only sources that look have a window."""
+    """Signatures and duplicate windows. Only sources with a window have series of it."""
     signatures = CounterMetricFamily(
         "ingestd_signature", "Signatures by result: ok, bad, missing, expired", labels=["source", "result"]
     )
     held, bound, reach = (
         GaugeMetricFamily(f"ingestd_dedup_window_{name}", text, labels=["source"])
         for name, text in (
-            ("events", "Events the window for repeats holds"),
-            ("max_events", "Events it can hold; then the oldest is forgotten for each new one"),
+            ("events", "Events the duplicate window holds"),
+            ("max_events", "Events it can hold; above that each new one displaces the oldest"),
             ("reach_seconds", "How far back every repeat is recognised"),
         )
     )
@@ -202,7 +215,7 @@ def _recognition(counters: list[SourceCounters]) -> Iterable[Metric]:
 
 
 def histogram(counted: Histogram, name: str, text: str) -> HistogramMetricFamily:
-    """A histogram in Prometheus' form, in which the buckets are cumulative."""
+    """A histogram in Prometheus' format, in which the buckets are cumulative. `text`: its help."""
     total, buckets = 0, []
     for bound, count in zip((*map(str, map(float, counted.bounds)), "+Inf"), counted.counts, strict=True):
         total += count
@@ -213,7 +226,7 @@ def histogram(counted: Histogram, name: str, text: str) -> HistogramMetricFamily
 
 
 def exposition(collector: Collector) -> bytes:
-    """The text a Prometheus server reads."""
+    """All metrics in Prometheus' text format 0.0.4, UTF-8."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(collector)
     text: Any = generate_latest(registry)

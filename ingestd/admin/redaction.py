@@ -1,7 +1,7 @@
-"""What people are shown of an event: everything but what is as good as a password.
+"""Redacts credentials from events and requests shown to people.
 
-A platform's callback parameter is one: whoever has it can post conversions. Used by every command that
-prints requests or events; logs and metrics hold no values at all.
+A platform's callback parameter is a credential: whoever has it can post conversions. Logs and metrics contain
+no parameter values at all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from ingestd.config.source import SourceConfig
 
 MASK = "***"
-# Masked wherever they come from; a source adds its own (`credentials`).
+# Parameters that are masked for every source; a source adds its own (`credentials`).
 ALWAYS = frozenset({
     "akey", "callback", "callback_param", "callback_url", "callbackurl", "imp", "secret", "security_token",
     "sign", "signature", "token", "trackid", "verification_token",
@@ -21,12 +21,12 @@ ALWAYS = frozenset({
 
 
 def names(source: SourceConfig) -> frozenset[str]:
-    """The parameters to mask of a source's events, in lower case."""
+    """The parameters to mask in the events of a source, in lower case."""
     return ALWAYS | {name.lower() for name in (*source.credentials, source.signature.param)}
 
 
 def mask_query(raw: bytes, hidden: frozenset[str]) -> bytes:
-    """A raw query without the values of `hidden` parameters."""
+    """A raw query with the values of `hidden` parameters masked."""
     pairs = []
     for pair in raw.split(b"&"):
         name, equals, value = pair.partition(b"=")
@@ -36,13 +36,13 @@ def mask_query(raw: bytes, hidden: frozenset[str]) -> bytes:
 
 
 def mask_event(event: Mapping[str, Any], hidden: frozenset[str]) -> dict[str, Any]:
-    """An event without the values of `hidden` parameters: in `params`, `raw` and `body`."""
+    """An event with the values of `hidden` parameters masked in `params`, `raw` and `body`."""
     masked = dict(event)
     masked["params"] = _mask(event["params"], hidden)
     if "raw" in event:
         masked["raw"] = mask_query(event["raw"].encode("latin-1"), hidden).decode("latin-1")
     body = event.get("body")
-    if isinstance(body, str):  # a form that could not be decoded without loss, or anything at all
+    if isinstance(body, str):  # perhaps a form that could not be decoded without loss
         masked["body"] = mask_query(body.encode(), hidden).decode()
     elif body is not None:
         masked["body"] = _mask(body, hidden)

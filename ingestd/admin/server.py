@@ -1,4 +1,4 @@
-"""The admin listener: /livez, /readyz, /metrics, /status. On an address of its own, never the platforms'."""
+"""The admin listener: one GET a connection, on an address that platforms never see."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from ingestd.http.responses import REFUSAL_REPLIES, Reply
 logger = logging.getLogger(__name__)
 
 LIMITS = Limits(target=4096, headers=16 * 1024, body=0)
-# A scraper or an operator has this long for a request, seconds.
-PATIENCE = 30.0
+# Seconds for a request and its response, except a stream.
+TIMEOUT = 30.0
 MAX_CONNECTIONS = 64
 
 
 class Stream(NamedTuple):
-    """A reply without an end: what the iterator gives, until the caller goes."""
+    """A response without an end: the pieces that the generator yields, until the client disconnects."""
 
     content_type: str
     pieces: AsyncGenerator[bytes, None]
 
 
-# Gets the query, gives the reply.
+# Takes the query of a request and returns the response.
 Handler = Callable[[str], Awaitable[Reply | Stream]]
 
 
 def as_json(value: Any, status: int = 200) -> Reply:
-    """A JSON reply."""
+    """A response with a value as indented JSON."""
     return Reply(status, orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n", "application/json")
 
 
 class AdminConnection(RequestParser, asyncio.Protocol):
-    """One request at a time, GET only, then closed: few callers, nothing to be fast about."""
+    """One GET or HEAD request, then the connection is closed: there are few clients."""
 
     __slots__ = ("_answering", "_drained", "_handlers", "_open", "_timer", "_transport")
 
@@ -54,15 +54,15 @@ class AdminConnection(RequestParser, asyncio.Protocol):
         self._drained.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Give the caller a limited time."""
+        """Start the timeout. One connection too many gets 503."""
         self._transport = cast("asyncio.Transport", transport)
         self._open.add(self)
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE, transport.close)
+        self._timer = asyncio.get_running_loop().call_later(TIMEOUT, transport.close)
         if len(self._open) > MAX_CONNECTIONS:
             self._write(REFUSAL_REPLIES["connections"], head=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of everything."""
+        """Cancel the timeout and the handler."""
         self._transport = None
         self._open.discard(self)
         if self._timer is not None:
@@ -71,15 +71,15 @@ class AdminConnection(RequestParser, asyncio.Protocol):
             self._answering.cancel()
 
     def pause_writing(self) -> None:
-        """The caller does not read: a stream waits."""
+        """Make a stream wait until the client reads again."""
         self._drained.clear()
 
     def resume_writing(self) -> None:
-        """The caller reads again."""
+        """Let a stream go on: the client reads again."""
         self._drained.set()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; a refusal is the last thing said."""
+        """Parse. A refusal is the last response of the connection."""
         if self._answering is not None:
             return
         try:
@@ -89,11 +89,11 @@ class AdminConnection(RequestParser, asyncio.Protocol):
                 self._write(REFUSAL_REPLIES[error.reason], head=False)
 
     def on_expect_continue(self) -> None:
-        """No body is wanted here."""
+        """Raises RequestRefusedError: no path takes a body."""
         raise RequestRefusedError("expectation")
 
     def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
-        """Find the handler for a path and have it answer."""
+        """Start the handler of the path, or refuse the request."""
         head = method == b"HEAD"
         path, _, query = target.decode("latin-1").partition("?")
         handler = self._handlers.get(path)
@@ -101,7 +101,7 @@ class AdminConnection(RequestParser, asyncio.Protocol):
             self._write(REFUSAL_REPLIES["method"], head=False)
         elif handler is None:
             known = ", ".join(sorted(self._handlers))
-            self._write(Reply(404, f"not here; try {known}\n".encode()), head=head)
+            self._write(Reply(404, f"no such path; try {known}\n".encode()), head=head)
         else:
             self._answering = asyncio.ensure_future(self._answer(handler, query, head))
 
@@ -117,7 +117,7 @@ class AdminConnection(RequestParser, asyncio.Protocol):
         self._write(reply, head=head)
 
     async def _stream(self, stream: Stream, head: bool) -> None:
-        """Write the pieces as they come. Ends by being cancelled when the caller goes."""
+        """Write the pieces as they come, until cancelled because the client has disconnected."""
         transport = self._transport
         if transport is None:
             return

@@ -136,7 +136,7 @@ def _set_torn_aside(
     totals.lines += 1
     totals.bad["torn or foreign line"] += 1
     if marks is not None:
-        durable.set_aside(file, line + b"\n")
+        durable.quarantine(file, line + b"\n")
         marks.save(mark, len(line))
 
 
@@ -154,7 +154,7 @@ async def _store(
     if sink is None or now.last == now.first:
         return
     if now.bad:
-        durable.set_aside(file, b"".join(now.bad))
+        durable.quarantine(file, b"".join(now.bad))
     if now.entries:
         await sink.store(name, now)
     marks.save(name, now.last)

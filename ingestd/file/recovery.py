@@ -130,7 +130,7 @@ def _without(path: Path, fd: int, bad: list[tuple[int, int]]) -> int:
     """Set the bad ranges aside and cut them out. Returns the locked fd of the file that is left."""
     for start, end in bad:
         for piece in _pieces(fd, start, end):
-            durable.set_aside(names.finished_path(path), piece)
+            durable.quarantine(names.finished_path(path), piece)
     size = os.fstat(fd).st_size
     if bad[0][1] == size:  # the usual case: a torn tail
         os.ftruncate(fd, bad[0][0])

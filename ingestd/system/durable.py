@@ -16,14 +16,14 @@ _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write every byte of `data`. Raises OSError; how much was written by then is not known."""
+    """Write every byte of `data`. Raises OSError; how much has been written then is unknown."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def fsync_directory(directory: Path) -> None:
-    """Make the names in `directory` durable. Raises OSError."""
+    """Make the names in a directory durable. Raises OSError."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -41,8 +41,8 @@ def write_temporary(
 ) -> Path:
     """Write the next content of `path`, durable, under its temporary name, which it returns. Raises OSError.
 
-    The file is a new one with exactly this mode, and this owner (user and group id) if one is given. What
-    stands under the name, be it somebody else's symbolic link, is removed first. A failure leaves nothing.
+    The file is a new one with exactly this mode, and this owner (user and group id) if one is given. A file
+    or symbolic link that has the name already is removed first. A failure leaves nothing.
     """
     temporary = temporary_name(path)
     try:
@@ -85,11 +85,11 @@ def atomic_write(path: Path, data: bytes, mode: int = 0o640, *, sync: bool = Tru
 
 
 def rename_new(source: Path, target: Path) -> Path:
-    """Rename without ever overwriting: where `target` exists, `-1`, `-2`, ... is put before its suffix.
+    """Rename without ever overwriting: if `target` exists, `-1`, `-2`, ... is put before its suffix.
 
-    A hard link then an unlink: link(2) fails where the name exists, rename(2) would replace it. A crash
-    between the two leaves both names of one file, which recovery tells by the inode; so does this, when it
-    is run again after the unlink failed. Returns the name taken. Raises OSError.
+    A hard link, then an unlink: link(2) fails if the name exists, rename(2) would replace it. A crash between
+    the two leaves both names of one file, which recovery recognises by the inode; so does this function when
+    it is called again after the unlink failed. Returns the name taken. Raises OSError.
     """
     number = 0
     name = target
@@ -112,14 +112,14 @@ def rename_new(source: Path, target: Path) -> Path:
 
 
 def _rename_where_links_are_missing(source: Path, target: Path) -> Path:
-    """Some file systems have no hard links; the check and the rename are then two steps."""
+    """For file systems without hard links: the check and the rename are two steps."""
     if target.exists():
         raise FileExistsError(errno.EEXIST, "file exists", str(target))
     return source.rename(target)
 
 
 def try_lock(fd: int) -> bool:
-    """Take the file's exclusive lock if nobody holds it. The kernel drops it when the process ends."""
+    """Take the exclusive lock of a file (flock(2)); False if another process holds it."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -127,8 +127,8 @@ def try_lock(fd: int) -> bool:
     return True
 
 
-def set_aside(path: Path, data: bytes) -> Path:
-    """Keep bytes that cannot be used in `path` + `.bad` (appended, durable). Returns that path."""
+def quarantine(path: Path, data: bytes) -> Path:
+    """Append bytes that cannot be used to `path` + `.bad`, durable. Returns that path. Raises OSError."""
     bad = path.with_name(path.name + ".bad")
     fd = os.open(bad, _APPEND, 0o640)
     try:
@@ -141,6 +141,6 @@ def set_aside(path: Path, data: bytes) -> Path:
 
 
 def unlink_quietly(path: Path) -> None:
-    """Remove a file that may be gone already."""
+    """Remove a file, if it is there. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()

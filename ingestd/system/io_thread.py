@@ -18,7 +18,7 @@ T = TypeVar("T")
 class IoThread:
     """Runs calls in a thread of its own, one after the other. Bound to the running loop.
 
-    The thread is a daemon: one that hangs in a dead disk does not keep the process from ending.
+    The thread is a daemon thread: if it hangs in a dead disk the process can still end.
     """
 
     def __init__(self, name: str) -> None:
@@ -35,9 +35,9 @@ class IoThread:
         self._thread.start()
 
     async def call(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Run `work(*arguments)` in the thread, once what is under way is done. Raises what it raises.
+        """Run `work(*arguments)` in the thread after the call that is running. Raises what it raises.
 
-        A caller that is cancelled stops waiting; the work itself goes on to its end.
+        A caller that is cancelled stops waiting; the call itself goes on to its end.
         """
         while self._waiting is not None:
             if self._idle is None:
@@ -50,7 +50,7 @@ class IoThread:
         return result
 
     def close(self) -> None:
-        """Let the thread end once it is idle. Nothing is waited for."""
+        """Let the thread end once it is idle. Does not wait for it."""
         self._loop.remove_reader(self._done)
         self._work = None
         os.eventfd_write(self._go, 1)
@@ -63,13 +63,13 @@ class IoThread:
                 return
             try:
                 self._result, self._error = work(), None
-            except BaseException as error:  # noqa: BLE001 (it is raised where the call is awaited)
+            except BaseException as error:  # noqa: BLE001 (raised where the call is awaited)
                 self._result, self._error = None, error
             os.eventfd_write(self._done, 1)
 
     def _finished(self) -> None:
         os.eventfd_read(self._done)
-        # Of the call under way, for there is one.
+        # There is one: the call that has just finished.
         waiting = cast("asyncio.Future[Any]", self._waiting)
         result, error = self._result, self._error
         self._waiting = self._result = self._error = self._work = None

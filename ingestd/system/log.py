@@ -1,7 +1,7 @@
 """Structured log lines on stderr: one line an occurrence, never one per event.
 
-Under journald each line carries its priority (`<3>`, sd-daemon(3)). What is said too often is left out
-and counted, so that trouble which repeats itself cannot fill the disk it may be about.
+Under journald each line has its priority (`<3>`, sd-daemon(3)). Lines that repeat too often are dropped and
+counted, so that an error cannot fill the disk that may have caused it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any, Literal, TextIO
 
 import orjson
 
-# Every attribute a record has of itself; what a caller adds by `extra` is everything else.
+# The attributes of every record; the others are those that a caller adds with `extra`.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-# The same message of the same place: this many lines a minute.
+# Lines a minute from the same place in the code, at the same level.
 REPEATS_PER_MINUTE = 20
 
 
 class Formatter(logging.Formatter):
-    """`time level logger message key=value ...`, or the same as one JSON object."""
+    """`time=... level=... msg=... key=value ...`, or the same as one JSON object."""
 
     def __init__(self, form: Literal["logfmt", "json"], *, journal: bool) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Formatter(logging.Formatter):
         self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, whatever the values hold."""
+        """One line, whatever characters the values contain."""
         fields: dict[str, Any] = {"level": record.levelname.lower(), "msg": record.getMessage()}
         fields.update({key: value for key, value in vars(record).items() if key not in _OWN})
         if record.exc_info:
@@ -46,7 +46,7 @@ class Formatter(logging.Formatter):
 def _json(fields: dict[str, Any]) -> str:
     try:
         line = orjson.dumps(fields, default=str).decode()
-    except TypeError:  # a name of a file that is no UTF-8, a number beyond 64 bits
+    except TypeError:  # a file name that is not UTF-8, a number beyond 64 bits
         line = json.dumps(fields, default=str)
     return line if line.isprintable() else _escaped(line)
 
@@ -89,7 +89,7 @@ class LogRateLimit(logging.Filter):
 
 
 def _is_journal(stream: TextIO) -> bool:
-    """Whether the stream goes to the journal (systemd.exec(5)); a child may have it redirected."""
+    """Whether a stream is connected to the journal, by JOURNAL_STREAM (systemd.exec(5))."""
     device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
     try:
         state = os.fstat(stream.fileno())
@@ -99,7 +99,7 @@ def _is_journal(stream: TextIO) -> bool:
 
 
 def setup(level: str, form: Literal["logfmt", "json"]) -> LogRateLimit:
-    """Have everything logged to stderr in our form. Returns the limit, for its count."""
+    """Send all log lines to stderr in this format. Returns the filter, which counts what it drops."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(form, journal=_is_journal(sys.stderr)))
     limit = LogRateLimit()
@@ -107,6 +107,6 @@ def setup(level: str, form: Literal["logfmt", "json"]) -> LogRateLimit:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    if level != "debug":  # it tells of each metadata refresh
+    if level != "debug":  # its info level reports each metadata refresh
         logging.getLogger("aiokafka").setLevel(logging.WARNING)
     return limit

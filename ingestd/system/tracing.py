@@ -1,8 +1,8 @@
-"""OpenTelemetry spans of batches: one a commit, one a round to Kafka. Needs the extra `otel`.
+"""OpenTelemetry spans of batches: one for a commit, one for a round to Kafka. Needs the extra `otel`.
 
-A batch holds clicks of many callers, so its span is a trace of its own, with links to the `traceparent`s that
-came with them. Spans leave by OTLP over HTTP in a thread of the SDK's; where the collector is away they are
-dropped, and nothing waits.
+A batch holds the events of many clients, so its span is a trace of its own, with links to theirs. The SDK
+exports spans by OTLP over HTTP in a thread of its own; it drops them while the collector is
+unreachable, and nothing waits for it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span
 
 MAX_LINKS = 32
-# So long stopping waits for the last spans to leave, seconds.
-LAST_SPANS = 2.0
+# Seconds to wait for the export of the last spans.
+CLOSE_TIMEOUT = 2.0
 MISSING = "needs OpenTelemetry, which is not installed"
 HINT = (
     "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http into this environment "
     '(the extra "otel"), or write endpoint = ""'
 )
-# W3C Trace Context: version, trace id, span id, flags; a later version may have more.
+# W3C Trace Context, 3.2: version, trace id, span id, flags; a later version may have more fields.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 
 
 def installed() -> bool:
-    """Whether the extra's packages are here."""
+    """Whether the packages of the extra `otel` are installed."""
     try:
         return importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None
     except ModuleNotFoundError:
@@ -42,7 +42,7 @@ def installed() -> bool:
 
 
 class Tracing:
-    """Makes spans. `sample`: the share of batches that get one; the rest costs a random number."""
+    """Creates spans. `sample`: share of batches with a span, 0 to 1; another batch costs a random number."""
 
     def __init__(self, endpoint: str, sample: float, node: str, version: str) -> None:
         from opentelemetry import trace as api
@@ -51,7 +51,7 @@ class Tracing:
         from opentelemetry.sdk.trace import export
 
         names = {"service.name": "ingestd", "service.instance.id": node, "service.version": version}
-        # Not at exit: the end of the process does not wait for a collector.
+        # Without a hook at exit: the end of the process must not wait for a collector.
         self._provider: Any = trace.TracerProvider(
             resource=resources.Resource.create(names), shutdown_on_exit=False
         )
@@ -63,7 +63,7 @@ class Tracing:
 
     @contextlib.contextmanager
     def commit(self, sink: str, batch: Batch) -> Iterator[None]:
-        """A span over a batch's way to durable; an error passes through and is told of."""
+        """A span around the commit of a batch. An error is recorded and passes through."""
         if not self._chosen():
             yield
             return
@@ -74,7 +74,7 @@ class Tracing:
 
     @contextlib.contextmanager
     def produce(self, traces: Iterable[str], size: int) -> Iterator[None]:
-        """A span over a round's way to Kafka's confirmation, however long that takes.
+        """A span around a round to Kafka, up to its confirmation, however long that takes.
 
         `traces`: the traceparents of its events, read only where the round is sampled. `size`: its bytes.
         """
@@ -86,19 +86,19 @@ class Tracing:
             yield
 
     async def close(self) -> None:
-        """Give the last spans LAST_SPANS seconds to leave."""
+        """Give the last spans CLOSE_TIMEOUT seconds to leave."""
         loop = asyncio.get_running_loop()
         left = asyncio.Event()
 
         def leave() -> None:
             self._provider.shutdown()
-            with contextlib.suppress(RuntimeError):  # the loop did not wait so long
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it did not wait that long
                 loop.call_soon_threadsafe(left.set)
 
-        # A daemon thread of its own: whatever it waits for, the process may end.
+        # A daemon thread: the process may end whatever it waits for.
         threading.Thread(target=leave, name="last spans", daemon=True).start()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(left.wait(), LAST_SPANS)
+            await asyncio.wait_for(left.wait(), CLOSE_TIMEOUT)
 
     def _chosen(self) -> bool:
         return self._sample >= 1 or random.random() < self._sample  # noqa: S311 - no secret in it

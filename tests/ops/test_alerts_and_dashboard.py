@@ -31,7 +31,7 @@ def promtool(*arguments: str) -> None:
 
 def unknown_metrics(text: str) -> set[str]:
     named = set(re.findall(r"\bingestd_[a-z_]+\b", text))
-    known = exposed_metrics()
+    known = set(exposed_metrics())
     known |= {name + part for name in known for part in HISTOGRAM_PARTS}
     return named - known
 

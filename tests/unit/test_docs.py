@@ -141,7 +141,8 @@ def test_every_surprise_is_in_its_index() -> None:
 # metrics and alerts
 
 
-def exposed_metrics() -> set[str]:
+def exposed_metrics() -> dict[str, str]:
+    """The help text of every metric, by the name that Prometheus sees."""
     everything = {
         name: 0.0 for group in (metrics.GAUGES, metrics.FILE_GAUGES, metrics.KAFKA_GAUGES) for name in group
     }
@@ -150,17 +151,24 @@ def exposed_metrics() -> set[str]:
     counters = Counters()
     counters.of("any")
     collector = metrics.IngestCollector(counters, BatchMetrics(), lambda: everything, "0")
-    return {family.name + ("_total" if family.type == "counter" else "") for family in collector.collect()}
+    return {
+        family.name + ("_total" if family.type == "counter" else ""): family.documentation
+        for family in collector.collect()
+    }
 
 
-def test_every_metric_is_listed_and_no_other() -> None:
-    listed = [names(row[0])[0] for row in rows(section(CONF, "## Metrics"))]
+def test_every_metric_is_listed_with_its_help_and_no_other() -> None:
+    table = rows(section(CONF, "## Metrics"))
+    listed = [names(row[0])[0] for row in table]
     assert sorted(listed) == sorted(exposed_metrics())
+    for row in table:
+        plain = row[1].replace("`", "").removeprefix("Histogram: ").removesuffix(".")
+        assert exposed_metrics()[names(row[0])[0]] == plain[0].upper() + plain[1:]
 
 
 @pytest.mark.parametrize("name", LIVING)
 def test_every_metric_a_document_speaks_of_exists(name: str) -> None:
-    assert set(re.findall(r"`(ingestd_[a-z_]+)(?:\{[^`]*\})?`", LIVING[name])) <= exposed_metrics()
+    assert set(re.findall(r"`(ingestd_[a-z_]+)(?:\{[^`]*\})?`", LIVING[name])) <= exposed_metrics().keys()
 
 
 def test_every_alert_is_listed_and_no_other() -> None:

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from ingestd.admin.server import MAX_CONNECTIONS, PATIENCE, AdminConnection, Handler, as_json
+from ingestd.admin.server import MAX_CONNECTIONS, TIMEOUT, AdminConnection, Handler, as_json
 from ingestd.http.responses import Reply
 from tests.support.fakes import FakeTransport, Received
 from tests.support.loop import run, turns
@@ -57,7 +57,7 @@ def test_a_head_request_has_no_body() -> None:
 
 def test_an_unknown_path_says_which_there_are() -> None:
     reply, _ = ask(b"GET /metrix HTTP/1.1\r\n\r\n")
-    assert (reply.status, reply.body) == (404, b"not here; try /buggy, /livez\n")
+    assert (reply.status, reply.body) == (404, b"no such path; try /buggy, /livez\n")
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_callers_too_many_are_turned_away() -> None:
 
 
 async def test_a_caller_that_asks_for_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert PATIENCE > 1
+    assert TIMEOUT > 1
     due: list[float] = []
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr("ingestd.admin.server.PATIENCE", 0.01)
+    monkeypatch.setattr("ingestd.admin.server.TIMEOUT", 0.01)
     transport, connection = connected()
     while not transport.closed:
         await asyncio.sleep(0.001)

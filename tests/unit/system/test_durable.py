@@ -55,8 +55,8 @@ def test_a_rename_of_what_is_gone_is_an_error(tmp_path: Path) -> None:
 
 def test_bytes_set_aside_are_added_to_those_before(tmp_path: Path) -> None:
     path = tmp_path / "a.ndjson"
-    bad = durable.set_aside(path, b"one\n")
-    assert durable.set_aside(path, b"two\n") == bad == tmp_path / "a.ndjson.bad"
+    bad = durable.quarantine(path, b"one\n")
+    assert durable.quarantine(path, b"two\n") == bad == tmp_path / "a.ndjson.bad"
     assert bad.read_bytes() == b"one\ntwo\n"
 
 
@@ -89,7 +89,7 @@ def test_what_is_set_aside_is_on_the_disk_with_its_name_and_no_descriptor_is_lef
 ) -> None:
     before = os.listdir("/proc/self/fd")
     seen = synced(monkeypatch)
-    bad = durable.set_aside(tmp_path / "a.ndjson", b"one\n")
+    bad = durable.quarantine(tmp_path / "a.ndjson", b"one\n")
     assert seen == [(bad, 4), (tmp_path, [bad.name])]
     assert bad.stat().st_mode & 0o007 == 0, "it holds clicks"
     assert os.listdir("/proc/self/fd") == before

@@ -53,7 +53,7 @@ def test_a_supervisor_that_reads_nothing_holds_nobody_up(
     supervisor: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Once the whole daemon stood still in its tenth message: the queue of a datagram socket is short.
-    monkeypatch.setattr(systemd, "PATIENCE", 0.001)
+    monkeypatch.setattr(systemd, "TIMEOUT", 0.001)
     for number in range(1000):
         systemd.notify(f"STATUS={number}")
     assert supervisor.recv(100) == b"STATUS=0"
