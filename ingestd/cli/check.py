@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import time_ns
 
@@ -15,62 +15,92 @@ from ingestd import config
 from ingestd.cli import EX_CONFIG
 from ingestd.cli.options import config_option, json_option
 from ingestd.errors import ConfigError, IngestdError, Problem
-from ingestd.sources.advice import advice
+from ingestd.sources import advice
 from ingestd.sources.factory import secret_problems
 from ingestd.system import clock, tracing
 
-MAKE_IT = "make it, owned by the user that runs ingestd"
+CREATE_IT = "create it, owned by the user that runs ingestd"
+
+
+@dataclass
+class CheckReport:
+    """The outcome. `problems`: the daemon would not start. `unconfirmed`: facts about platforms."""
+
+    settings: config.Config | None = None
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    unconfirmed: list[Problem] = field(default_factory=list)
 
 
 @click.command("check")
 @config_option
+@click.option("--unconfirmed", is_flag=True, help="List what no document of the platforms confirms.")
 @json_option
-def command(config_path: Path, as_json: bool) -> int:
+def command(config_path: Path, unconfirmed: bool, as_json: bool) -> int:
     """Check the configuration and what it needs of this machine.
 
-    Exit status: 0 it can be used, 78 it cannot.
+    A problem is something with which the daemon does not start, or refuses events; a warning, something that
+    may not be meant. Facts about the platforms that no document confirms are only counted: --unconfirmed
+    lists them.
+
+    \b
+    Exit status: 0 the configuration can be used, 78 it cannot.
 
     \b
     Example:
       ingestd check -c /etc/ingestd/ingestd.toml
     """
-    problems: list[Problem] = []
-    settings = None
-    try:
-        settings = config.load(config_path)
-    except ConfigError as error:
-        problems += error.problems
-    warnings: list[Problem] = []
-    if wrong := clock.error(time_ns()):  # no problem of the configuration, and it may pass by itself
-        warnings.append(Problem("this machine", wrong, "events are refused until it is right"))
-    if settings is not None:
-        problems += surroundings(settings)
-        warnings += advice(settings)
-        if settings.kafka is not None and not problems:
-            from ingestd.cli.check_kafka import look
-
-            warnings += look(settings, settings.kafka)
+    report = examine(config_path)
     if as_json:
-        found = {
-            "ok": not problems,
-            "problems": list(map(asdict, problems)),
-            "warnings": list(map(asdict, warnings)),
+        tree = {
+            "ok": not report.problems,
+            "problems": list(map(asdict, report.problems)),
+            "warnings": list(map(asdict, report.warnings)),
+            "unconfirmed": list(map(asdict, report.unconfirmed)),
         }
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
-        return EX_CONFIG if problems else 0
-    for warning in warnings:
-        click.echo(f"{config_path}: warning: {warning}", err=True)
-    if problems:
-        for problem in problems:
-            click.echo(f"{config_path}: {problem}", err=True)
-    elif settings is not None:
-        count = len(settings.source)
-        click.echo(f"{config_path}: ok, {count} source{'s' * (count != 1)}, ack {settings.ingest.ack}")
-    return EX_CONFIG if problems else 0
+        click.echo(orjson.dumps(tree, option=orjson.OPT_INDENT_2))
+    else:
+        _show(config_path, report, unconfirmed=unconfirmed)
+    return EX_CONFIG if report.problems else 0
+
+
+def examine(path: Path) -> CheckReport:
+    """Check a configuration file and this machine. Takes some seconds if Kafka is unreachable."""
+    report = CheckReport()
+    if error := clock.error(time_ns()):  # not a problem of the configuration, and it may pass by itself
+        report.warnings.append(Problem("this machine", error, "events are refused until it is right"))
+    try:
+        settings = report.settings = config.load(path)
+    except ConfigError as failure:
+        report.problems += failure.problems
+        return report
+    report.problems += surroundings(settings)
+    report.warnings += advice.advice(settings)
+    report.unconfirmed += advice.unconfirmed(settings)
+    if settings.kafka is not None and not report.problems:
+        from ingestd.cli import check_kafka
+
+        report.warnings += check_kafka.look(settings, settings.kafka)
+    return report
+
+
+def _show(path: Path, report: CheckReport, *, unconfirmed: bool) -> None:
+    for warning in [*report.warnings, *(report.unconfirmed if unconfirmed else ())]:
+        click.echo(f"{path}: warning: {warning}", err=True)
+    if report.unconfirmed and not unconfirmed:
+        count = len(report.unconfirmed)
+        facts = f"{count} fact{'s' * (count != 1)} about the platforms not confirmed"
+        click.echo(f"{path}: {facts}; --unconfirmed lists them", err=True)
+    for problem in report.problems:
+        click.echo(f"{path}: {problem}", err=True)
+    if report.settings is not None and not report.problems:
+        count = len(report.settings.source)
+        ack = report.settings.ingest.ack
+        click.echo(f"{path}: ok, {count} source{'s' * (count != 1)}, ack {ack}")
 
 
 def surroundings(settings: config.Config) -> list[Problem]:
-    """What the configuration names and this machine does not have, or not for this user."""
+    """Files, groups, directories and packages the configuration needs and this machine or user lacks."""
     problems = secret_problems(settings)
     if settings.kafka is not None:
         from ingestd.kafka.producer import connection_options
@@ -82,7 +112,7 @@ def surroundings(settings: config.Config) -> list[Problem]:
     group = settings.ingest.socket_group
     if group and group not in {entry.gr_name for entry in grp.getgrall()}:
         problems.append(
-            Problem("ingest.socket_group", f"no group {group!r} here", "nginx' group, often www-data")
+            Problem("ingest.socket_group", f"no group {group!r} here", "nginx's group, often www-data")
         )
     if settings.tracing.endpoint and not tracing.installed():
         problems.append(Problem("tracing.endpoint", tracing.MISSING, tracing.HINT))
@@ -92,18 +122,18 @@ def surroundings(settings: config.Config) -> list[Problem]:
         if settings.spool.enabled:
             directories["spool.directory"] = settings.spool.directory
     for key, directory in directories.items():
-        if trouble := unwritable(directory):
-            problems.append(Problem(key, trouble, MAKE_IT))
+        if reason := unwritable(directory):
+            problems.append(Problem(key, reason, CREATE_IT))
     return problems
 
 
 def unwritable(directory: Path) -> str:
-    """Why files cannot be made in a directory (or in the nearest one there is above it); "" if they can."""
+    """Why files cannot be created in a directory, or in its nearest existing parent; "" if they can."""
     existing = directory.absolute()
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir():
-        return f"{existing} is no directory"
+        return f"{existing} is not a directory"
     if os.statvfs(existing).f_flag & os.ST_RDONLY:  # first: for os.access it is not writable either
         return f"{existing} is read-only here (systemd's unit: ReadWritePaths={directory} in a drop-in)"
     if not os.access(existing, os.W_OK | os.X_OK):

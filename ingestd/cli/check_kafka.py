@@ -1,4 +1,4 @@
-"""What `check` sees of Kafka: is it there, and are the topics? Only warnings: the daemon starts without."""
+"""The warnings of `check` about Kafka: unreachable, or a topic is missing. The daemon starts without."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMPACT = "create it with cleanup.policy=compact"
 
 
 def look(settings: Config, kafka: KafkaConfig) -> list[Problem]:
-    """What of Kafka is not as the configuration has it. Takes at most some seconds."""
+    """The warnings about Kafka; takes at most TIMEOUT seconds twice."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it is said below, once
     try:
         present = asyncio.run(_topics(kafka))

@@ -30,6 +30,12 @@ def advice(settings: Config) -> list[Problem]:
     return found
 
 
+def unconfirmed(settings: Config) -> list[Problem]:
+    """Each fact that no document of a platform confirms, once for a profile however many sources use it."""
+    facts = dict.fromkeys((one.profile, fact) for one in settings.source for fact in one.unconfirmed)
+    return [Problem(f"profile {profile}", f"not confirmed: {fact}") for profile, fact in facts]
+
+
 def of_source(source: SourceConfig, settings: Config) -> Iterator[Problem]:
     """The warnings about one source."""
     where = f"source {source.name}"
@@ -53,8 +59,6 @@ def of_source(source: SourceConfig, settings: Config) -> Iterator[Problem]:
     for name in (*source.dedup, *source.key):
         if source.privacy.get(name) == "drop":
             yield Problem(where, f"privacy drops {name!r}, which dedup or key asks for", 'use "hmac" instead')
-    for fact in source.unconfirmed:
-        yield Problem(where, f"profile {source.profile}, not confirmed: {fact}")
 
 
 def _link(source: SourceConfig, where: str) -> Iterator[Problem]:

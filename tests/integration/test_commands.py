@@ -149,7 +149,7 @@ def test_check_sees_a_spool_that_cannot_be_had(tmp_path: Path) -> None:
     kafka = f'[kafka]\nbootstrap = "k:1"\n[spool]\ndirectory = "{tmp_path}/spool"\n'
     config = tmp_path / "c.toml"
     config.write_text(f'{kafka}[[source]]\nname = "demo"\npath = "/c/demo"\n')
-    assert f"spool.directory: {tmp_path}/spool is no directory" in run("check", "-c", str(config)).stderr
+    assert f"spool.directory: {tmp_path}/spool is not a directory" in run("check", "-c", str(config)).stderr
 
 
 def test_check_passes_what_is_shipped(tmp_path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
+import os
+import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -192,6 +197,35 @@ def test_top_shows_each_source_and_an_instance_that_does_not_answer(daemon: Daem
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1  # one of the two is not there
     assert "ready" in done.stdout
-    assert "NO ANSWER: " in done.stdout
+    assert "NO RESPONSE: " in done.stdout
+    assert "TOTAL  50 received, 0 rejected" in done.stdout
     assert any(line.startswith("demo ") for line in done.stdout.splitlines())
     assert any(line.startswith("other ") for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("columns", [40, 120])
+def test_top_fits_the_terminal_it_is_shown_on(daemon: Daemon, columns: int) -> None:
+    """A real one: no line is wider, so none wraps."""
+    screen, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+    command = [
+        sys.executable,
+        "-m",
+        "ingestd",
+        "top",
+        "-c",
+        str(daemon.config),
+        "-n",
+        "1",
+        "--interval",
+        "0.1",
+    ]
+    plain = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    subprocess.run(command, stdout=terminal, env=plain, timeout=60, check=True)
+    os.close(terminal)
+    said = os.read(screen, 1 << 16).decode()
+    os.close(screen)
+    lines = re.sub("\x1b\\[[HKJ]", "", said).splitlines()
+    assert any(line.startswith("demo ") for line in lines)
+    assert max(map(len, lines)) <= columns
+    assert ("(not shown here: " in said) == (columns == 40)

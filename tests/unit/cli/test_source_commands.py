@@ -225,7 +225,6 @@ def test_check_warns_of_what_may_not_be_meant(file: str) -> None:
     for words in (
         "source ocean: its routes 'eu' and below go to source shadow (/c/ocean/eu)",
         "source ocean: the platform can sign (md5_url_key), and nothing is verified",
-        "source ocean: profile ocean, not confirmed: the answer the platform expects",
         "source shadow: on_overload.status: tells the platform that refused events were taken",
         "source shadow: reply.status: tells the platform that events were not taken",
     ):
@@ -233,6 +232,20 @@ def test_check_warns_of_what_may_not_be_meant(file: str) -> None:
     found = orjson.loads(run("check", "--json", "-c", file)[1])
     assert found["ok"]
     assert len(found["warnings"]) == said.count("warning: ")
+
+
+def test_check_counts_what_is_not_confirmed_and_lists_it_on_demand(file: str) -> None:
+    """A line, so that it does not hide the warnings; each fact once, however many sources there are."""
+    more = "".join(f'[[source]]\nname = "o{n}"\npath = "/o{n}"\nprofile = "ocean"\n' for n in range(3))
+    Path(file).write_text(Path(file).read_text() + more)
+    said = run("check", "-c", file)[1]
+    facts = orjson.loads(run("check", "--json", "-c", file)[1])["unconfirmed"]
+    assert f"{file}: {len(facts)} facts about the platforms not confirmed; --unconfirmed lists them" in said
+    assert "not confirmed: " not in said
+    listed = run("check", "--unconfirmed", "-c", file)[1]
+    assert listed.count("warning: profile ocean: not confirmed: ") == 2
+    assert listed.count("not confirmed: ") == len(facts)
+    assert "--unconfirmed" not in listed
 
 
 @pytest.mark.parametrize(
