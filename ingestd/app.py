@@ -43,18 +43,21 @@ from ingestd.system.tracing import Tracing
 logger = logging.getLogger(__name__)
 
 LAG_PERIOD = 0.1
-# More objects than a batch has entries, so that the collector does not see the same ones three times each.
+# More objects than a batch has entries: otherwise the garbage collector visits each entry three times.
 GC_THRESHOLDS = (50_000, 20, 20)
-# Seconds the thread of the commits waits for the loop to let go of Python's lock, and it asks several times a
-# commit. By default it is 5 ms, which shows in the slowest replies under load (ingestd/README.md, Decisions).
+# Seconds the commit thread waits before it asks the loop for Python's lock, several times a commit. The
+# default of 5 ms shows in the slowest responses under load (ingestd/README.md, Decisions).
 SWITCH_INTERVAL = 0.0005
 TICK_PERIOD = 1.0
-# So long a start that has failed waits for its sink to close, seconds.
-GIVE_UP = 2.0
+# Seconds to wait for the sink to close after a failed start.
+CLOSE_TIMEOUT = 2.0
 
 
 class App:
-    """One instance of the daemon."""
+    """One instance of the daemon. `reload`: reads the configuration again. `log_limit`: counts dropped lines.
+
+    `failed`: the exit status must be 1, for a bug or an event that could not be stored.
+    """
 
     def __init__(self, config: Config, reload: Callable[[], Config], log_limit: LogRateLimit) -> None:
         self._config = config
@@ -67,7 +70,7 @@ class App:
         self._reloads = {"config_reloads": 0, "config_reload_failures": 0}
         self._stopping = asyncio.Event()
         self._opened = False
-        self.failed = False  # something went wrong that the exit status should tell
+        self.failed = False
         self._tasks: list[asyncio.Task[None]] = []
         self._admin_connections: set[AdminConnection] = set()
         self._build(config)
@@ -96,29 +99,30 @@ class App:
         self._endpoints = Endpoints(parts, WatchedFiles(config), self._stopping.is_set, self._own_counters)
 
     async def run(self) -> None:
-        """Start, serve until told to stop, stop. Raises SinkError or ListenError when it cannot start."""
+        """Start, serve until `stop`, and shut down gracefully. Raises SinkError or ListenError at start."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.stop)
-        # Until there is something to reload or rotate they must not end the process.
+        # Until the start is complete these signals have nothing to act on, and must not end the process.
         for number in (signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
         try:
             await self._start()
         except BaseException:
-            await self._give_up()
+            await self._abandon_start()
             raise
-        systemd.notify("READY=1", f"STATUS=taking events for {len(self._config.source)} sources")
+        systemd.notify("READY=1", f"STATUS=accepting events for {len(self._config.source)} sources")
         await self._stopping.wait()
-        systemd.notify("STOPPING=1", "STATUS=draining")
+        systemd.notify("STOPPING=1", "STATUS=graceful shutdown")
+        logger.info("graceful shutdown", extra={"unstored_events": self._buffer.events})
         await self._stop()
 
-    async def _give_up(self) -> None:
-        """The start has failed: leave nothing that the next one would have to tidy up."""
+    async def _abandon_start(self) -> None:
+        """Leave nothing behind that the next start would have to recover."""
         for task in self._tasks:
             task.cancel()
         if self._opened:
             with contextlib.suppress(SinkError, TimeoutError):
-                await asyncio.wait_for(self._close_sink(), GIVE_UP)
+                await asyncio.wait_for(self._close_sink(), CLOSE_TIMEOUT)
 
     async def _start(self) -> None:
         ingest = self._config.ingest
@@ -137,8 +141,8 @@ class App:
         self._background("tick", self._tick())
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         self._loop.add_signal_handler(signal.SIGUSR1, self.rotate)
-        # What is loaded by now stays, and events are no garbage: they go when they are settled. The collector
-        # need not walk either of them again and again.
+        # Everything loaded by now stays, and events are freed when they are settled, without the garbage
+        # collector: it need not visit either of them again and again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -152,13 +156,14 @@ class App:
         self._tasks.append(task)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A part of the daemon that ends by itself is a bug: say so and stop in good order."""
+        """A background task that ends by itself is a bug: log it and shut down gracefully."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.critical("part of the daemon failed", extra={"part": task.get_name()}, exc_info=error)
+            logger.critical("background task crashed", extra={"task": task.get_name()}, exc_info=error)
             self.failed = True
             self.stop()
 
     async def _stop(self) -> None:
+        """The start reversed: listener, flusher, background tasks, sink; /status answers until the end."""
         timeout = self._config.ingest.drain_timeout
         try:
             async with asyncio.timeout(timeout):
@@ -169,14 +174,11 @@ class App:
                 await self._close_sink()
         except TimeoutError:
             self.failed = True
-            logger.error(
-                "not drained in time", extra={"seconds": timeout, "unstored_events": self._buffer.events}
-            )
+            state = {"seconds": timeout, "unstored_events": self._buffer.events}
+            logger.error("graceful shutdown timed out", extra=state)
         except SinkError as error:
             self.failed = True
-            logger.error(
-                "the last file stays open and is finished at the next start", extra={"error": str(error)}
-            )
+            logger.error("cannot finish the open file, the next start does", extra={"error": str(error)})
         finally:
             self._listener.abort()
             for task in self._tasks:
@@ -195,15 +197,15 @@ class App:
     # signals
 
     def stop(self) -> None:
-        """TERM, INT: drain and end."""
+        """TERM, INT: begin the graceful shutdown."""
         self._stopping.set()
 
     def rotate(self) -> None:
-        """USR1: finish the present file."""
+        """USR1: finish the present file, after the batches that wait."""
         self._buffer.call(Call(self._sink.rotate))
 
     def reload(self) -> None:
-        """HUP: take the sources of the configuration file; where it is wrong keep what is in force."""
+        """HUP: load the configuration again. If it is wrong the one in force stays."""
         systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             config = self._read_config()
@@ -220,22 +222,23 @@ class App:
             self._endpoints.loaded_at = time.time()
             self._endpoints.watched_files = WatchedFiles(config)
             if changed := need_restart(self._config, config):
-                logger.warning("sources reloaded; these sections need a restart", extra={"sections": changed})
+                state = {"sections": changed}
+                logger.warning("configuration reloaded, but these sections need a restart", extra=state)
             else:
-                logger.info("sources reloaded", extra={"sources": len(sources)})
-        systemd.notify("READY=1", f"STATUS=taking events for {len(self._intake.router.sources)} sources")
+                logger.info("configuration reloaded", extra={"sources": len(sources)})
+        systemd.notify("READY=1", f"STATUS=accepting events for {len(self._intake.router.sources)} sources")
 
     def _check_names(self, config: Config) -> None:
-        """Names that were there before keep their counters until a restart. Raises ConfigError."""
+        """Raises ConfigError for too many sources: a removed one keeps its counters until a restart."""
         names = self._counters.by_source.keys() | {source.name for source in config.source}
         if problem := too_many_sources(len(names)):
             hint = "sources of earlier configurations count until a restart"
             raise ConfigError("reload", [Problem(problem.key, problem.what, hint)])
 
-    # by time
+    # periodic
 
     async def _measure_lag(self) -> None:
-        """How late the loop is, and a sign of life for the supervisor: given by the loop itself."""
+        """Measure how late the loop is, and feed the watchdog: only a loop that turns does."""
         period = systemd.watchdog_period()
         fed = 0.0
         while True:
@@ -252,7 +255,7 @@ class App:
         while True:
             known = _watch_clock(known)
             await asyncio.sleep(TICK_PERIOD)
-            done = asyncio.Event()  # while a commit hangs, one waits, not one a second
+            done = asyncio.Event()  # while a commit hangs, a single tick waits behind it
             self._buffer.call(Call(partial(self._ticked, done)))
             await done.wait()
 
@@ -266,7 +269,7 @@ class App:
         make = self._loop.create_server if kind == "tcp" else self._loop.create_unix_server
         handlers = self._endpoints.handlers()
         server = await make(lambda: AdminConnection(handlers, self._admin_connections), sock=sock)
-        logger.info("admin", extra={"address": self._config.admin.listen})
+        logger.info("admin listener", extra={"address": self._config.admin.listen})
         return server
 
     def _own_counters(self) -> dict[str, float]:
@@ -285,12 +288,12 @@ def _tracing(config: Config, node: str) -> Tracing | None:
 
 
 def _watch_clock(known: str) -> str:
-    """Say when the clock has become wrong or right. `known`: what was wrong at the last look."""
+    """Log when the clock becomes wrong or right. `known`: the error at the last look. Returns the present."""
     error = clock.error(time.time_ns())
     if error and not known:
-        logger.error("the clock is wrong: events are refused until it is right", extra={"error": error})
+        logger.error("the clock is wrong, refusing events until it is right", extra={"error": error})
     elif known and not error:
-        logger.info("the clock is right: events are taken")
+        logger.info("the clock is right again: events are accepted")
     return error
 
 

@@ -40,7 +40,7 @@ _MSEC = re.compile(rb"([1-9]\d{9})\.(\d{3})")  # as many digits as an event's `r
 _ID = re.compile(rb"[0-9a-f]{32}")
 
 
-class BadLineError(Exception):
+class BadLineError(IngestdError):
     """A line is not what nginx writes; the message says in a few words why."""
 
 

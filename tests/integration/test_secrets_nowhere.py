@@ -302,7 +302,7 @@ def test_the_events_say_what_was_hidden(run: Run) -> None:
     assert '"signature":"ok"' in events
     assert run.said["/tail"].count('"callback_url":"***"') == 2
     assert "ingestd.commit" in run.said["the spans"]
-    assert "taking events" in run.said["what the supervisor is told"]
+    assert "accepting events" in run.said["what the supervisor is told"]
 
 
 def test_tracebacks_hold_no_values() -> None:

@@ -55,7 +55,7 @@ def assert_all_delivered(kafka: KafkaBroker, topics: Sequence[str], ledger: Ledg
     assert ledger.refused == 0
 
 
-def reload(daemon: KafkaDaemon, said: str = "sources reloaded") -> None:
+def reload(daemon: KafkaDaemon, said: str = "configuration reloaded") -> None:
     before = daemon.log().count(said)
     daemon.signal_reload()
     until(lambda: daemon.log().count(said) > before, said)

@@ -28,7 +28,7 @@ def test_a_new_source_is_taken_up_without_a_pause(host: Host) -> None:
         host.configure(MORE)
         since = host.journal.position()
         host.guest.systemctl("reload", SERVICE)
-        host.journal.wait(SERVICE, r"\(READY=1, STATUS=taking events for 2 sources\)", since)
+        host.journal.wait(SERVICE, r"\(READY=1, STATUS=accepting events for 2 sources\)", since)
         clicks.wait_for_more()
     assert host.click("click_id=b", path="/c/more") == (200, "ok")
     said = [text.partition("=")[0] for _pid, text in host.journal.notifications(SERVICE, since)]
@@ -56,7 +56,7 @@ def test_a_hangup_with_a_wrong_configuration_changes_nothing_and_is_counted(host
     host.configure(WRONG)
     since = host.journal.position()
     host.guest.systemctl("kill", "--signal=HUP", SERVICE)
-    host.journal.wait(SERVICE, r"\(READY=1, STATUS=taking events for 1 sources\)", since)
+    host.journal.wait(SERVICE, r"\(READY=1, STATUS=accepting events for 1 sources\)", since)
     host.journal.wait(SERVICE, "level=error .*old one stays", since)
     assert failures(host).endswith(" 1.0")
     assert host.click("click_id=1") == (200, "ok")

@@ -49,7 +49,7 @@ def test_ready_is_said_when_requests_are_taken_and_not_before(host: Host) -> Non
     assert host.admin("/readyz") == (200, "ready\n")
     assert host.click("click_id=1") == (200, "ok")
     assert [text for _pid, text in host.journal.notifications(SERVICE, since)] == [
-        "READY=1, STATUS=taking events for 1 sources"
+        "READY=1, STATUS=accepting events for 1 sources"
     ]
 
 
@@ -61,7 +61,7 @@ def test_stop_answers_what_is_under_way(host: Host) -> None:
         host.click("click_id=fast")
         since = host.journal.position()
         host.guest.systemctl("stop", "--no-block", SERVICE)
-        host.journal.wait(SERVICE, r"\(STOPPING=1, STATUS=draining\)", since)
+        host.journal.wait(SERVICE, r"\(STOPPING=1, STATUS=graceful shutdown\)", since)
         client.sendall(b"ick.example.com\r\n\r\n")
         answer = http.client.HTTPResponse(client)
         answer.begin()

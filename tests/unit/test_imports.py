@@ -163,6 +163,23 @@ def test_the_parser_does_no_io(name: str) -> None:
     assert not re.search(r"^(import|from) (asyncio|socket|os|logging)\b", text, re.MULTILINE)
 
 
+def test_every_error_is_one_of_the_family() -> None:
+    """Or the command line would show it as a bug, with a traceback."""
+    family = {"IngestdError"}
+    found: dict[str, set[str]] = {}
+    for module in modules().values():
+        for node in ast.walk(ast.parse(module.path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and (bases := {ast.unparse(base) for base in node.bases}):
+                found[node.name] = bases
+    while more := {name for name, bases in found.items() if bases & family} - family:
+        family |= more
+    errors = {
+        name for name, bases in found.items() if any(base.endswith(("Error", "Exception")) for base in bases)
+    }
+    assert len(errors) > 5
+    assert errors <= family
+
+
 # sizes
 
 
