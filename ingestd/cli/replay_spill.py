@@ -207,7 +207,7 @@ class FileOut:
 
     def _write(self, name: str, now: Round) -> None:
         directory, settings = self._settings.directory, self._settings
-        directory.mkdir(parents=True, exist_ok=True)
+        durable.make_directory(directory)
         data = b"".join(entry.data for entry in now.entries)
         at = int(data[RECEIVED_AT_SLICE])
         stem = f"{settings.prefix}-{name}-{now.first}-{now.last}"

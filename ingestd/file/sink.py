@@ -162,7 +162,7 @@ class FileSink:
 
     def _prepare(self) -> None:
         """Raises OSError unless a whole batch could be stored now."""
-        self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        durable.make_directory(self._directory)
         self._recover()
         file = self._file or self._create()
         try:

@@ -25,14 +25,15 @@ class DeadLetterFile:
     def __init__(self, directory: Path, instance: str) -> None:
         self._directory = directory
         self._instance = instance
+        self._named: Path | None = None  # the file whose name this process has made durable
 
     def write(self, records: Sequence[Record], reason: str) -> None:
         """Durable when it returns. Raises OSError."""
-        self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         day = time.strftime("%Y%m%d", time.gmtime())
         path = self._directory / f"dead-{self._instance}-{day}.ndjson"
+        if path != self._named:
+            durable.make_directory(self._directory)
         lines = b"".join(dead_letter(record, reason) + b"\n" for record in records)
-        new = not path.exists()
         fd = os.open(path, _APPEND, 0o640)
         try:
             size = os.fstat(fd).st_size
@@ -46,8 +47,9 @@ class DeadLetterFile:
                 raise
         finally:
             os.close(fd)
-        if new:
+        if path != self._named:  # a process that was killed may have made it and not got so far
             durable.fsync_directory(self._directory)
+            self._named = path
 
 
 def dead_letter(record: Record, reason: str) -> bytes:

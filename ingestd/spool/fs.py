@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from ingestd.system import durable
+
 _BUFFERS_A_CALL = 1024  # IOV_MAX on Linux
 
 
@@ -49,7 +51,7 @@ class RealFs:
     """The operating system's files. Links are never followed: nobody else's file is cut or deleted."""
 
     def make_directory(self, path: Path) -> None:
-        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+        durable.make_directory(path)
 
     def entries(self, directory: Path) -> list[FileInfo]:
         found = []

@@ -31,6 +31,20 @@ def fsync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def make_directory(directory: Path, mode: int = 0o750) -> None:
+    """Make a directory and what is missing above it, with durable names. Raises OSError.
+
+    The name of one that is there already is synced as well: whoever made it may have been killed before that.
+    """
+    if not directory.is_dir():
+        make_directory(directory.parent, mode)
+        directory.mkdir(mode, exist_ok=True)
+        fsync_directory(directory.parent)
+        return
+    with contextlib.suppress(PermissionError):  # not ours to read, so nothing in it was made by us
+        fsync_directory(directory.parent)
+
+
 def temporary_name(path: Path) -> Path:
     """Where the next content of `path` is written before it gets its name."""
     return path.with_name(path.name + TEMPORARY)

@@ -1,14 +1,14 @@
 """Power cuts at random moments under load: is anything lost that was answered?
 
-    python -m tests.commands.powercut --cuts 1000                    # each variant in turn
-    python -m tests.commands.powercut --cuts 100 --variants names    # only what POSIX promises of names
-    python -m tests.commands.powercut --cuts 20 --lie                # the control, with a no-op fsync: must fail
+    python -m tests.commands.powercut --cuts 1000                   # each variant in turn
+    python -m tests.commands.powercut --cuts 100 --variants names   # only what POSIX promises of names
+    python -m tests.commands.powercut --cuts 20 --lie               # the control, where fsync does nothing
 
 The daemon's directories are on a file system of our own (tests/support/losing), which keeps in memory what
 was not synced and loses it at the cut: all of it (drop), page by page (subset), within a write (torn), the
-earlier part and not the later (reorder), or names that no fsync of their directory covered (names). One cut in
-four is followed by a second one while the instance recovers. After each cut an instance takes up what is left,
-is stopped in order, and all it holds is held against what was answered; `ingestd audit` must agree.
+earlier part and not the later (reorder), or names that no fsync of their directory covered (names). One cut
+in four is followed by a second one while the instance recovers. After each cut an instance takes up what is
+left and is stopped in order, all it holds is held against what was answered, and `ingestd audit` must agree.
 """
 
 from __future__ import annotations

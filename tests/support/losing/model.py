@@ -176,8 +176,8 @@ def _subset(dice: random.Random) -> Survivors:
 def _torn(dice: random.Random) -> Survivors:
     def survivors(changes: list[Change]) -> list[Change]:
         kept = changes[: dice.randint(0, len(changes))]
-        if kept and kept[-1][1]:
-            offset, data = kept[-1]
+        offset, data = kept[-1] if kept else (0, None)
+        if data:
             whole = dice.randrange(len(data) // SECTOR + 1) * SECTOR
             kept[-1] = (offset, data[: max(0, whole - offset % SECTOR)])
         return kept

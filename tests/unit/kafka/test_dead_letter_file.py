@@ -116,16 +116,18 @@ def test_a_letter_that_cannot_be_synced_is_taken_back(
     assert [orjson.loads(line)["reason"] for line in written(tmp_path)[:-1]] == ["before", "after"]
 
 
-def test_a_new_file_is_durable_in_its_directory(
+def test_a_file_is_durable_in_its_directory_whoever_made_it(
     letters: DeadLetterFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its name is synced once, when the file is new."""
+    """Its name is synced once by each process: the one that made it may have been killed before that."""
     synced: list[Path] = []
     monkeypatch.setattr("ingestd.system.durable.fsync_directory", synced.append)
     letters.write([record()], "one")
-    assert synced == [tmp_path / "dead"]
+    assert synced == [tmp_path.parent, tmp_path, tmp_path / "dead"]
     letters.write([record()], "two")
-    assert synced == [tmp_path / "dead"]
+    assert synced == [tmp_path.parent, tmp_path, tmp_path / "dead"]
+    DeadLetterFile(tmp_path / "dead", "0").write([record()], "three")
+    assert synced[3:] == [tmp_path, tmp_path / "dead"]
 
 
 def test_the_directory_is_made_wherever_it_is_to_be(tmp_path: Path) -> None:

@@ -84,6 +84,24 @@ def test_only_a_directory_is_synced_as_one(tmp_path: Path) -> None:
         durable.fsync_directory(tmp_path / "file")
 
 
+def test_a_directory_is_made_with_all_above_it_and_each_name_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = synced(monkeypatch)
+    durable.make_directory(tmp_path / "a" / "b")
+    assert seen[1:] == [(tmp_path, ["a"]), (tmp_path / "a", ["b"])]
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o750 & ~umask()
+    seen.clear()
+    durable.make_directory(tmp_path / "a" / "b")
+    assert seen == [(tmp_path / "a", ["b"])], "whoever made it may have been killed before the sync"
+
+
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def test_what_is_set_aside_is_on_the_disk_with_its_name_and_no_descriptor_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
