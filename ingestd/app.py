@@ -36,13 +36,12 @@ from ingestd.pipeline.subscribers import Subscribers
 from ingestd.sinks import build, need_restart, reconfigure
 from ingestd.sources.factory import build as build_sources
 from ingestd.sources.router import Router
-from ingestd.system import clock, systemd, tracing
+from ingestd.system import clock, heartbeat, systemd, tracing
 from ingestd.system.log import LogRateLimit
 from ingestd.system.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
-LAG_PERIOD = 0.1
 # More objects than a batch has entries: otherwise the garbage collector visits each entry three times.
 GC_THRESHOLDS = (50_000, 20, 20)
 # Seconds the commit thread waits before it asks the loop for Python's lock, several times a commit. The
@@ -137,7 +136,7 @@ class App:
         self._admin = await self._start_admin()
         await self._listener.start(ingest.backlog)
         self._background("sweeper", self._listener.sweep())
-        self._background("lag", self._measure_lag())
+        self._background("heartbeat", heartbeat.beat(self._metrics.loop_lag_seconds.observe))
         self._background("tick", self._tick())
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         self._loop.add_signal_handler(signal.SIGUSR1, self.rotate)
@@ -236,19 +235,6 @@ class App:
             raise ConfigError("reload", [Problem(problem.key, problem.what, hint)])
 
     # periodic
-
-    async def _measure_lag(self) -> None:
-        """Measure how late the loop is, and feed the watchdog: only a loop that turns does."""
-        period = systemd.watchdog_period()
-        fed = 0.0
-        while True:
-            due = time.monotonic() + LAG_PERIOD
-            await asyncio.sleep(LAG_PERIOD)
-            now = time.monotonic()
-            self._metrics.loop_lag_seconds.observe(max(0.0, now - due))
-            if period is not None and now - fed >= period / 4:
-                fed = now
-                systemd.notify("WATCHDOG=1")
 
     async def _tick(self) -> None:
         known = ""
