@@ -1,4 +1,4 @@
-"""`ingestd install-units`: the files a host needs beside the package, to their places."""
+"""`ingestd install-units`: puts the files a host needs beside the package to their places."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import difflib
 import grp
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -20,68 +22,84 @@ from ingestd.system import durable
 # Debian's own site claims port 80 as the default server too, and nginx takes only one.
 DEFAULT_SITE = Path("/etc/nginx/sites-enabled/default")
 OLD = ".old"
+# Of a file: new, as it should be, the user's own, replaced by --force, or left though it differs.
+State = Literal["new", "current", "yours", "replaced", "left"]
 
 
 @click.command("install-units")
 @config_option
 @click.option("--dry-run", is_flag=True, help="Say what would be written where; write nothing.")
+@click.option("--diff", is_flag=True, help="Show the text of new files, and the difference of others.")
 @click.option("--force", is_flag=True, help="Replace files that differ; the old one is kept as FILE.old.")
 @click.option(
     "-n", "--instances", type=click.IntRange(1, 64), default=1, show_default=True,
-    help="1: ingestd.service; more: ingestd@1 to ingestd@N, each with its line in nginx' upstream.",
+    help="1: ingestd.service; more: ingestd@1 to ingestd@N, each with its line in nginx's upstream.",
 )  # fmt: skip
 @click.option("--user", default="ingestd", show_default=True, help="The user and group it runs as.")
 @click.option(
-    "--socket-group", default="www-data", show_default=True, help="The group nginx' workers run as."
+    "--socket-group", default="www-data", show_default=True, help="The group nginx's workers run as."
 )
 @click.option(
     "--binary",
     type=click.Path(path_type=Path),
-    help="The `ingestd` to run; default that of this environment.",
+    help="The `ingestd` to run. Default: that of this environment.",
 )
 @click.option(
     "--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path("/"),
     help="Write below this directory instead of /: an image, a package.",
 )  # fmt: skip
 def command(
-    config_path: Path, dry_run: bool, force: bool, instances: int, user: str, socket_group: str,
+    config_path: Path, dry_run: bool, diff: bool, force: bool, instances: int, user: str, socket_group: str,
     binary: Path | None, root: Path,
 ) -> int:  # fmt: skip
     """Install the systemd units, directories and nginx site.
 
-    The configuration and nginx's replies (see `ingestd nginx`) too, where there are none. Then it says what
-    to run next. A file that differs from what would be written is left, and the difference shown. Change
+    The configuration and nginx's replies (see `ingestd nginx`) too, unless they exist. Then it says what to
+    run next. A file that differs from what would be written is left; --diff shows the difference. Change
     units in drop-ins (`systemctl edit ingestd`): those are never touched. Exit status 1: a file was left.
 
     \b
     Example:
-      ingestd install-units --dry-run
+      ingestd install-units --dry-run --diff
       ingestd install-units --instances 4
     """
     host = Host(binary or own_binary(), config_path, user, socket_group, instances)
-    return run(host, root, dry_run=dry_run, force=force)
+    return run(host, root, dry_run=dry_run, force=force, diff=diff)
 
 
-def run(host: Host, root: Path, *, dry_run: bool, force: bool) -> int:
-    """Write, or say what would be written. 1 where a file was left because it differs.
+def run(host: Host, root: Path, *, dry_run: bool, force: bool, diff: bool) -> int:
+    """Write the files, or say what would be written, a line for each; `diff`: and the text.
 
-    `root` is put before every path. Raises IngestdError where a file cannot be written.
+    `root` is put before every path. Returns the exit status: 1 if a file was left because it differs. Raises
+    IngestdError if a file cannot be written.
     """
-    left = 0
+    counts: Counter[str] = Counter()
     for file in host_files.files(host):
+        path = _under(root, file.path)
         try:
-            left += _place(file, _under(root, file.path), dry_run=dry_run, force=force)
+            there = path.read_text("utf-8") if path.exists() else None
+            state = _state(file, there, force=force)
+            if not dry_run and state in ("new", "replaced"):
+                _write(path, file.text)
         except (OSError, UnicodeDecodeError) as error:
-            raise IngestdError(f"{_under(root, file.path)}: {error}") from error
-    if left:
-        click.echo(f"\n{left} left as they are. Take the lines over by hand, or --force (keeps FILE{OLD}).")
-    elif not dry_run:
+            raise IngestdError(f"{path}: {error}") from error
+        click.echo(f"{path}: {_described(file, there, state, dry_run=dry_run)}")
+        if diff and state not in ("current", "yours"):
+            click.echo(_text(path, there, file.text), nl=False)
+        counts[state] += 1
+    if counts["left"]:
+        hint = "" if diff else " --diff shows the difference;"
+        click.echo(f"\n{counts['left']} left as they are.{hint} --force replaces them and keeps FILE{OLD}.")
+    elif dry_run:
+        hint = "" if diff else " --diff shows the text."
+        click.echo(f"\n{counts['new'] + counts['replaced']} would be written.{hint}")
+    else:
         click.echo("\nNext:\n" + "".join(f"  {line}\n" for line in next_steps(host, root)), nl=False)
-    return 1 if left else 0
+    return 1 if counts["left"] else 0
 
 
 def own_binary() -> Path:
-    """The `ingestd` of the environment this runs in. Raises IngestdError where there is none."""
+    """The `ingestd` of the environment this runs in. Raises IngestdError if it is missing."""
     binary = Path(sys.executable).parent / "ingestd"
     if not binary.exists():
         raise IngestdError(f"there is no {binary}; install the package, or name the program: --binary PATH")
@@ -92,38 +110,49 @@ def _under(root: Path, path: Path) -> Path:
     return root / path.relative_to("/")
 
 
-def _place(file: HostFile, path: Path, *, dry_run: bool, force: bool) -> bool:
-    """Write one file where that may be done; True where it is left though it differs."""
-    there = path.read_text("utf-8") if path.exists() else None
-    if there == file.text or (there is not None and file.theirs):
-        click.echo(f"{path}: {'as it should be' if there == file.text else 'yours, left as it is'}")
-        return False
+def _state(file: HostFile, there: str | None, *, force: bool) -> State:
+    """What becomes of a file, given the text that is there."""
+    if there is None:
+        return "new"
+    if there == file.text:
+        return "current"
+    if file.theirs:
+        return "yours"
+    return "replaced" if force else "left"
+
+
+def _described(file: HostFile, there: str | None, state: State, *, dry_run: bool) -> str:
+    if state == "new":
+        lines = len(file.text.splitlines())
+        return f"{'would be written' if dry_run else 'written'}, {lines} lines"
+    if state in ("current", "yours"):
+        return "up to date" if state == "current" else "yours, left as it is"
+    more, fewer = _changes(there or "", file.text)
+    what = {"left": "left", "replaced": "would be replaced" if dry_run else "replaced"}[state]
+    return f"differs (+{more} -{fewer} lines), {what}"
+
+
+def _changes(there: str, new: str) -> tuple[int, int]:
+    """The lines that `new` has and `there` has not, and the other way round."""
+    lines = list(difflib.ndiff(there.splitlines(), new.splitlines()))
+    return sum(line.startswith("+ ") for line in lines), sum(line.startswith("- ") for line in lines)
+
+
+def _text(path: Path, there: str | None, new: str) -> str:
+    """A new file whole, else the difference; indented."""
+    lines = new.splitlines()
     if there is not None:
-        click.echo(f"{path}: differs{'; replaced' if force and not dry_run else ''}")
-        click.echo(_diff(path, there, file.text), nl=False)
-        if not force:
-            return True
-    if dry_run:
-        click.echo(f"{path}: would be written" + ("" if there else f"\n{_indented(file.text)}"))
-        return False
+        names = f"{path} (there)", f"{path} (new)"
+        lines = list(difflib.unified_diff(there.splitlines(), lines, *names, n=1, lineterm=""))
+    return "".join(f"  {line}".rstrip() + "\n" for line in lines)
+
+
+def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-    if there is not None:
+    if path.exists():
         shutil.copy2(path, path.with_name(path.name + OLD))  # a copy: there is always one under its name
     # Readable for nginx and systemd whatever the caller's umask is.
-    durable.atomic_write(path, file.text.encode(), 0o644)
-    click.echo(f"{path}: written")
-    return False
-
-
-def _diff(path: Path, there: str, new: str) -> str:
-    lines = difflib.unified_diff(
-        there.splitlines(), new.splitlines(), f"{path} (there)", f"{path} (new)", n=1, lineterm=""
-    )
-    return "".join(f"  {line}\n" for line in lines)
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+    durable.atomic_write(path, text.encode(), 0o644)
 
 
 def next_steps(host: Host, root: Path) -> Sequence[str]:
@@ -143,7 +172,7 @@ def next_steps(host: Host, root: Path) -> Sequence[str]:
         steps.insert(4, f"rm {DEFAULT_SITE}   # Debian's own site, which claims port 80 too")
     if not _has_group(host.socket_group):
         steps.insert(
-            0, f"# no group {host.socket_group} here: --socket-group NAME, the one nginx' workers run as"
+            0, f"# no group {host.socket_group} here: --socket-group NAME, the one nginx's workers run as"
         )
     return steps
 

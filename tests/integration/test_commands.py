@@ -18,6 +18,9 @@ from ingestd.cli import SECTIONS, main
 from ingestd.sources.event_schema import JSON_SCHEMA
 from tests.support import commands
 from tests.support.daemon import ROOT, Daemon, environment, ingestd
+from tests.support.kafka.tls import TestCa
+from tests.support.needs import need_nginx
+from tests.support.nginx import Nginx
 from tests.support.place import open_place
 
 QUICKSTART = str(ROOT / "conf" / "quickstart.toml")
@@ -175,7 +178,7 @@ def test_send_sends_real_callbacks_and_counts_the_answers(running: Daemon) -> No
     assert re.search(r"200 sent in .* 200 answered with success", done.stdout)
     events = running.events()
     assert len(events) == 200
-    assert {event["route"] for event in events} == {"example"}
+    assert {event["route"] for event in events} == {"ingestd-test"}
     assert any("macro:imei" in event["flags"] for event in events)
 
 
@@ -193,10 +196,42 @@ def test_send_to_nobody_says_so() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.fixture
+def behind_tls(running: Daemon) -> Iterator[tuple[str, Path]]:
+    """An nginx in front of the daemon that speaks TLS, and the authority its certificate is from."""
+    need_nginx()
+    with open_place() as place:
+        ca, nginx = TestCa(place / "tls"), Nginx(place, [running.socket])
+        site = place / "site.conf"
+        listen = f"listen 127.0.0.1:{nginx.port} "
+        assert listen in site.read_text()
+        certificate = f"ssl_certificate {ca.server_pem}; ssl_certificate_key {ca.server_pem};\n"
+        site.write_text(site.read_text().replace(listen, f"{certificate}{listen}ssl "))
+        with nginx:
+            yield f"https://127.0.0.1:{nginx.port}", ca.ca_file
+
+
+def test_send_speaks_tls_and_verifies_whom_it_speaks_to(
+    running: Daemon, behind_tls: tuple[str, Path]
+) -> None:
+    target, authority = behind_tls
+    words = ("send", "-c", str(running.config), "-n", "5", "--to", target)
+    stored = running.status()["sources"]["demo"]["stored"]
+    assert run(*words, SSL_CERT_FILE=str(authority)).returncode == 0
+    assert run(*words, "--host", "localhost", SSL_CERT_FILE=str(authority)).returncode == 0
+    other = run(*words, "--host", "click.example.com", SSL_CERT_FILE=str(authority))
+    assert other.returncode == 1
+    assert "(asked for click.example.com); --host NAME says whose certificate it must be" in other.stderr
+    unknown = run(*words)
+    assert (unknown.returncode, "--insecure takes any" in unknown.stderr) == (1, True)
+    assert run(*words, "--insecure").returncode == 0
+    assert running.status()["sources"]["demo"]["stored"] == stored + 15
+
+
 def test_send_to_an_unknown_source_names_the_known_ones(running: Daemon) -> None:
     done = run("send", "-c", str(running.config), "--source", "dmeo")
     assert done.returncode == 1
-    assert "there is no such source, there are demo" in done.stderr
+    assert "there is no such source; did you mean 'demo'?" in done.stderr
 
 
 def explained(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:

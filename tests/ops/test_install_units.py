@@ -60,13 +60,21 @@ def test_the_package_has_the_files_of_the_checkout(name: str) -> None:
 
 
 def test_a_dry_run_says_what_goes_where_and_writes_nothing(tmp_path: Path) -> None:
-    """The whole text of each file, under its path."""
+    """A line for each file; with --diff the whole text under it."""
     done = install(tmp_path, "--dry-run")
     assert done.exit_code == 0
     assert not written(tmp_path)
-    assert f"{tmp_path / SERVICE}: would be written\n" in done.output
-    assert f"  ExecStart={BINARY} serve -c /etc/ingestd/ingestd.toml\n" in done.output
+    count = len(shipped("systemd/ingestd.service").splitlines())
+    assert f"{tmp_path / SERVICE}: would be written, {count} lines\n" in done.output
     assert "Next:" not in done.output
+    (tmp_path / "really").mkdir()
+    install(tmp_path / "really")
+    files = len(written(tmp_path / "really"))
+    assert len(done.output.splitlines()) == files + 2
+    assert done.output.splitlines()[-1] == f"{files} would be written. --diff shows the text."
+    whole = install(tmp_path, "--dry-run", "--diff")
+    assert f"  ExecStart={BINARY} serve -c /etc/ingestd/ingestd.toml\n" in whole.output
+    assert not (tmp_path / SERVICE).exists()
 
 
 def test_again_it_finds_everything_as_it_should_be(tmp_path: Path) -> None:
@@ -74,19 +82,22 @@ def test_again_it_finds_everything_as_it_should_be(tmp_path: Path) -> None:
     install(tmp_path)
     done = install(tmp_path)
     assert done.exit_code == 0
-    assert done.output.count("as it should be") == len(written(tmp_path))
+    assert done.output.count(": up to date") == len(written(tmp_path))
 
 
-def test_a_changed_file_is_left_and_the_difference_shown(tmp_path: Path) -> None:
+def test_a_changed_file_is_left_and_the_difference_shown_on_demand(tmp_path: Path) -> None:
     """With --dry-run and without."""
     install(tmp_path)
     changed = (tmp_path / SERVICE).read_text().replace("WatchdogSec=15s", "WatchdogSec=60s")
     (tmp_path / SERVICE).write_text(changed)
     for options in ((), ("--dry-run",)):
-        done = install(tmp_path, *options)
-        assert done.exit_code == 1
-        assert "\n  -WatchdogSec=60s\n  +WatchdogSec=15s\n" in done.output
-        assert "1 left as they are" in done.output
+        brief, whole = install(tmp_path, *options), install(tmp_path, *options, "--diff")
+        for done in (brief, whole):
+            assert done.exit_code == 1
+            assert f"{tmp_path / SERVICE}: differs (+1 -1 lines), left\n" in done.output
+            assert "1 left as they are" in done.output
+        assert "--diff shows the difference" in brief.output
+        assert "\n  -WatchdogSec=60s\n  +WatchdogSec=15s\n" in whole.output
         assert (tmp_path / SERVICE).read_text() == changed
 
 
@@ -95,6 +106,8 @@ def test_force_replaces_a_changed_file_and_keeps_the_old_one_beside_it(tmp_path:
     install(tmp_path)
     fresh = (tmp_path / SITE).read_text()
     (tmp_path / SITE).write_text("# mine\n")
+    assert "lines), would be replaced" in install(tmp_path, "--force", "--dry-run").output
+    assert (tmp_path / SITE).read_text() == "# mine\n"
     assert install(tmp_path, "--force").exit_code == 0
     assert (tmp_path / SITE).read_text() == fresh
     assert (tmp_path / f"{SITE}.old").read_text() == "# mine\n"
