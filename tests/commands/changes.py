@@ -22,12 +22,12 @@ from pathlib import Path
 
 from ingestd.config.sections import FlushConfig
 from tests.support.activated import Activated
-from tests.support.checks import until
 from tests.support.daemon import ROOT, Daemon, lines
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle, Verdict
 from tests.support.place import open_place
 from tests.support.spilling import Net
+from tests.support.waiting import until
 
 CONNECTIONS = 32
 RELOADS = 20
@@ -120,8 +120,8 @@ class Changes:
                 else:
                     daemon.configure()
                 daemon.signal(signal.SIGHUP)
-                daemon.wait_for("RELOADING=1", 10)
-                daemon.wait_for("READY=1", 10)
+                daemon.wait_for("RELOADING=1")
+                daemon.wait_for("READY=1")
             self.ledger.wait_for_acks(self._acks // 10)
         for daemon in self.net.daemons:
             daemon.configure()  # the last one was wrong
@@ -140,7 +140,7 @@ class Changes:
         end = time.monotonic() + 1.2 * FlushConfig().stall_timeout
         daemon.signal(signal.SIGSTOP)
         until(lambda: time.monotonic() > end, "an end long after which its last commit would be a stall")
-        until(lambda: log().count("upstream timed out") > before, "nginx giving up on it", timeout=60)
+        until(lambda: log().count("upstream timed out") > before, "nginx giving up on it")
         self.pause()
         daemon.signal(signal.SIGCONT)
 

@@ -21,13 +21,13 @@ from ingestd.cli.replay_checkpoint import Checkpoints
 from ingestd.kafka.dead_letter_file import DeadLetterFile
 from ingestd.kafka.progress import OwnerFile
 from ingestd.kafka.records import Record
-from tests.support.checks import until
 from tests.support.daemon import environment, ingestd, toml
 from tests.support.kafka.daemon import KafkaDaemon
 from tests.support.kafka.mock import MockCluster
 from tests.support.oracle import build
 from tests.support.place import open_place
 from tests.support.spilled import line
+from tests.support.waiting import until
 from tests.support.wire import ask
 
 HERE = Path(__file__).parents[1] / "upgrade"

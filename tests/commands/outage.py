@@ -11,14 +11,13 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 
 import orjson
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from tests.support.kafka.broker import KafkaBroker
-from tests.support.kafka.clients import QUIET, wait_until
+from tests.support.kafka.clients import QUIET, bounds
 from tests.support.kafka.daemon import KafkaDaemon, assert_accounts_balance, once_by_id
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle
@@ -62,20 +61,10 @@ class Watch(threading.Thread):
         )
         places = [TopicPartition(topic, number) for number in range(partitions)]
         for place in places:
-            wait_until(partial(self._found_end, place), "the end of a partition")
+            place.offset = bounds(self._consumer, place)[1]
         self._consumer.assign(places)
         self.ended = threading.Event()
         self.seen: list[tuple[int, float]] = []  # received_at in ms, seconds it took
-
-    def _found_end(self, place: TopicPartition) -> bool:
-        """A broker that was paused for long has lost its partitions for a moment."""
-        try:
-            bounds = self._consumer.get_watermark_offsets(place, timeout=20)
-        except KafkaException:
-            return False
-        if bounds is not None:
-            place.offset = bounds[1]
-        return bounds is not None
 
     def run(self) -> None:
         while not self.ended.is_set():

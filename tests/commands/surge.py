@@ -33,6 +33,7 @@ from tests.support.daemon import Daemon
 from tests.support.oracle import PATH
 from tests.support.place import open_place
 from tests.support.spilling import Net
+from tests.support.waiting import FAR
 from tests.support.wire import request
 
 SOURCE: dict[str, object] = {
@@ -175,7 +176,7 @@ def run(place: Path, *, events: int, times: float, seconds: float, connections: 
         command = [str(loadgen), f"-address=127.0.0.1:{net.nginx.port}", f"-requests={requests}", "-in-turn"]
         command += [f"-phases={phases}", f"-connections={connections}"]
         with watch.watching():
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=FAR, check=True)
         said = json.loads(done.stdout)
         before, surge, after = said["phases"]
         return Surge(

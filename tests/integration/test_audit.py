@@ -16,6 +16,7 @@ from tests.support.checks import MIN_ACKS, verdict
 from tests.support.daemon import Daemon, environment, ingestd, lines
 from tests.support.load import Load
 from tests.support.oracle import Ledger
+from tests.support.waiting import FAR
 
 KILLS = 8
 
@@ -24,7 +25,7 @@ def audit(daemon: Daemon, *more: str) -> tuple[int, dict[str, Any]]:
     """The command as users run it: exit status and its JSON."""
     done = subprocess.run(
         ingestd("audit", "-c", str(daemon.config), "--json", *more),
-        env=environment(), capture_output=True, timeout=60, check=False,
+        env=environment(), capture_output=True, timeout=FAR, check=False,
     )  # fmt: skip
     assert done.stdout, done.stderr.decode()
     return done.returncode, orjson.loads(done.stdout)

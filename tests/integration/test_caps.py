@@ -21,9 +21,9 @@ from ingestd.http.fd_limit import RESERVED
 from ingestd.pipeline.subscribers import MAX_SUBSCRIBERS
 from ingestd.sources.router import MAX_CACHED_PATHS
 from ingestd.system.log import REPEATS_PER_MINUTE
-from tests.support.checks import until
 from tests.support.daemon import Daemon, DaemonEndedError
 from tests.support.place import open_place
+from tests.support.waiting import until
 from tests.support.wire import Wire, ask, connect, request
 
 GET = request("/c/demo?a=1")
@@ -85,7 +85,7 @@ def test_trouble_that_repeats_itself_writes_few_lines(place: Path) -> None:
         daemon.config.write_text("[ingest]\nlisten = 5\nack = 5\n")
         for _ in range(2 * REPEATS_PER_MINUTE):
             daemon.signal(signal.SIGHUP)
-            daemon.wait_for("READY=1", 20.0)
+            daemon.wait_for("READY=1")
         assert daemon.metrics()["config_reload_failures_total"] == 2 * REPEATS_PER_MINUTE
         # One minute's share, or two where a minute ends meanwhile: but not all of both problems' lines.
         assert len(daemon.log().splitlines()) - before <= 2 * REPEATS_PER_MINUTE
@@ -146,7 +146,7 @@ def test_sources_have_a_cap_that_reloads_do_not_pass_either(place: Path) -> None
         for start, taken in ((MAX_SOURCES, True), (MAX_SOURCES + 1, False), (MAX_SOURCES, True)):
             daemon.configure(sources=some(start, 1))
             daemon.signal(signal.SIGHUP)
-            daemon.wait_for("READY=1", 60.0)
+            daemon.wait_for("READY=1")
             assert ask(daemon.socket, request(f"/c/s{start}?a=1")).status == (200 if taken else 404)
         assert "there are 10,001 of them, 10,000 at most; sources of earlier" in daemon.log()
         metrics = daemon.metrics()

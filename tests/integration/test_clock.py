@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.checks import assert_books_balance, until
+from tests.support.checks import assert_books_balance
 from tests.support.clock import WallClock
 from tests.support.daemon import Daemon
+from tests.support.waiting import until
 from tests.support.wire import ask, request
 
 ONE_HOUR = 3600

@@ -22,6 +22,7 @@ from tests.support.kafka.tls import TestCa
 from tests.support.needs import need_nginx
 from tests.support.nginx import Nginx
 from tests.support.place import open_place
+from tests.support.waiting import FAR
 
 QUICKSTART = str(ROOT / "conf" / "quickstart.toml")
 EX_CONFIG = 78
@@ -30,7 +31,12 @@ EX_CONFIG = 78
 def run(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command and return what it printed."""
     return subprocess.run(
-        ingestd(*arguments), cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=60
+        ingestd(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=FAR,
+        cwd=cwd,
+        env=environment(**variables),
     )
 
 

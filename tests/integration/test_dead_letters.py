@@ -60,7 +60,7 @@ def test_a_reload_that_asks_for_it_first_says_that_it_needs_a_restart(place: Pat
     with start(place, "flag") as daemon:
         daemon.configure(sources=sources("dead_letter"))
         daemon.signal(signal.SIGHUP)
-        daemon.wait_for("READY=1", 10)
+        daemon.wait_for("READY=1")
         assert "source.on_bad_signature" in daemon.log()
         assert ask(daemon.socket, request(BAD)).status == 200
         assert [event["signature"] for event in daemon.events()] == ["bad"], "nothing is lost meanwhile"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checks import assert_books_balance, assert_fresh_event_passes, until, verdict
+from tests.support.checks import assert_books_balance, assert_fresh_event_passes, verdict
 from tests.support.daemon import Daemon
 from tests.support.disk import filled
 from tests.support.kafka.tmpfs import tmpfs
@@ -19,6 +19,7 @@ from tests.support.needs import need_nginx, need_root, need_strace
 from tests.support.nginx import Nginx
 from tests.support.oracle import Ledger
 from tests.support.strace import Strace
+from tests.support.waiting import until
 
 STALL = "400ms"
 # Bytes by which memory may grow while requests are refused: what one request after another leaves behind,

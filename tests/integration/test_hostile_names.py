@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.checks import until
 from tests.support.daemon import Daemon
 from tests.support.place import open_place
+from tests.support.waiting import until
 from tests.support.wire import Wire, ask, request
 
 ESCAPE = "\x1b[31m"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checks import until
 from tests.support.daemon import Daemon
 from tests.support.needs import need_nginx
 from tests.support.nginx import SHIPPED, SHIPPED_ERRORS, Nginx
+from tests.support.waiting import until
 from tests.support.wire import ask, request
 
 SECRET = "imei=860000000000001&token=s3cret"

@@ -151,7 +151,7 @@ def test_the_window_marks_repeats_and_outlives_a_reload(front: Front) -> None:
     flags()  # the first, or seen by an earlier test
     assert "duplicate" in flags()
     front.daemon.signal(signal.SIGHUP)
-    front.daemon.wait_for("READY=1", 10)
+    front.daemon.wait_for("READY=1")
     assert "duplicate" in flags()
     metrics = front.daemon.metrics()
     assert metrics['duplicates_total{source="xiaomi"}'] >= 2
@@ -175,12 +175,12 @@ def test_a_reload_without_a_secret_keeps_what_is_in_force(place: Path) -> None:
     with Daemon(place, sources=SOURCES[2:3]) as daemon:
         (place / "token").rename(place / "gone")
         daemon.signal(signal.SIGHUP)
-        daemon.wait_for("READY=1", 10)
+        daemon.wait_for("READY=1")
         assert ask(daemon.socket, request(f"/p/net/{TOKEN}?transaction_id=1")).status == 200
         assert "configuration refused" in daemon.log()
         (place / "token").write_text("tok-new")
         daemon.signal(signal.SIGHUP)
-        daemon.wait_for("READY=1", 10)
+        daemon.wait_for("READY=1")
         assert ask(daemon.socket, request(f"/p/net/{TOKEN}?transaction_id=2")).status == 403
         assert ask(daemon.socket, request("/p/net/tok-new?transaction_id=3")).status == 200
         assert "tok-" not in daemon.log()

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checks import assert_books_balance, until, verdict
+from tests.support.checks import assert_books_balance, verdict
 from tests.support.daemon import Daemon, lines
 from tests.support.load import Load
 from tests.support.needs import need_nginx
 from tests.support.nginx import Nginx
 from tests.support.oracle import Ledger, Oracle
+from tests.support.waiting import until
 from tests.support.wire import ask, request
 
 DEMO = {"name": "demo", "path": "/c/demo"}
@@ -31,8 +32,8 @@ def load(daemon: Daemon, nginx: Nginx) -> Iterator[Load]:
 def hup(daemon: Daemon) -> None:
     """Reload, and wait until it is done."""
     daemon.signal(signal.SIGHUP)
-    daemon.wait_for("RELOADING=1", 10)
-    daemon.wait_for("READY=1", 10)
+    daemon.wait_for("RELOADING=1")
+    daemon.wait_for("READY=1")
 
 
 def end(daemon: Daemon, load: Load) -> None:

@@ -17,12 +17,12 @@ import pytest
 from pydantic import BaseModel
 
 from ingestd.config.sections import Config
-from tests.support.checks import until
 from tests.support.daemon import ROOT, SECRET_KEYS, Daemon, environment
 from tests.support.kafka.tls import TestCa
 from tests.support.otlp import Collector
 from tests.support.place import open_place
 from tests.support.spilled import line
+from tests.support.waiting import FAR, until
 from tests.support.wire import Wire, ask, request
 
 SECRETS = {
@@ -86,7 +86,7 @@ class Run:
             text=True,
             cwd=self.place,
             env=environment(),
-            timeout=60,
+            timeout=FAR,
             check=False,
         )
         assert result.returncode in status, (arguments, result.stdout, result.stderr)

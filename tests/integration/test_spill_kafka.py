@@ -11,6 +11,7 @@ from tests.support.daemon import environment, ingestd, toml
 from tests.support.kafka.clients import Record
 from tests.support.kafka.mock import MockCluster
 from tests.support.spilled import line
+from tests.support.waiting import FAR
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -18,7 +19,7 @@ TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 def replay(place: Path, checkpoint: str) -> str:
     command = ["replay", "-c", "c.toml", "--from", "nginx-spill", "--checkpoint", checkpoint, "ingestd.spill"]
     done = subprocess.run(
-        ingestd(*command), cwd=place, env=environment(), capture_output=True, text=True, timeout=60
+        ingestd(*command), cwd=place, env=environment(), capture_output=True, text=True, timeout=FAR
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

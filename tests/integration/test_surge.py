@@ -37,7 +37,7 @@ def test_a_surge_is_refused_in_the_sources_own_words_and_nothing_is_lost_spilled
             daemon.start()
         before = [daemon.resident() for daemon in net.daemons]
         with Load(net.nginx.address, ledger, connections=400) as load:
-            ledger.wait_for_status(420, 3000, timeout=60)
+            ledger.wait_for_status(420, 3000)
             assert net.ask(request("/c/calm?n=1")).status == 200, "another source is not touched"
             ledger.wait_for_acks(500)
             load.stop()

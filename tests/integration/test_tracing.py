@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ingestd.config.sections import TracingConfig
-from tests.support.checks import until
 from tests.support.daemon import Daemon, environment
 from tests.support.otlp import Collector, attributes, linked
+from tests.support.waiting import FAR, until
 from tests.support.wire import Wire, ask, request
 
 # A second is long for a drain that has nothing to wait for but spans.
@@ -102,6 +102,6 @@ def test_the_missing_package_is_named_with_what_to_do(place: Path, command: str)
     daemon = Daemon(place, tracing={"endpoint": nobody(), "sample": 1})
     code = "import sys; sys.modules['opentelemetry'] = None; from ingestd.cli import main; main()"
     asked = [sys.executable, "-c", code, command, "-c", str(daemon.config)]
-    done = subprocess.run(asked, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    done = subprocess.run(asked, capture_output=True, text=True, env=environment(), timeout=FAR, check=False)
     assert done.returncode == 78, done.stderr
     assert "tracing.endpoint: needs OpenTelemetry, which is not installed; pip install" in done.stderr

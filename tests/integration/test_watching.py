@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from ingestd.cli import admin_client
 from ingestd.event import Entry
 from ingestd.pipeline.subscribers import MAX_WAITING, Subscriber
 from tests.support.daemon import Daemon
+from tests.support.waiting import FAR
 
 SOURCES = ({"name": "demo", "path": "/c/demo"}, {"name": "other", "path": "/c/other"})
 
@@ -54,7 +56,8 @@ def send(daemon: Daemon, query: str, source: str = "demo") -> None:
 
 def first_shown(daemon: Daemon, process: subprocess.Popen[str], queries: list[tuple[str, str]]) -> str:
     """Send until the follower has shown its one event: it may not be following yet when the first comes."""
-    for _ in range(200):
+    deadline = time.monotonic() + FAR
+    while time.monotonic() < deadline:
         for source, query in queries:
             send(daemon, query, source)
         if process.poll() is not None:
@@ -107,7 +110,7 @@ def test_tail_waits_for_an_event_that_is_long_in_coming(
     reader.join(1.0)
     assert reader.is_alive()
     send(daemon, "a=1")
-    reader.join(10)
+    reader.join(FAR)
     assert len(shown) == 1
 
 
@@ -136,7 +139,7 @@ def test_tail_of_an_unknown_source_answers_at_once(daemon: Daemon, name: str, hi
     """And suggests a known one; asked of several instances, too."""
     for more in ((), ("--admin", f"unix:{daemon.admin}") * 2):
         with following(daemon, "--source", name, *more) as process:
-            assert process.wait(30) == 1
+            assert process.wait(FAR) == 1
             assert process.stderr is not None
             assert f"there is no source '{name}'; {hint}" in process.stderr.read()
 
@@ -145,17 +148,17 @@ def test_tail_of_a_source_that_a_reload_removed_answers_at_once(daemon: Daemon) 
     """Its counters are still there, and no event will come."""
     daemon.config.write_text(daemon.config.read_text().replace('"other"', '"another"'))
     daemon.signal(signal.SIGHUP)
-    daemon.wait_for("RELOADING=1", 30)
-    daemon.wait_for("READY=1", 30)
+    daemon.wait_for("RELOADING=1")
+    daemon.wait_for("READY=1")
     with following(daemon, "--source", "other") as process:
-        assert process.wait(30) == 1
+        assert process.wait(FAR) == 1
         assert process.stderr is not None
         assert "there is no source 'other'; did you mean 'another'?" in process.stderr.read()
 
 
 def test_tail_without_a_daemon_says_so(place: Path) -> None:
     with following(Daemon(place)) as process:
-        assert process.wait(10) == 1
+        assert process.wait(FAR) == 1
         assert process.stderr is not None
         assert "is ingestd running" in process.stderr.read()
 
@@ -194,7 +197,7 @@ def test_top_shows_each_source_and_an_instance_that_does_not_answer(daemon: Daem
         "0.2",
     ]
     command += ["--admin", f"unix:{daemon.admin}", "--admin", f"unix:{place}/nobody"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=FAR, check=False)
     assert done.returncode == 1  # one of the two is not there
     assert "ready" in done.stdout
     assert "NO RESPONSE: " in done.stdout

@@ -24,6 +24,7 @@ from tests.support.kafka.producing import produce, within
 from tests.support.load import Load
 from tests.support.oracle import Ledger
 from tests.support.place import open_place
+from tests.support.waiting import FAR
 from tests.support.wire import ask, request
 
 KILLS = 5
@@ -44,7 +45,7 @@ def name_of(daemon: KafkaDaemon, key: str) -> str:
 def audit(daemon: KafkaDaemon, *more: str) -> tuple[int, dict[str, Any]]:
     done = subprocess.run(
         ingestd("audit", "-c", str(daemon.config), "--topic", "--json", *more),
-        env=environment(), capture_output=True, timeout=60, check=False,
+        env=environment(), capture_output=True, timeout=FAR, check=False,
     )  # fmt: skip
     assert done.stdout, done.stderr.decode()
     return done.returncode, orjson.loads(done.stdout)

@@ -14,6 +14,7 @@ from tests.support.daemon import environment, ingestd
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.daemon import KafkaDaemon, make_topics
 from tests.support.place import open_place
+from tests.support.waiting import FAR
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def place() -> Iterator[Path]:
 
 def check(daemon: KafkaDaemon) -> tuple[int, dict[str, Any]]:
     command = ingestd("check", "--json", "-c", str(daemon.config))
-    done = subprocess.run(command, env=environment(), capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment(), capture_output=True, timeout=FAR, check=False)
     return done.returncode, json.loads(done.stdout)
 
 

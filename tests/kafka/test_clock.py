@@ -9,11 +9,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.support.checks import until
 from tests.support.clock import WallClock
 from tests.support.kafka.daemon import KafkaDaemon, assert_accounts_balance
 from tests.support.kafka.mock import MockCluster
 from tests.support.place import open_place
+from tests.support.waiting import until
 from tests.support.wire import ask, request
 
 

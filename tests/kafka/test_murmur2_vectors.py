@@ -10,6 +10,7 @@ import pytest
 from aiokafka.partitioner import murmur2
 
 from tests.support.kafka.broker import KafkaBroker
+from tests.support.waiting import FAR
 
 HERE = Path(__file__).parents[1] / "support" / "kafka"
 VECTORS = HERE / "murmur2_vectors.json"
@@ -29,5 +30,5 @@ def test_aiokafkas_murmur2_agrees_with_the_java_client() -> None:
 def test_the_stored_vectors_are_what_the_java_client_computes(kafka_session: KafkaBroker) -> None:
     found = kafka_session.installation
     command = [found.java, "-cp", found.classpath, str(HERE / "Murmur2Vectors.java")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=FAR, check=True)
     assert json.loads(done.stdout) == json.loads(VECTORS.read_text())

@@ -9,7 +9,6 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from tests.support.checks import until
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.daemon import KafkaDaemon, assert_accounts_balance, make_topics, once_by_id
 from tests.support.kafka.mock import Api
@@ -17,6 +16,7 @@ from tests.support.kafka.proxy import Fault, KafkaProxy
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle
 from tests.support.place import open_place
+from tests.support.waiting import until
 from tests.support.wire import ask, request
 
 pytestmark = pytest.mark.kafka

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from tests.commands.outage import Outage
-from tests.support.checks import assert_fresh_event_passes, until
+from tests.support.checks import assert_fresh_event_passes
 from tests.support.daemon import Daemon
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.daemon import KafkaDaemon, assert_accounts_balance, once_by_id
@@ -19,6 +19,7 @@ from tests.support.kafka.tmpfs import tmpfs
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle, Verdict
 from tests.support.place import open_place
+from tests.support.waiting import FAR, at_most, until
 from tests.support.wire import ask, request
 
 pytestmark = pytest.mark.kafka
@@ -91,7 +92,7 @@ def test_term_with_kafka_away_ends_in_time_and_the_next_start_delivers(
             ledger.wait_for_acks(500)
             began = time.monotonic()
             assert daemon.stop() == 0, "all that was answered is in the spool: nothing has failed"
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < at_most(4)
         kafka.resume()
         daemon.start()
         daemon.drained()
@@ -115,7 +116,7 @@ def test_term_while_a_late_send_is_under_way_ends(
         kafka.pause()
         assert ask(daemon.socket, request("/c/demo?n=2")).status == 200
         until(lambda: daemon.spooled() > 0, "the spool")
-        assert daemon.stop(timeout=10) == 0
+        assert daemon.stop() == 0
         kafka.resume()
         daemon.start()
         daemon.drained()
@@ -161,7 +162,7 @@ class TestBothSinks:
             with Load(daemon.socket, ledger, connections=4):
                 ledger.wait_for_acks(100)
                 kafka.pause()
-                ledger.wait_for_acks(1000, timeout=15)
+                ledger.wait_for_acks(1000)
             status = daemon.status()["sinks"]
             assert (status["file"]["excluded_because"], status["kafka"]["excluded_because"]) == ("", "")
             kafka.resume()
@@ -175,10 +176,10 @@ class TestBothSinks:
         ledger = Ledger()
         with tmpfs(place / "clicks", "12m") as disk, self._daemon(place, kafka, topic) as daemon:
             with Load(daemon.socket, ledger, connections=4):
-                until(lambda: bool(daemon.status()["sinks"]["file"]["excluded_because"]), "a full disk", 90)
-                ledger.wait_for_acks(300, timeout=15)
+                until(lambda: bool(daemon.status()["sinks"]["file"]["excluded_because"]), "a full disk")
+                ledger.wait_for_acks(300)
                 remount = ["mount", "-o", "remount,size=256m", str(disk)]
-                subprocess.run(remount, check=True, capture_output=True, timeout=30)
+                subprocess.run(remount, check=True, capture_output=True, timeout=FAR)
                 until(lambda: not daemon.status()["sinks"]["file"]["excluded_because"], "files again")
                 ledger.wait_for_acks(100)
             daemon.drained()

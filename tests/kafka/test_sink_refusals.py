@@ -10,12 +10,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.support.checks import until
 from tests.support.clock import WallClock
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.daemon import KafkaDaemon, assert_accounts_balance, header, make_topics
 from tests.support.kafka.mock import Api, MockCluster
 from tests.support.place import open_place
+from tests.support.waiting import until
 from tests.support.wire import ask, request
 
 BIG = "x" * 20_000

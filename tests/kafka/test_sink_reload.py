@@ -8,7 +8,6 @@ from shutil import copyfile
 
 import pytest
 
-from tests.support.checks import until
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.daemon import KafkaDaemon, assert_accounts_balance, make_topics, once_by_id
 from tests.support.kafka.fixtures import real_broker
@@ -16,6 +15,7 @@ from tests.support.kafka.tls import TestCa
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle
 from tests.support.place import open_place
+from tests.support.waiting import until
 from tests.support.wire import ask, request
 
 pytestmark = pytest.mark.kafka

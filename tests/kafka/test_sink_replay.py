@@ -15,6 +15,7 @@ from tests.support.kafka.daemon import KafkaDaemon, make_topics, once_by_id
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle
 from tests.support.place import open_place
+from tests.support.waiting import FAR
 from tests.support.wire import ask, request
 
 pytestmark = pytest.mark.kafka
@@ -29,7 +30,7 @@ def place() -> Iterator[Path]:
 def replay(place: Path, daemon: Daemon, *inputs: str) -> subprocess.CompletedProcess[str]:
     command = ingestd("replay", "-c", str(daemon.config), *inputs)
     return subprocess.run(
-        command, cwd=place, env=environment(), capture_output=True, text=True, timeout=120, check=False
+        command, cwd=place, env=environment(), capture_output=True, text=True, timeout=FAR, check=False
     )
 
 

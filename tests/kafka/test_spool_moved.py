@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checks import until
 from tests.support.daemon import environment, ingestd
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.daemon import KafkaDaemon, once_by_id
 from tests.support.load import Load
 from tests.support.oracle import Ledger, Oracle
 from tests.support.place import open_place
+from tests.support.waiting import FAR, until
 
 pytestmark = pytest.mark.kafka
 
@@ -39,7 +39,7 @@ def run_there(machine: KafkaDaemon, *arguments: str, spool: Path) -> str:
     words = [command, *rest, "-c", str(machine.config), *arguments[1 + len(rest) :]]
     told = environment(INGESTD_SPOOL_DIRECTORY=str(spool))
     done = subprocess.run(
-        ingestd(*words), cwd=machine.place, env=told, capture_output=True, text=True, timeout=120, check=False
+        ingestd(*words), cwd=machine.place, env=told, capture_output=True, text=True, timeout=FAR, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import FAR
 from tests.unit.test_docs import exposed_metrics
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,7 @@ def promtool(*arguments: str) -> None:
         pytest.skip(
             "promtool is not on PATH (Debian: apt-get install prometheus): the alert rules are NOT checked"
         )
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=FAR, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.daemon import Daemon, lines
@@ -11,14 +9,6 @@ from tests.support.oracle import Ledger, Oracle, Verdict, build
 from tests.support.wire import Address, ask
 
 MIN_ACKS = 100
-
-
-def until(reached: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
-    """Wait for what can only be seen by looking. Fails with `what` it was that never came."""
-    deadline = time.monotonic() + timeout
-    while not reached():
-        assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(0.01)
 
 
 def verdict(ledger: Ledger, *instances: Daemon) -> Verdict:

@@ -21,14 +21,13 @@ from typing import Any, Self
 import orjson
 import zstandard
 
+from tests.support.waiting import FAR
 from tests.support.wire import Answer, ask, request
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 30.0
 # The keys that name a file of secrets. Shorter ones are words that may stand anywhere.
 SECRET_KEYS = {"key_file", "privacy_key_file", "password_file", "username_file"}
 SECRET_LENGTH = 8
-STOP_SECONDS = 30.0
 
 Settings = Mapping[str, Mapping[str, object]]
 
@@ -119,10 +118,10 @@ class Daemon:
     def start(self, before: Sequence[str] = (), pass_fds: Sequence[int] = ()) -> Self:
         """Start and wait until it says that it is ready. Raises DaemonEndedError."""
         self.spawn(before, pass_fds)
-        self.wait_for("READY=1", START_SECONDS)
+        self.wait_for("READY=1")
         return self
 
-    def wait_for(self, word: str, timeout: float) -> None:
+    def wait_for(self, word: str, timeout: float = FAR) -> None:
         """Wait for a line on the supervisor's socket (sd_notify). Raises DaemonEndedError, TimeoutError."""
         assert self._notify is not None
         pidfd = os.pidfd_open(self.pid)
@@ -153,7 +152,7 @@ class Daemon:
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
-    def wait(self, timeout: float = STOP_SECONDS) -> int:
+    def wait(self, timeout: float = FAR) -> int:
         """Wait for its end and return the exit status. Raises subprocess.TimeoutExpired."""
         assert self._process is not None
         status = self._process.wait(timeout)
@@ -161,7 +160,7 @@ class Daemon:
             self._notify.close()
         return status
 
-    def stop(self, timeout: float = STOP_SECONDS) -> int:
+    def stop(self, timeout: float = FAR) -> int:
         """TERM, and the exit status."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout)

@@ -11,11 +11,11 @@ from typing import Self, cast
 import uvloop
 
 from tests.support.oracle import Ledger, build
+from tests.support.waiting import FAR
 from tests.support.wire import Address
 
 # After a refusal or a broken connection a client waits this long, seconds: real platforms do not spin.
 BREATH = 0.02
-START_SECONDS = 10.0
 
 
 class Load:
@@ -46,7 +46,7 @@ class Load:
     ) -> None:
         self.stop()
 
-    def stop(self, timeout: float = 30.0) -> None:
+    def stop(self, timeout: float = FAR) -> None:
         """Send no more, wait for the replies that are due. Raises TimeoutError where one never comes."""
         self.stopping = True
         if self._loop is not None and self._thread.is_alive():
@@ -57,7 +57,7 @@ class Load:
         if self._failure is not None:
             raise self._failure
 
-    def rest(self, timeout: float = 30.0) -> None:
+    def rest(self, timeout: float = FAR) -> None:
         """Send nothing until `go_on`; returns when no reply is due. Raises TimeoutError."""
         self.resting = True
         deadline = time.monotonic() + timeout

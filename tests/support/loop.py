@@ -12,20 +12,19 @@ from typing import Any, TypeVar
 
 import uvloop
 
-T = TypeVar("T")
+from tests.support.waiting import FAR
 
-TIMEOUT = 240.0  # seconds a test may run in the loop; it waits for events, so this is only for a deadlock
+T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in a uvloop of its own; the tasks it leaves running are cancelled.
 
-    Raises TimeoutError after `TIMEOUT` seconds, before pytest-timeout would end the test without a traceback
-    from inside the loop.
+    Raises TimeoutError after `FAR` seconds, with a traceback from inside the loop.
     """
 
     async def bounded() -> T:
-        async with asyncio.timeout(TIMEOUT):
+        async with asyncio.timeout(FAR):
             return await main
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -15,13 +15,13 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.daemon import ROOT
+from tests.support.waiting import FAR
 
 SHIPPED = ROOT / "nginx" / "ingestd.conf"
 SHIPPED_SOCKET = "unix:/run/ingestd/ingestd.sock"
 SHIPPED_LISTEN = "listen 80 default_server backlog=4096;"
 SHIPPED_ERRORS = "error_log /var/log/nginx/error.log alert;"
 SHIPPED_UNANSWERED = "access_log /var/log/nginx/ingestd-unanswered.log "
-START_SECONDS = 15.0
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -72,7 +72,7 @@ class Nginx:
     ) -> None:
         assert self._process is not None
         self._process.terminate()
-        self._process.wait(START_SECONDS)
+        self._process.wait(FAR)
         print(
             "--- nginx' error log, its end", *(line[:300] for line in self.log().splitlines()[-8:]), sep="\n"
         )
@@ -86,7 +86,7 @@ class Nginx:
     def reload(self) -> None:
         """HUP, and wait until none of the old workers takes connections. Raises TimeoutError."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + FAR
         while not (old := set(children.read_text().split())):  # until it has workers HUP would end it
             time.sleep(0.01)
         os.kill(self.pid, signal.SIGHUP)
@@ -97,7 +97,7 @@ class Nginx:
 
     def _wait(self) -> None:
         assert self._process is not None
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + FAR
         while time.monotonic() < deadline and self._process.poll() is None:
             with socket.socket() as probe:
                 if probe.connect_ex(self.address) == 0:

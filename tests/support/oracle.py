@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from tests.support.waiting import FAR
 from tests.support.wire import request
 
 PATH = "/c/demo"
@@ -113,11 +114,11 @@ class Ledger:
         self.fate[number] = UNANSWERED
         self.unanswered += 1
 
-    def wait_for_acks(self, count: int, timeout: float = 30.0) -> None:
+    def wait_for_acks(self, count: int, timeout: float = FAR) -> None:
         """Wait until there are `count` more successes than now. Raises TimeoutError: none for `timeout` s."""
         self._wait(0, lambda: self.acks, count, timeout, f"{count} more acks")
 
-    def wait_for_status(self, status: int, count: int = 1, timeout: float = 30.0) -> None:
+    def wait_for_status(self, status: int, count: int = 1, timeout: float = FAR) -> None:
         """Wait until there are `count` more replies of this status than now. Raises TimeoutError as above."""
         self._wait(status, lambda: self.statuses[status], count, timeout, f"{count} more replies {status}")
 

@@ -11,6 +11,8 @@ from typing import Any, Self
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.support.waiting import FAR
+
 
 class Collector:
     """Keeps what it is sent. `spans`: each with `resource`, its resource's attributes, beside it."""
@@ -59,7 +61,7 @@ class Collector:
         with self._changed:
             return [span for span, _ in self.spans if span.name == name]
 
-    def wait_for(self, what: str, there: Callable[[], bool], timeout: float = 20) -> None:
+    def wait_for(self, what: str, there: Callable[[], bool], timeout: float = FAR) -> None:
         """Return when something is there, looked at whenever spans have come."""
         with self._changed:
             reached = self._changed.wait_for(there, timeout)

@@ -12,9 +12,9 @@ from typing import Any
 
 from tests.support.daemon import Daemon, environment, ingestd
 from tests.support.nginx import Nginx
+from tests.support.waiting import FAR, at_most
 from tests.support.wire import Answer, ask
 
-PATIENCE = 20.0
 DEMO: list[dict[str, object]] = [{"name": "demo", "path": "/c/demo"}]
 SHIPPED_TIMEOUT = "proxy_read_timeout 10s"
 
@@ -22,8 +22,8 @@ SHIPPED_TIMEOUT = "proxy_read_timeout 10s"
 class Net:
     """Instances (not started) behind nginx with the spill, all in `place`.
 
-    `rate`, `requests`: nginx' limits for a source. `timeout`: seconds nginx waits for an instance, in place
-    of the shipped ones, since a test waits for it; None leaves them.
+    `rate`, `requests`: nginx' limits for a source. `timeout`: seconds nginx waits for an instance, more on a
+    busy machine, in place of the shipped ones, since a test waits for it; None leaves them.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Net:
         self._write(requests)
         edits = [("/etc/nginx/ingestd/", f"{self._files}/")]
         if timeout is not None:
-            edits.append((SHIPPED_TIMEOUT, f"proxy_read_timeout {timeout}s"))
+            edits.append((SHIPPED_TIMEOUT, f"proxy_read_timeout {round(at_most(timeout))}s"))
         self._edit(place / "site.conf", *edits)
 
     def _write(self, requests: int) -> None:
@@ -97,7 +97,7 @@ class Net:
         return self.spill.read_bytes().count(b"\n")
 
     def wait_for_lines(self, count: int) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + FAR
         while self.spilled() < count:
             assert time.monotonic() < deadline, f"{self.spilled()} lines, not {count}"
             os.sched_yield()
@@ -106,7 +106,7 @@ class Net:
         """As logrotate does. Returns the old log."""
         old = self.spill.rename(self.spill.with_name("ingestd.spill.1"))
         os.kill(int((self.place / "nginx.pid").read_text()), signal.SIGUSR1)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + FAR
         while not self.spill.exists():
             assert time.monotonic() < deadline, "nginx has not opened its log anew"
             os.sched_yield()

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-ATTACH_SECONDS = 10.0
+from tests.support.waiting import FAR
+
 DETACH_SECONDS = 2.0
 
 
@@ -26,7 +27,7 @@ def why_not() -> str:
     with subprocess.Popen(["sleep", "60"]) as victim:
         attach = [strace, "-qq", "-o", "/dev/null", "-e", "inject=fdatasync:error=EIO", "-p", str(victim.pid)]
         with subprocess.Popen(attach, stderr=subprocess.PIPE) as tracer:
-            deadline = time.monotonic() + ATTACH_SECONDS
+            deadline = time.monotonic() + FAR
             while tracer.poll() is None and not _traced(victim.pid) and time.monotonic() < deadline:
                 time.sleep(0.01)
             traced = _traced(victim.pid)
@@ -61,7 +62,7 @@ class Strace:
 
     def _wait(self, said: IO[bytes]) -> None:
         """It holds every thread once it says so."""
-        ready, _, _ = select.select([said], [], [], ATTACH_SECONDS)
+        ready, _, _ = select.select([said], [], [], FAR)
         line = said.readline() if ready else b"nothing"
         if b"attached" not in line:
             raise RuntimeError(f"strace said {line!r}")

@@ -8,11 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.waiting import FAR
+
 Address = Path | tuple[str, int]
 """A Unix socket's path, or a host and a port."""
-
-PATIENCE = 20.0
-"""Seconds a test waits for a reply before it says that there is none."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Answer:
         return self.body.decode("latin-1")
 
 
-def connect(address: Address, timeout: float = PATIENCE) -> socket.socket:
+def connect(address: Address, timeout: float = FAR) -> socket.socket:
     """A connected socket. Raises OSError."""
     if isinstance(address, tuple):
         return socket.create_connection(address, timeout)
@@ -45,7 +44,7 @@ def connect(address: Address, timeout: float = PATIENCE) -> socket.socket:
 class Wire:
     """One client connection."""
 
-    def __init__(self, address: Address, timeout: float = PATIENCE) -> None:
+    def __init__(self, address: Address, timeout: float = FAR) -> None:
         self.sock = connect(address, timeout)
         self._read = self.sock.makefile("rb")
 
@@ -114,7 +113,7 @@ def request(
     return method.encode() + b" " + raw + b" HTTP/1.1\r\n" + lines.encode("latin-1") + b"\r\n" + (body or b"")
 
 
-def ask(address: Address, data: bytes, timeout: float = PATIENCE) -> Answer:
+def ask(address: Address, data: bytes, timeout: float = FAR) -> Answer:
     """Send one request on a connection of its own and return its reply."""
     with Wire(address, timeout) as wire:
         wire.send(data)

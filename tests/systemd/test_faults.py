@@ -8,6 +8,7 @@ import os
 import pytest
 
 from tests.support.systemd.clicks import Clicks
+from tests.support.waiting import FAR
 from tests.systemd.conftest import CONFIG, Host
 
 pytestmark = pytest.mark.systemd
@@ -25,7 +26,7 @@ def hang_the_loop(host: Host) -> None:
         writer = pool.submit(os.open, fifo, os.O_WRONLY)  # returns when the daemon has it open for reading
         try:
             host.guest.systemctl("kill", "--signal=HUP", SERVICE)
-            writer.result(timeout=20)
+            writer.result(FAR)
         finally:
             os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))  # lets the other thread go, whatever happened
     # The descriptor stays open, or the read would end. The next process finds the real file again.

@@ -21,6 +21,7 @@ from tests.support.kafka.daemon import KafkaDaemon, once_by_id
 from tests.support.kafka.mock import MockCluster
 from tests.support.oracle import Ledger, Oracle, Verdict, build, parts
 from tests.support.place import open_place
+from tests.support.waiting import FAR
 from tests.support.wire import ask
 
 HERE = Path(__file__).parent
@@ -64,7 +65,7 @@ def run(left: Left, *arguments: str, kafka: str = "") -> subprocess.CompletedPro
         sections["kafka"] = {"bootstrap": [kafka], "dead_letter_directory": str(left.place / "dead")}
     (left.place / "c.toml").write_text(toml(sections, SOURCES))
     return subprocess.run(
-        ingestd(*arguments), cwd=left.place, env=environment(), capture_output=True, text=True, timeout=60
+        ingestd(*arguments), cwd=left.place, env=environment(), capture_output=True, text=True, timeout=FAR
     )
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 from ingestd.system.clock import EARLIEST_NS
 from tests.commands.storm.stage import SMALL_SPOOL, Instance, Stage
-from tests.support.checks import until
 from tests.support.clock import SECOND
 from tests.support.daemon import DaemonEndedError
 from tests.support.disk import filled
 from tests.support.kafka.mock import Api
 from tests.support.kafka.proxy import Fault
 from tests.support.strace import Strace
+from tests.support.waiting import until
 
 WIRE = (Fault.SWALLOW, Fault.LOSE_ACK, Fault.HALVE, Fault.RESET, Fault.DELAY)
 APIS = (Api.PRODUCE, Api.ADD_PARTITIONS_TO_TXN, Api.END_TXN)

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from tests.commands.storm.faults import Faults
 from tests.commands.storm.stage import Shape, Stage
-from tests.support.checks import MIN_ACKS, assert_books_balance, until
+from tests.support.checks import MIN_ACKS, assert_books_balance
 from tests.support.daemon import Daemon, lines
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.daemon import KafkaDaemon, assert_accounts_balance, committed_to_the_end, once_by_id
 from tests.support.oracle import Oracle, Verdict
 from tests.support.place import open_place
+from tests.support.waiting import until
 
 STEPS = 14
 SETTLE = 60.0

@@ -15,8 +15,8 @@ from tests.support.kafka.install import Installation, installation
 from tests.support.kafka.process import GuardedProcess
 from tests.support.kafka.settings import HOST, BrokerSettings
 from tests.support.kafka.tls import TestCa
+from tests.support.waiting import FAR
 
-START_TIMEOUT = 60.0
 STOP_GRACE = 20.0
 JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xlog:disable")
 
@@ -200,7 +200,7 @@ class KafkaBroker:
         cluster = secrets.token_urlsafe(16)
         command = self._java("kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster}")
         command += ["--config", str(self._properties)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=START_TIMEOUT, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=FAR, check=False)
         if done.returncode != 0:
             raise BrokerFailedError(
                 f"formatting the storage failed: {done.stdout[-2000:]}{done.stderr[-2000:]}"
@@ -214,7 +214,7 @@ class KafkaBroker:
             return self.admin.answers(1.0)
 
         try:
-            wait_until(answers, "the broker answers", START_TIMEOUT)
+            wait_until(answers, "the broker answers", FAR)
         except TimeoutError as error:
             raise BrokerFailedError(f"{error}; its log ends:\n{self.log_tail()}") from None
 

@@ -27,12 +27,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # typed, but 
     UserScramCredentialUpsertion,
 )
 
+from tests.support.waiting import FAR
+
 Isolation = Literal["read_committed", "read_uncommitted"]
 Config = dict[str, Any]
 # A broker that was just killed is an expected sight here: no log lines, and a quick return to it.
 QUIET: Config = {"log_level": 0, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100}
-TIMEOUT = 30.0
 POLL = 0.02
+LEADERLESS = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 _LATEST: Any = cast(Any, OffsetSpec).latest()
 
 
@@ -48,7 +50,7 @@ class Record:
     headers: tuple[tuple[str, bytes | None], ...]
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = FAR) -> None:
     """Poll what cannot be waited for. Raises TimeoutError naming `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -72,12 +74,12 @@ class Admin:
 
     def create_topic(self, name: str, partitions: int, configs: Mapping[str, str]) -> None:
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(configs))
-        _settle(self._client.create_topics([topic], operation_timeout=TIMEOUT))
+        _settle(self._client.create_topics([topic], operation_timeout=FAR))
         wait_until(lambda: self.leaders(name) == partitions, f"topic {name} has leaders")
         wait_until(lambda: self._serves(name, partitions), f"topic {name} is served")
 
     def delete_topic(self, name: str) -> None:
-        _settle(self._client.delete_topics([name], operation_timeout=TIMEOUT))
+        _settle(self._client.delete_topics([name], operation_timeout=FAR))
         wait_until(lambda: self.leaders(name) == 0, f"topic {name} is gone")
 
     def alter_topic(self, name: str, configs: Mapping[str, str]) -> None:
@@ -100,19 +102,19 @@ class Admin:
 
     def topic_configs(self, name: str) -> dict[str, str | None]:
         resource = ConfigResource(ResourceType.TOPIC, name)
-        described = self._client.describe_configs([resource])[resource].result(TIMEOUT)
+        described = self._client.describe_configs([resource])[resource].result(FAR)
         return {key: entry.value for key, entry in described.items()}
 
     def leaders(self, name: str) -> int:
         """How many partitions of the topic have a leader; 0 when there is no such topic."""
-        topic = self._client.list_topics(name, timeout=TIMEOUT).topics[name]
+        topic = self._client.list_topics(name, timeout=FAR).topics[name]
         return sum(1 for partition in topic.partitions.values() if partition.leader >= 0)
 
     def _serves(self, name: str, partitions: int) -> bool:
         """Metadata names a leader a moment before it takes records; one that gives offsets does."""
         ends = {TopicPartition(name, number): _LATEST for number in range(partitions)}
         try:
-            _settle(self._client.list_offsets(ends, request_timeout=TIMEOUT))
+            _settle(self._client.list_offsets(ends, request_timeout=FAR))
         except KafkaException:
             return False
         return True
@@ -133,7 +135,7 @@ def _rule(topic: str, operation: AclOperation, permission: AclPermissionType) ->
 
 def _settle(futures: Mapping[Any, Future[Any]]) -> None:
     for future in futures.values():
-        future.result(TIMEOUT)
+        future.result(FAR)
 
 
 def consume_all(
@@ -159,31 +161,43 @@ def consume_all(
         **(config or {}),
     }
     with closing(Consumer(settings)) as consumer:
-        found = consumer.list_topics(topic, timeout=TIMEOUT).topics[topic]
+        found = consumer.list_topics(topic, timeout=FAR).topics[topic]
         if found.error is not None:
             raise KafkaException(found.error)
-        ends = {number: _bounds(consumer, TopicPartition(topic, number)) for number in found.partitions}
+        ends = {number: bounds(consumer, TopicPartition(topic, number)) for number in found.partitions}
         filled = {number: end for number, (start, end) in ends.items() if start < end}
         consumer.assign([TopicPartition(topic, number, ends[number][0]) for number in filled])
         return _read_to_end(consumer, filled)
 
 
-def _bounds(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
-    """The first offset and the one after the last that this consumer's isolation level lets it see."""
-    bounds = consumer.get_watermark_offsets(partition, timeout=TIMEOUT)
-    if bounds is None:
-        raise TimeoutError(f"no offsets of {partition.topic}/{partition.partition} after {TIMEOUT:g} s")
-    return bounds
+def bounds(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+    """The first offset and the one after the last that this consumer's isolation level lets it see.
+
+    Waits for a leader: a broker that was away for long has none for its partitions for a moment.
+    Raises KafkaException, and TimeoutError when the broker does not answer.
+    """
+    deadline = time.monotonic() + FAR
+    while time.monotonic() < deadline:
+        try:
+            found = consumer.get_watermark_offsets(partition, timeout=FAR)
+        except KafkaException as error:
+            if error.args[0].code() not in LEADERLESS:
+                raise
+            time.sleep(POLL)
+        else:
+            if found is not None:
+                return found
+    raise TimeoutError(f"no offsets of {partition.topic}/{partition.partition} after {FAR:g} s")
 
 
 def _read_to_end(consumer: Consumer, ends: dict[int, int]) -> list[Record]:
     """Read until each partition has come to its end; an end-of-partition event before that is no end."""
     records = []
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + FAR
     while ends:
         messages = consumer.consume(10_000, timeout=0.02)
         if messages:  # a broker that goes on answering may take as long as it needs
-            deadline = time.monotonic() + TIMEOUT
+            deadline = time.monotonic() + FAR
         for message in messages:
             error, number = message.error(), cast(int, message.partition())
             if error is None:
@@ -193,7 +207,7 @@ def _read_to_end(consumer: Consumer, ends: dict[int, int]) -> list[Record]:
             elif cast(int, message.offset()) >= ends.get(number, 0):
                 ends.pop(number, None)
         if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing more for {TIMEOUT:g} s; not read to their ends: {ends}")
+            raise TimeoutError(f"nothing more for {FAR:g} s; not read to their ends: {ends}")
     return sorted(records, key=lambda record: (record.partition, record.offset))
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.support.checks import until
 from tests.support.daemon import Daemon, toml
 from tests.support.kafka.broker import KafkaBroker
-from tests.support.kafka.clients import Record
+from tests.support.kafka.clients import Record, bounds
+from tests.support.waiting import FAR, at_most, until
 
 DEMO = ({"name": "demo", "path": "/c/demo"},)
-REQUEST_TIMEOUT = 1.0
+REQUEST_TIMEOUT = round(at_most(1.0), 1)  # a broker on a busy machine is slow, not away
 # What every test has; each is shorter than the faults the tests make.
 QUICK = {
     "request_timeout": f"{REQUEST_TIMEOUT:g}s",
@@ -95,7 +95,7 @@ class KafkaDaemon(Daemon):
         """Events on their way to Kafka, and those of an earlier run, in bytes if nothing else is known."""
         return int(self.metrics()["spool_bytes"])
 
-    def drained(self, timeout: float = 60.0) -> None:
+    def drained(self, timeout: float = FAR) -> None:
         """Wait until nothing is left in the spool, and nothing on its way to it."""
         until(lambda: self.spooled() == 0, "an empty spool", timeout)
 
@@ -148,12 +148,8 @@ def committed_to_the_end(kafka: KafkaBroker, topic: str) -> None:
 def _ends(kafka: KafkaBroker, topic: str, isolation: str) -> list[int]:
     settings = {"bootstrap.servers": kafka.bootstrap, "group.id": "ends", "isolation.level": isolation}
     with closing(Consumer(settings)) as consumer:
-        found = consumer.list_topics(topic, timeout=20).topics[topic].partitions
-        bounds = [
-            consumer.get_watermark_offsets(TopicPartition(topic, one), timeout=20) for one in sorted(found)
-        ]
-    assert None not in bounds
-    return [end for bound in bounds if bound is not None for end in bound[1:]]
+        found = consumer.list_topics(topic, timeout=FAR).topics[topic].partitions
+        return [bounds(consumer, TopicPartition(topic, one))[1] for one in sorted(found)]
 
 
 def header(record: Record, name: str) -> bytes | None:

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.waiting import FAR
+
 POM = Path(__file__).with_name("pom.xml")
 MIN_JAVA = 17
 DOWNLOAD_TIMEOUT = 600.0
@@ -80,7 +82,7 @@ def _java() -> tuple[str, str]:
     if java is None:
         raise KafkaUnavailableError("no real Kafka: there is no java on PATH or in JAVA_HOME")
     printed = subprocess.run(
-        [java, "-version"], capture_output=True, text=True, timeout=60, check=True
+        [java, "-version"], capture_output=True, text=True, timeout=FAR, check=True
     ).stderr
     match = re.search(r'version "((\d+)[^"]*)"', printed)
     if match is None or int(match[2]) < MIN_JAVA:

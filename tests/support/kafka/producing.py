@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaProducer
 
 from tests.support.kafka.clients import Record
+from tests.support.waiting import FAR
 
 T = TypeVar("T")
 REQUEST_TIMEOUT_MS = 1000
-TIMEOUT = 20.0
 FIRST_TIMESTAMP = 1_700_000_000_000
 
 
@@ -29,7 +29,7 @@ async def producing(bootstrap: str, **options: Any) -> AsyncIterator[AIOKafkaPro
         await within(producer.stop())
 
 
-async def within(awaitable: Awaitable[T], timeout: float = TIMEOUT) -> T:
+async def within(awaitable: Awaitable[T], timeout: float = FAR) -> T:
     """Raises TimeoutError: nothing here may hang a test run."""
     return await asyncio.wait_for(awaitable, timeout)
 

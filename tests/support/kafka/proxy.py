@@ -20,9 +20,9 @@ from typing import Any, Self
 
 from tests.support.kafka.mock import Api
 from tests.support.kafka.settings import HOST, free_port
+from tests.support.waiting import FAR
 
 REQUEST_START = struct.Struct(">hhi")
-CALL_TIMEOUT = 10.0
 RST_ON_CLOSE = struct.pack("ii", 1, 0)
 PRODUCE_ONLY = frozenset({Api.PRODUCE})
 
@@ -190,7 +190,7 @@ class KafkaProxy:
         """How many requests the fault has met since it was set."""
         return self._hits
 
-    def wait_hits(self, count: int = 1, timeout: float = 30.0) -> None:
+    def wait_hits(self, count: int = 1, timeout: float = FAR) -> None:
         """Wait until the fault has met `count` requests. Raises TimeoutError."""
         with self._hit:
             if not self._hit.wait_for(lambda: self._hits >= count, timeout):
@@ -252,7 +252,7 @@ class KafkaProxy:
             del self._connections[task]
 
     def _call(self, change: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(change, self._loop).result(CALL_TIMEOUT)
+        asyncio.run_coroutine_threadsafe(change, self._loop).result(FAR)
 
     def __enter__(self) -> Self:
         self.start()

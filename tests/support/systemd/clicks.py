@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from tests.support.waiting import FAR
+
 CONNECTIONS = 4
 
 
@@ -66,7 +68,7 @@ class Clicks:
         if self._failure is not None:
             raise self._failure
 
-    def wait_for_more(self, count: int = 100, timeout: float = 20) -> None:
+    def wait_for_more(self, count: int = 100, timeout: float = FAR) -> None:
         """Return when `count` more clicks were answered with 200."""
         with self._changed:
             goal = len(self.acked) + count

@@ -24,13 +24,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.support.systemd.journal import Journal
+from tests.support.waiting import FAR
 
 SCRIPT = Path(__file__).with_name("boot.sh")
 SYSTEMD = Path("/lib/systemd/systemd")
 TOOLS = ("unshare", "nsenter", "setpriv", "pivot_root", "mount", "journalctl", "systemctl")
 CGROUPS = Path("/sys/fs/cgroup")
 CLONE_NEWNET = 0x40000000
-BOOT_SECONDS = 30
 
 
 def missing() -> str | None:
@@ -45,7 +45,9 @@ def missing() -> str | None:
     probe = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/u /mnt/w && mount -t overlay overlay -o "
     probe += "lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt && mount -t cgroup2 cgroup2 /mnt/mnt"
     flags = ("--fork", "--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup")
-    tried = subprocess.run(["unshare", *flags, "sh", "-c", probe], capture_output=True, text=True, timeout=20)
+    tried = subprocess.run(
+        ["unshare", *flags, "sh", "-c", probe], capture_output=True, text=True, timeout=FAR
+    )
     return f"no namespaces or mounts here: {tried.stderr.strip()}" if tried.returncode else None
 
 
@@ -62,7 +64,7 @@ class Guest:
         """Boot with the directories `binds` (path in the guest: path here) mounted read-only.
 
         `directory` must be short (a socket's path has 107 bytes). Raises AssertionError with what was printed
-        when the guest has not come up after BOOT_SECONDS.
+        when the guest has not come up after FAR.
         """
         group = f"ingestd-test-{os.getpid()}-{directory.name}"
         with contextlib.ExitStack() as stack:
@@ -79,7 +81,7 @@ class Guest:
             guest.run("systemctl", "log-level", "debug")
             yield guest
 
-    def run(self, *command: str, check: bool = True, stdin: str = "", timeout: float = 30) -> Result:
+    def run(self, *command: str, check: bool = True, stdin: str = "", timeout: float = FAR) -> Result:
         """Run a command in the guest as root. Raises AssertionError when it fails and `check`."""
         result = subprocess.run(
             [*_enter(self.pid), *command], input=stdin, capture_output=True, text=True, timeout=timeout
@@ -112,14 +114,14 @@ class Guest:
         there.write_text(text)
         there.chmod(mode)
 
-    def connect(self, path: str, timeout: float = 20) -> socket.socket:
+    def connect(self, path: str, timeout: float = FAR) -> socket.socket:
         """A connection to a stream socket in the guest, made as root."""
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(timeout)
         client.connect(str(self.path(path)))
         return client
 
-    def connect_tcp(self, port: int, timeout: float = 20) -> socket.socket:
+    def connect_tcp(self, port: int, timeout: float = FAR) -> socket.socket:
         """A connection to a port of the guest's own loopback."""
         opened: list[socket.socket] = []
 
@@ -166,7 +168,7 @@ def _started(directory: Path, group: str, binds: Mapping[str, Path]) -> Iterator
     output = directory / "boot.log"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, output.open("wb") as log:
         ready.bind(str(told / "socket"))
-        ready.settimeout(BOOT_SECONDS)
+        ready.settimeout(FAR)
         process = subprocess.Popen(
             [str(SCRIPT), "outside", group, str(stage), *pairs],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
@@ -177,7 +179,7 @@ def _started(directory: Path, group: str, binds: Mapping[str, Path]) -> Iterator
         except TimeoutError:
             process.kill()
             process.wait()
-            raise AssertionError(f"no systemd after {BOOT_SECONDS} s: {output.read_text()}") from None
+            raise AssertionError(f"no systemd after {FAR} s: {output.read_text()}") from None
     # The socket is closed by now: PID 1 goes on telling, for one thing at every daemon-reload, and would wait
     # for a reader.
     try:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from tests.support.waiting import FAR
+
 T = TypeVar("T")
 NOTIFICATION = re.compile(r"Got notification message from PID (\d+) \((.*)\)$", re.DOTALL)
 
@@ -61,7 +63,7 @@ class Journal:
         found = (NOTIFICATION.search(e.message) for e in self.entries(unit, since))
         return [(int(m[1]), m[2]) for m in found if m and m[2] != "WATCHDOG=1"]
 
-    def wait(self, unit: str, text: str, since: int = 0, timeout: float = 20) -> Entry:
+    def wait(self, unit: str, text: str, since: int = 0, timeout: float = FAR) -> Entry:
         """The first entry about `unit` whose message matches the regular expression `text`.
 
         Raises AssertionError with what was written instead, after `timeout` seconds.
@@ -73,7 +75,7 @@ class Journal:
 
         return self.wait_until(f"{text!r} about {unit}", find, timeout)
 
-    def wait_until(self, what: str, look: Callable[[], T | None], timeout: float = 20) -> T:
+    def wait_until(self, what: str, look: Callable[[], T | None], timeout: float = FAR) -> T:
         """The first true answer of `look`, which is asked again whenever the journal has grown."""
         deadline = time.monotonic() + timeout
         while True:
@@ -96,7 +98,7 @@ class Journal:
             f"journalctl --sync && exec journalctl --output=json --output-fields={fields} --all --show-cursor"
         )
         command = [*self._enter, "sh", "-c", f'{read} "$@"', "sh", *self._cursor]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=FAR, check=False)
         assert result.returncode == 0, f"the journal cannot be read: {result.stderr}"
         for line in result.stdout.splitlines():
             if line.startswith("-- cursor: "):

@@ -21,6 +21,7 @@ from ingestd.file.sink import BREATH, FileSink
 from tests.support.fakes import event_line
 from tests.support.filing import Files, failing, synced
 from tests.support.sinks_under_test import batch_of, read_files
+from tests.support.waiting import FAR
 
 
 async def keeper_idle(sink: FileSink) -> None:
@@ -269,7 +270,7 @@ async def test_a_sink_that_is_closed_leaves_no_thread(files: Files) -> None:
     await sink.commit(batch_of(1))
     await sink.close()
     for thread in set(threading.enumerate()) - before:
-        thread.join(10)
+        thread.join(FAR)
         assert not thread.is_alive(), thread
 
 
@@ -282,19 +283,19 @@ async def test_a_sink_that_cannot_finish_its_file_does_not_wait_for_upkeep_that_
 
     def hang() -> None:
         begun.set()
-        released.append(release.wait(10))
+        released.append(release.wait(FAR))
 
     sink = await files.opened()
     await sink.commit(batch_of(1))
     sink._keep(hang)
     sink._keep(later.set)
-    assert begun.wait(10)
+    assert begun.wait(FAR)
     with monkeypatch.context() as patch:
         patch.setattr(NdjsonFile, "finish", failing(errno.EIO))
         with pytest.raises(SinkError):
             await sink.close()
     release.set()
     for thread in sink._keeper._threads:
-        thread.join(20)
+        thread.join(FAR)
     assert released == [True], "the end came before it gave up"
     assert not later.is_set()

@@ -17,6 +17,7 @@ from ingestd.kafka.progress import Progress
 from ingestd.pipeline.counters import Counters
 from ingestd.spool.spool import Position, Spool, Stored
 from tests.support.loop import turns
+from tests.support.waiting import FAR
 
 SIZE = 100
 
@@ -41,7 +42,7 @@ def in_time() -> Iterator[None]:
         raise AssertionError("the loop stands still")
 
     before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(5)
+    signal.alarm(int(FAR))
     try:
         yield
     finally:
@@ -130,7 +131,7 @@ class Rig:
     async def finish(self) -> None:
         """Drain; then everything was sent once and nothing is kept."""
         self.gate.set()
-        await asyncio.wait_for(self.delivery.drained(), 10)
+        await asyncio.wait_for(self.delivery.drained(), FAR)
         assert sorted(self.sent) == list(range(len(self.spool.held)))
         assert self.spool.released == self.spool.end
         source = self.counters.of("demo")
@@ -217,7 +218,7 @@ async def test_gaps_are_bounded_and_nothing_is_repeated_for_it() -> None:
 async def test_what_is_on_its_way_by_another_way_is_held_back_until_it_is_known(arrived: bool) -> None:
     rig = Rig()
     rig.append(1)
-    await asyncio.wait_for(rig.delivery.drained(), 10)
+    await asyncio.wait_for(rig.delivery.drained(), FAR)
     start = rig.spool.end
     end, fresh = rig.spool.append(2)
     rig.counters.of("demo").spooled += 2
@@ -246,7 +247,7 @@ async def test_what_arrived_by_another_way_is_released_though_nothing_comes_afte
     end, _ = rig.spool.append(2)
     rig.delivery.hold(end)
     rig.delivery.let_go((start, end))
-    await asyncio.wait_for(rig.delivery.drained(), 10)
+    await asyncio.wait_for(rig.delivery.drained(), FAR)
     assert (rig.spool.released, rig.sent) == (end, [])
     rig.task.cancel()
 
@@ -278,7 +279,7 @@ async def test_the_committed_position_counts_and_is_released_at_once() -> None:
     await rig.delivery.take_up(Progress([(Position(1, 2), Position(1, 4))], Position(1, 9)))
     assert rig.spool.released == Position(1, 2)
     rig.task = asyncio.create_task(rig.delivery.run())
-    await asyncio.wait_for(rig.delivery.drained(), 10)
+    await asyncio.wait_for(rig.delivery.drained(), FAR)
     assert sorted(rig.sent) == [2, 3, 9]
     rig.task.cancel()
 

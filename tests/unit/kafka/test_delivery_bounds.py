@@ -13,6 +13,7 @@ from ingestd.kafka.delivery import RETRY_PAUSE, count_sources
 from ingestd.kafka.progress import Progress
 from ingestd.spool.spool import Position, Stored
 from tests.support.loop import turns
+from tests.support.waiting import FAR
 from tests.unit.kafka.test_delivery import Rig, payload
 
 ONE = len(payload(0))
@@ -57,7 +58,7 @@ async def test_what_is_sent_is_out_of_the_window() -> None:
     for _ in range(10):
         rig.append(3)
         assert rig.delivery.progress.gaps == []
-        await asyncio.wait_for(rig.delivery.drained(), 10)
+        await asyncio.wait_for(rig.delivery.drained(), FAR)
     await rig.finish()
 
 
@@ -115,7 +116,7 @@ async def test_a_gap_of_which_nothing_can_be_read_is_done() -> None:
         return [], position
 
     rig.spool.read = nothing  # type: ignore[method-assign]
-    await asyncio.wait_for(rig.delivery.drained(), 10)
+    await asyncio.wait_for(rig.delivery.drained(), FAR)
     assert (rig.sent, rig.delivery.progress.gaps) == ([], [])
     rig.task.cancel()
 
@@ -138,7 +139,7 @@ async def test_what_arrived_by_another_way_is_released_though_the_disk_refuses_i
     rig.delivery.hold(end)
     rig.spool.release = refuse_once  # type: ignore[method-assign]
     rig.delivery.let_go((start, end))
-    await asyncio.wait_for(rig.delivery.drained(), 10)
+    await asyncio.wait_for(rig.delivery.drained(), FAR)
     assert (rig.spool.released, rig.sent) == (end, [])
     rig.task.cancel()
 

@@ -15,6 +15,7 @@ from ingestd.kafka.producer import connection_options
 from tests.support.event_files import event
 from tests.support.kafka_stand_in import Cluster, kafka_settings, sender_of
 from tests.support.loop import turns
+from tests.support.waiting import FAR
 from tests.unit.kafka.test_manifest import rows_of
 
 
@@ -45,7 +46,7 @@ async def test_a_producer_that_has_sent_enough_commits_its_transaction_first(
     sender.manifest = KafkaManifest("manifest", "host/1")
     sender.manifest.add(rows_of(event(1)))
     with cluster.in_place():
-        await asyncio.wait_for(sender.publish(all_of_it=True, transactional=True), 5)
+        await asyncio.wait_for(sender.publish(all_of_it=True, transactional=True), FAR)
         assert cluster.producers[0].transactions == ["begun", "committed"]
         assert await client.fresh() is not cluster.producers[0]
     assert sender.manifest.records(all_of_it=True) == []
@@ -68,7 +69,7 @@ async def test_work_for_kafka_ends_with_its_own_error_and_is_given_up_for_new_se
 async def test_a_cancellation_is_not_lost_in_a_bounded_wait_that_ends_at_that_moment() -> None:
     for error in (None, KafkaTimeoutError()):
         work: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = asyncio.create_task(within(work, 5))
+        waiting = asyncio.create_task(within(work, FAR))
         await turns()
         if error is None:
             work.set_result(None)
@@ -82,7 +83,7 @@ async def test_a_cancellation_is_not_lost_in_a_bounded_wait_that_ends_at_that_mo
 async def test_a_bounded_wait_ends_what_it_waits_for_and_raises_what_that_raises() -> None:
     for cancelled in (False, True):
         work: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = asyncio.create_task(within(work, 5 if cancelled else 0.01))
+        waiting = asyncio.create_task(within(work, FAR if cancelled else 0.01))
         await turns()
         if cancelled:
             waiting.cancel()
@@ -92,8 +93,8 @@ async def test_a_bounded_wait_ends_what_it_waits_for_and_raises_what_that_raises
     work = asyncio.get_running_loop().create_future()
     work.set_exception(KafkaTimeoutError("no"))
     with pytest.raises(KafkaTimeoutError, match="no"):
-        await within(work, 5)
-    assert await within(asyncio.sleep(0, "done"), 5) == "done"
+        await within(work, FAR)
+    assert await within(asyncio.sleep(0, "done"), FAR) == "done"
 
 
 def test_the_secrets_are_read_when_a_producer_starts_and_errors_hold_none_of_them(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.support.event_files import event
 from tests.support.fakes import FakeEntry
 from tests.support.kafka_stand_in import Cluster, kafka_settings
 from tests.support.loop import turns
+from tests.support.waiting import FAR
 from tests.unit.kafka.test_manifest import Wall
 
 
@@ -52,6 +53,12 @@ class Rig:
         """As the flusher does."""
         self.counters.record(await self.sink.commit(batch))
 
+    async def delivered(self) -> None:
+        """Wait until Kafka has all, and delivery waits for more: rows come due after that, not on the way."""
+        delivery = self.sink._delivery
+        assert delivery is not None
+        await until(lambda: not (self.demo.spooled or delivery.pending or delivery._arrived.is_set()))
+
     def arrived(self) -> list[bytes]:
         return [line + b"\n" for line in self.cluster.values("clicks")]
 
@@ -73,7 +80,7 @@ async def opened(directory: Path, **options: Any) -> AsyncIterator[Rig]:
 
 
 async def until(reached: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(FAR):
         while not reached():
             await asyncio.sleep(0.005)
 
@@ -126,7 +133,7 @@ async def test_what_the_spool_refused_is_held_by_it_once_it_has_room(
         assert (rig.demo.spooled, rig.arrived()) == (1, [])
         await rig.commit(rig.batch(2))
         rig.cluster.open.set()
-        await until(lambda: rig.demo.spooled == 0)
+        await rig.delivered()
         assert (rig.arrived(), rig.demo.delivered) == ([event(1), event(2)], {"kafka": 2})
 
 
@@ -174,7 +181,7 @@ async def test_a_late_send_that_fails_is_delivered_from_the_spool(
         assert (rig.demo.spooled, rig.demo.dead_lettered) == (1, {}), "it is still to come"
         rig.cluster.topics["clicks"] = 1
         rig.cluster.open.set()
-        await until(lambda: rig.demo.spooled == 0)
+        await rig.delivered()
         assert (rig.arrived(), rig.demo.delivered) == ([event(1)], {"kafka": 1})
         await rig.commit(rig.batch(2))
         assert rig.arrived() == [event(1), event(2)]
@@ -190,7 +197,7 @@ async def test_a_tick_has_rows_published_that_come_due_while_nothing_comes(tmp_p
 
     async with opened(tmp_path, acks=True) as rig:
         await rig.commit(rig.batch(1, 2))
-        await until(lambda: rig.demo.spooled == 0)
+        await rig.delivered()
         rig.wall.now += PERIOD
         rig.progress.unlink(missing_ok=True)
         await asyncio.sleep(0.05)
@@ -237,7 +244,7 @@ async def test_rows_whose_transaction_fails_are_tried_again_later_by_another_pro
 
     async with opened(tmp_path, acks=True, delivery="exactly_once") as rig:
         await rig.commit(rig.batch(1))
-        await until(lambda: rig.demo.spooled == 0)
+        await rig.delivered()
         rig.wall.now += PERIOD
         rig.cluster.committing = [error]
         await rig.sink.tick()
@@ -246,7 +253,7 @@ async def test_rows_whose_transaction_fails_are_tried_again_later_by_another_pro
         assert rig.sink.snapshot().metrics["manifest_failures"] == 1
         assert not rig.manifest.due()
         await rig.commit(rig.batch(2))
-        await until(lambda: rig.demo.spooled == 0)
+        await rig.delivered()
         assert rig.arrived() == [event(1), event(2)]
         rig.wall.now += PERIOD
         await rig.sink.tick()
@@ -263,7 +270,7 @@ async def test_the_last_rows_are_not_waited_for_beyond_their_time_and_go_at_the_
 
     async with opened(tmp_path, acks=True) as rig:
         await rig.commit(rig.batch(1))
-        await until(lambda: rig.demo.spooled == 0)
+        await rig.delivered()
         rig.cluster.open.clear()
     assert rig.published() == []
     assert "the manifest's last rows go to their topic at the next start" in caplog.messages

@@ -13,6 +13,7 @@ from ingestd.pipeline.fanout import PROBE_PERIOD, Fanout
 from ingestd.pipeline.sink import CommitResult, Snapshot
 from tests.support.fakes import FakeEntry, MemorySink
 from tests.support.loop import turns
+from tests.support.waiting import FAR
 
 
 class Named(MemorySink):
@@ -49,7 +50,7 @@ class Rig:
         return batch
 
     async def commit(self, data: bytes = b"event\n") -> None:
-        result = await asyncio.wait_for(self.fanout.commit(self.batch(data)), 5)
+        result = await asyncio.wait_for(self.fanout.commit(self.batch(data)), FAR)
         assert result == CommitResult(), "or it would be counted twice"
 
     def missed(self, name: str) -> float:

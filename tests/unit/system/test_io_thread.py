@@ -13,6 +13,7 @@ import pytest
 
 from ingestd.system.io_thread import IoThread
 from tests.support.loop import run, turns
+from tests.support.waiting import FAR
 
 
 async def test_work_is_done_in_another_thread_and_its_result_comes_back() -> None:
@@ -53,7 +54,7 @@ def test_calls_come_one_after_the_other_in_their_order() -> None:
 async def test_the_loop_turns_while_work_is_done() -> None:
     worker = IoThread("test")
     release = threading.Event()
-    call = asyncio.create_task(asyncio.wait_for(worker.call(release.wait), 10))
+    call = asyncio.create_task(asyncio.wait_for(worker.call(release.wait), FAR))
     await turns(100)
     assert not call.done()
     release.set()
@@ -99,7 +100,7 @@ def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
         "    worker.close()\n"
         "asyncio.run(main())\n"
     )
-    subprocess.run([sys.executable, "-c", text], timeout=20, check=True)
+    subprocess.run([sys.executable, "-c", text], timeout=FAR, check=True)
 
 
 async def test_what_nobody_waits_for_any_more_goes_nowhere_and_is_in_nobody_s_way() -> None:
@@ -110,7 +111,7 @@ async def test_what_nobody_waits_for_any_more_goes_nowhere_and_is_in_nobody_s_wa
 
     def work() -> str:
         begun.set()
-        release.wait(10)
+        release.wait(FAR)
         return "late"
 
     call = asyncio.ensure_future(worker.call(work))

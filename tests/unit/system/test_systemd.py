@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.system import systemd
+from tests.support.waiting import FAR
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sock
     """The socket a supervisor reads notifications from."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(5)
+        sock.settimeout(FAR)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         yield sock
 
@@ -33,7 +34,7 @@ def test_an_abstract_socket_is_understood(monkeypatch: pytest.MonkeyPatch) -> No
     name = f"ingestd-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind("\0" + name)
-        sock.settimeout(5)
+        sock.settimeout(FAR)
         monkeypatch.setenv("NOTIFY_SOCKET", "@" + name)
         systemd.notify("STOPPING=1")
         assert sock.recv(100) == b"STOPPING=1"
