@@ -147,7 +147,7 @@ class Flusher:
         clock, metrics = self._clock, self._metrics
         began = clock.now()
         self._in_flight = batch.entries
-        self._set_stall_timer()
+        self._set_stall_timer(began)
         try:
             if self._tracing is None:
                 result = await self._sink.commit(batch)
@@ -166,15 +166,14 @@ class Flusher:
         if self._policy.acks:
             metrics.ack_seconds.observe_batch(batch.entries, clock.wall_ns())
 
-    def _set_stall_timer(self) -> None:
-        self._stall_due = self._clock.now() + self._policy.stall
+    def _set_stall_timer(self, now: float) -> None:
+        self._stall_due = now + self._policy.stall
         self._stall_timer = self._clock.later(self._policy.stall, self._check_stall)
 
     def _check_stall(self) -> None:
-        if (
-            self._clock.now() - self._stall_due > LATE
-        ):  # the commit may have ended while this process stood still
-            self._set_stall_timer()
+        now = self._clock.now()
+        if now - self._stall_due > LATE:  # the commit may have ended while this process was stopped
+            self._set_stall_timer(now)
         else:
             self._stalled()
 
