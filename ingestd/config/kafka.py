@@ -1,4 +1,4 @@
-"""[kafka] and [spool]: where events go besides files, and what holds them until they are there."""
+"""[kafka] and [spool]: the brokers and topics, and the queue on disk of what Kafka has not confirmed."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from ingestd.errors import Problem
 
 _NAME = 'small letters, digits, "_", "." and "-", 64 at most, a letter or digit first'
-# Of keys that must be there, or have a form of their own: an example, and the form in words.
+# For keys that are required or have a form of their own: an example, and the form in words.
 _EXAMPLES = {
     "name": ('"ocean"', _NAME),
     "path": ('"/c/ocean"', 'a "/" first and none at the end, no space'),
@@ -26,15 +26,15 @@ _EXAMPLES = {
     "topic": ('"clicks"', 'letters, digits, "_", "." and "-", 249 at most'),
     "hosts": ('["example.com"]', "hosts"),
 }
-_KINDS = {  # pydantic's type of error, by how it begins: what the value is not, and how such a one is written
-    "int_": ("no whole number", "write a whole number, without quotes"),
-    "float_": ("no number", "write a number, without quotes"),
+_KINDS = {  # by the beginning of pydantic's type of error: what the value is not, and what to write
+    "int_": ("not a whole number", "write a whole number, without quotes"),
+    "float_": ("not a number", "write a number, without quotes"),
     "bool_": ("neither true nor false", "write true or false, without quotes"),
-    "string_type": ("no text", "write it in quotes"),
-    "path_type": ("no path", "write it in quotes"),
-    "tuple_type": ("no list", "write it in brackets"),
-    "list_type": ("no list", "write it in brackets"),
-    "dict_type": ("no table", "write it in braces"),
+    "string_type": ("not text", "write it in quotes"),
+    "path_type": ("not a path", "write it in quotes"),
+    "tuple_type": ("not a list", "write it in brackets"),
+    "list_type": ("not a list", "write it in brackets"),
+    "dict_type": ("not a table", "write it in braces"),
 }
 # How many known words are named; there may be 10,000 sources.
 NAMED = 50
@@ -47,7 +47,7 @@ _BOUNDS = {
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """One Problem an error, with the dotted key and, for an unknown key, the nearest known one."""
+    """A Problem for each error, with the dotted key and, for an unknown key, the nearest known one."""
     return [_problem(dict(detail), model) for detail in error.errors(include_url=False)]
 
 
@@ -63,39 +63,39 @@ def _problem(detail: dict[str, Any], model: type[BaseModel]) -> Problem:
         example, form = _EXAMPLES.get(name, ("...", "it has no default"))
         return Problem(key, "is missing", f"write {name} = {example}: {form}")
     if kind == "literal_error":
-        return Problem(key, f"there is no {value}", f"write {detail['ctx']['expected']}")
+        return Problem(key, f"invalid value {value}", f"write {detail['ctx']['expected']}")
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return Problem(key, f"{value} is out of bounds", f"write {words} {detail['ctx'][bound]:g}")
+        return Problem(key, f"{value} is out of range", f"write {words} {detail['ctx'][bound]:g}")
     if kind == "model_type" or location == ("source",):
-        return Problem(key, f"{value} is no table", f"write {_table(location, name)}")
+        return Problem(key, f"{value} is not a table", f"write {_table(location, name)}")
     for beginning, (what, how) in _KINDS.items():
         if kind.startswith(beginning):
             return Problem(key, f"{value} is {what}", how)
     if name in _EXAMPLES and kind in ("string_pattern_mismatch", "string_too_short", "too_short"):
         example, form = _EXAMPLES[name]
-        return Problem(key, f"{value} will not do", f"write such as {example}: {form}")
+        return Problem(key, f"invalid value {value}", f"write, for example, {example}: {form}")
     message = str(detail["msg"]).removeprefix("Value error, ")
     what, _, hint = message.partition("; ")
     return Problem(key, what, hint)
 
 
 def _shown(name: str, value: object) -> str:
-    """A wrong value as far as it helps; not where somebody may have put the secret itself."""
+    """A wrong value, cut to 60 characters; hidden where somebody may have written the secret itself."""
     if any(word in name for word in ("key", "password", "secret", "token", "credential")):
-        return "what stands there"
+        return "the value"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _table(location: tuple[int | str, ...], name: str) -> str:
     if location[0] == "source" and len(location) <= 2:
-        return "[[source]], in two brackets, above the keys of each"
+        return "[[source]], in double brackets, above the keys of each"
     return f"[{name}] above its keys" if len(location) == 1 else f"{name} = {{ ... }} with its keys in it"
 
 
 def dotted(location: tuple[int | str, ...]) -> str:
-    """("source", 0, "name") to "source[0].name"."""
+    """A key as it is shown: ("source", 0, "name") is "source[0].name"."""
     text = ""
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -113,7 +113,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
-    """The section a key stands in, or the last one known on the way there."""
+    """The model of the section that a key is in, or of the last known section on the way there."""
     for part in location:
         if isinstance(part, int):
             continue

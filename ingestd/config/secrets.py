@@ -1,7 +1,7 @@
-"""Keys and tokens: read from files only, and shown by nothing that prints.
+"""Keys and tokens: read from files only, and never shown.
 
-A file holds one secret, or several, one a line (of which the first is the newest, by custom). Trailing
-newlines are no part of a secret; everything else is, spaces too.
+A file holds one secret a line, by custom the newest first. Line ends are not part of a secret; everything
+else is, spaces too.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from ingestd.errors import IngestdError
 
 
 class SecretError(IngestdError):
-    """A file of secrets that cannot be used; the message names the file and why, and never its content."""
+    """A file of secrets cannot be used; the message names the file and the reason, never the content."""
 
 
 class Secret:
-    """Bytes nobody sees by accident: not in a repr, a dump, a log line or a traceback's locals."""
+    """Bytes that are not shown by accident, in a repr, a dump, a log line or a traceback's locals.
+
+    `origin`: the file's name and the line.
+    """
 
     __slots__ = ("_value", "origin")
 
@@ -27,34 +30,34 @@ class Secret:
         self.origin = origin
 
     def reveal(self) -> bytes:
-        """The bytes themselves."""
+        """The bytes of the secret, for a digest or a comparison in constant time."""
         return self._value
 
     def __repr__(self) -> str:
         return f"<secret of {self.origin}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError("a secret is not to be serialised")
+        raise TypeError("a secret cannot be serialised")
 
 
 def locate(name: Path, beside: Path, environ: Mapping[str, str] = os.environ) -> Path:
-    """Where a file of secrets is: among systemd's credentials, under `beside`, or in its `secrets/`.
+    """The path of a file of secrets: in systemd's credentials directory, in `beside`, or in `beside`/secrets.
 
-    The last is where the unit takes the credentials from: a command that root types finds what the daemon is
-    given. Where there is none, it is said to be missing under `beside`.
+    The unit loads the credentials from the last of these, so a command typed by root finds what the daemon is
+    given. The path of a missing file is the one in `beside`.
     """
     credentials = environ.get("CREDENTIALS_DIRECTORY")
     places = [beside, beside / "secrets"]
     if credentials and not name.is_absolute():
         places.insert(0, Path(credentials))
     for place in places:
-        if os.path.exists(place / name):  # noqa: PTH110 (Path.exists raises where it may not be entered)
+        if os.path.exists(place / name):  # noqa: PTH110 (Path.exists raises PermissionError)
             return place / name
     return beside / name
 
 
 def read(path: Path) -> list[Secret]:
-    """The secrets of a file, one a line. Raises SecretError where there is none to be had."""
+    """The secrets of a file, one a line. Raises SecretError if it cannot be read or is empty."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The configuration: frozen, typed, every key with a default but the sources; no side effects.
+"""The configuration: frozen and typed; every key but those of the sources has a default; no side effects.
 
 `load` reads TOML and `INGESTD_<SECTION>_<KEY>` from the environment and raises ConfigError with every
 problem it finds, each with the key, what is wrong and what to write instead.
@@ -38,7 +38,7 @@ MAX_SOURCES = 10_000
 
 
 class IngestConfig(Section):
-    """[ingest]: where requests come in and when they are answered."""
+    """[ingest]: where requests arrive, their limits, and when they are answered."""
 
     listen: Annotated[tuple[Listen, ...], BeforeValidator(one_or_list)] = ("unix:/run/ingestd/ingestd.sock",)
     socket_mode: FileMode = "0660"  # type: ignore[assignment]
@@ -91,7 +91,7 @@ class FileConfig(Section):
 
 
 class AdminConfig(Section):
-    """[admin]: health, metrics, status and events as they come, on a listener of their own.
+    """[admin]: health, metrics, status and live events, on a listener of their own.
 
     Whoever reaches it may read them: other machines only where `allow_remote` says so.
     """
@@ -105,7 +105,7 @@ class AdminConfig(Section):
     def _of_this_machine(self) -> Self:
         if not self.allow_remote and not is_local(self.listen):
             raise ValueError(
-                f"{self.listen} can be reached from other machines, and whoever reaches it reads events; "
+                f"{self.listen} can be reached from other machines, and all who reach it can read events; "
                 'write listen = "tcp:127.0.0.1:9401", or allow_remote = true'
             )
         return self
@@ -126,7 +126,7 @@ class TracingConfig(Section):
 
 
 class Config(Section):
-    """The whole configuration."""
+    """The configuration file. Without [file] and [kafka] there is a file sink with the defaults of [file]."""
 
     ingest: IngestConfig = IngestConfig()
     buffer: BufferConfig = BufferConfig()
@@ -163,7 +163,7 @@ def parse(tree: dict[str, Any], origin: str, environ: Mapping[str, str]) -> Conf
     """Validate a parsed TOML tree. Raises ConfigError."""
     sources = tree.get("source")
     if isinstance(sources, list) and (problem := too_many_sources(len(sources))):
-        raise ConfigError(origin, [problem])  # at once: to look at each takes a second for every 7,000
+        raise ConfigError(origin, [problem])  # at once: to validate them takes a second for every 7,000
     problems = _override(tree, environ)
     beside = Path(origin).absolute().parent
     problems += profiles.apply(tree, beside, frozenset(SourceConfig.model_fields))
@@ -178,11 +178,11 @@ def parse(tree: dict[str, Any], origin: str, environ: Mapping[str, str]) -> Conf
 
 
 def too_many_sources(count: int) -> Problem | None:
-    """What is wrong with so many sources, with those that a reload has taken away; None: nothing."""
+    """The Problem with this many sources, those a reload has removed included; None up to MAX_SOURCES."""
     if count <= MAX_SOURCES:
         return None
     hint = "give some of them to another instance with a configuration of its own"
-    return Problem("source", f"there are {count:,} of them, {MAX_SOURCES:,} at most", hint)
+    return Problem("source", f"{count:,} sources are more than the maximum, {MAX_SOURCES:,}", hint)
 
 
 def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> list[Problem]:
@@ -194,16 +194,16 @@ def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> list[Problem]
         if not variable.startswith("INGESTD_") or not key:
             continue
         if section not in sections:
-            problems.append(Problem(variable, "no such section", messages.nearest(section, sections)))
+            problems.append(Problem(variable, "unknown section", messages.nearest(section, sections)))
             continue
         table = tree.setdefault(section, {})
-        if isinstance(table, dict):  # else the error is in the file, and is told of it
+        if isinstance(table, dict):  # else validation reports the section of the file
             table[key] = _value(section, key, text)
     return problems
 
 
 def _value(section: str, key: str, text: str) -> object:
-    """A variable's text as TOML where it is TOML; where the key wants text it is that text: INSTANCE=1."""
+    """A variable's value: parsed as TOML if it is TOML, unless the key wants text (INSTANCE=1)."""
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -216,18 +216,19 @@ def _across_keys(config: Config) -> list[Problem]:
     problems: list[Problem] = []
     seen: dict[tuple[str, str], int] = {}
     if not config.source:
-        problems.append(Problem("source", "there is none", 'add a [[source]] with name and path = "/c/..."'))
+        problems.append(Problem("source", "is missing", 'add a [[source]] with name and path = "/c/..."'))
     for index, source in enumerate(config.source):
         for key in ("name", "path"):
             value = getattr(source, key)
             first = seen.setdefault((key, value), index)
             if first != index:
-                problems.append(Problem(f"source[{index}].{key}", f"{value!r} is taken by source[{first}]"))
+                what = f"{value!r} is used by source[{first}] already"
+                problems.append(Problem(f"source[{index}].{key}", what))
         if source.signature.needs_base and not (source.signature.public_base or config.ingest.public_base):
             problems.append(
                 Problem(
                     "ingest.public_base",
-                    f"is missing, and source {source.name}'s signature is made over the whole URL",
+                    f"is missing, and the signature of source {source.name} covers the whole URL",
                     'write public_base = "https://click.example.com"',
                 )
             )

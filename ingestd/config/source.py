@@ -1,4 +1,4 @@
-"""[[source]]: what is configured of one ad platform's feed. A profile gives the defaults."""
+"""[[source]]: the feed of one ad platform. Its profile gives the defaults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_WINDOW = 20_000_000
 
 def _host(value: str) -> str:
     if "/" in value or ":" in value or not value.strip("."):
-        raise ValueError(f'{value!r} is no host; write "example.com", or ".example.com" for all below it')
+        raise ValueError(f'{value!r} is not a host; write "example.com", or ".example.com" for all below it')
     return value.lower()
 
 
@@ -26,10 +26,10 @@ Host = Annotated[str, AfterValidator(_host)]
 
 
 class RedirectConfig(Section):
-    """`reply.redirect`: a user's browser is sent on to the address in a parameter, if its host is allowed.
+    """`reply.redirect`: a user's browser is redirected to the address in a parameter, if its host is allowed.
 
-    `hosts`: names, or `.example.com` for every host below it. `fallback`: where to where it is not
-    allowed or missing; without one the answer is then the reply's own.
+    `hosts`: names, or `.example.com` for every host below it. `fallback`: the address for a request whose own
+    is missing or not allowed; "": the plain reply.
     """
 
     param: Param
@@ -39,7 +39,7 @@ class RedirectConfig(Section):
 
 
 class ReplyConfig(Section):
-    """`reply`: what the platform wants to hear when its event is taken. `pixel`: a 1x1 transparent GIF."""
+    """`reply`: the response to an event that is taken. `pixel`: its body is a transparent GIF, 1x1."""
 
     status: Annotated[int, Field(ge=200, le=599)] = 200
     body: str = "ok"
@@ -57,7 +57,7 @@ class ReplyConfig(Section):
 
 
 class OverloadConfig(Section):
-    """`on_overload`: what the platform is told when its event cannot be taken now. `retry_after`: s."""
+    """`on_overload`: the response to an event that cannot be taken now. `retry_after`: seconds."""
 
     status: Annotated[int, Field(ge=200, le=599)] = 503
     body: str = "busy"
@@ -67,7 +67,7 @@ class OverloadConfig(Section):
 class EventTimeConfig(Section):
     """`event_time`: the parameter with the platform's own time of the event, and its unit.
 
-    An event is flagged `stale` or `future` where it is further from our clock; "0s": never.
+    An event is flagged `stale` or `future` if that differs from our clock by more; "0s": never.
     """
 
     param: Param
@@ -77,7 +77,7 @@ class EventTimeConfig(Section):
 
 
 class SignatureConfig(Section):
-    """`signature`: how a request proves whose it is. Without a `key_file` nothing is verified.
+    """`signature`: how a request proves that it is the platform's. Without a `key_file` nothing is verified.
 
     `md5_url_key`      md5(public URL less its `param`, then the key); `last`: `param` must end the query
     `md5_concat`       md5(the decoded values of `params`, then the key)
@@ -124,23 +124,23 @@ class SignatureConfig(Section):
 
     @property
     def verifies(self) -> bool:
-        """There is a scheme, and a key to it."""
+        """Whether requests are verified: there is a scheme, and a key for it."""
         return self.kind != "none" and bool(self.key_file)
 
     @property
     def needs_base(self) -> bool:
-        """It is verified over a URL whose scheme and host must be known."""
+        """Whether it is verified over the whole URL, so that the public scheme and host must be known."""
         whole = self.kind == "md5_url_key" or (self.kind == "hmac_sha256_url" and self.covers == "url")
         return whole and self.verifies
 
     @property
     def covers_query(self) -> bool:
-        """It is verified, and only the raw query can prove or disprove it again."""
+        """Whether it is verified over the raw query, which must be kept to verify it again later."""
         return self.verifies and self.kind in ("md5_url_key", "md5_concat", "hmac_sha256_url")
 
 
 class SourceConfig(Section):
-    """[[source]]: one ad platform's feed. A profile gives the defaults; every key overrides its own."""
+    """[[source]]: the feed of one ad platform. A key overrides the profile's."""
 
     # what comes in
     name: Name
@@ -185,7 +185,8 @@ class SourceConfig(Section):
     def _consistent(self) -> Self:
         signature = self.signature
         if len(signature.key_file) > MAX_KEYS:
-            raise ValueError(f"signature.key_file: more than {MAX_KEYS}; use a source for each few accounts")
+            hint = "use a source for every few ad accounts"
+            raise ValueError(f"signature.key_file: more than {MAX_KEYS} files; {hint}")
         if self.on_bad_signature != "flag" and not signature.verifies:
             raise ValueError(
                 f'on_bad_signature = "{self.on_bad_signature}" needs something to verify; '

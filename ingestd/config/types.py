@@ -1,4 +1,4 @@
-"""The kinds of values a configuration holds: sizes, durations, file modes, addresses, names."""
+"""The types of values in a configuration: sizes, durations, file modes, addresses, names."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 
 
-def _quantity(value: object, units: Mapping[str, float], example: str) -> float:
+def _quantity(value: object, kind: str, units: Mapping[str, float], example: str) -> float:
     if isinstance(value, str) and (match := _QUANTITY.fullmatch(value.strip())) and match[2] in units:
         return float(match[1]) * units[match[2]]
     raise ValueError(
-        f'{value!r} is not understood; write a number with a unit ({" ".join(units)}): "{example}"'
+        f'{value!r} is not a {kind}; write a number with a unit ({" ".join(units)}): "{example}"'
     )
 
 
 def _size(value: object) -> int:
-    return int(_quantity(value, SIZE_UNITS, "64MiB"))
+    return int(_quantity(value, "size", SIZE_UNITS, "64MiB"))
 
 
 def _duration(value: object) -> float:
-    return _quantity(value, DURATION_UNITS, "200ms")
+    return _quantity(value, "duration", DURATION_UNITS, "200ms")
 
 
 def _mode(value: object) -> int:
@@ -40,7 +40,7 @@ def _mode(value: object) -> int:
 
 
 def one_or_list(value: object) -> object:
-    """A lone text where a list is wanted."""
+    """Make a list of a single text; any other value stays."""
     return [value] if isinstance(value, str) else value
 
 
@@ -48,26 +48,26 @@ def _listen_address(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"unix:.+|tcp:(\[[0-9a-fA-F:.]+\]|[^:\[\]]+):\d{1,5}", value):
         return value
     raise ValueError(
-        f'{value!r} is no address; write "unix:/run/ingestd/ingestd.sock" or "tcp:127.0.0.1:8080"'
+        f'{value!r} is not an address; write "unix:/run/ingestd/ingestd.sock" or "tcp:127.0.0.1:8080"'
     )
 
 
 def is_local(address: str) -> bool:
-    """Whether only this machine reaches a listen address: a Unix socket, or a loopback address."""
+    """Whether only this machine can reach a listen address: a Unix socket, or a loopback address."""
     kind, _, rest = address.partition(":")
     host = rest.rpartition(":")[0].strip("[]").lower()
     if kind == "unix" or host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name: who knows where it leads
+    except ValueError:  # a name, which may resolve to any address
         return False
 
 
 def _secret_file(value: object, info: ValidationInfo) -> Path:
-    """A file of secrets, located once and for all (see `secrets.locate`)."""
+    """The path of a file of secrets, located once, at validation (see `secrets.locate`)."""
     if not isinstance(value, str | Path) or not str(value).strip():
-        raise ValueError('a secret is only ever the name of a file; write "platform.key"')
+        raise ValueError('a secret is given by the name of its file; write "platform.key"')
     context = info.context or {}
     return secrets.locate(Path(value), context.get("beside", Path()), context.get("environ", {}))
 
@@ -83,6 +83,6 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 
 
 class Section(BaseModel):
-    """A section of the configuration: frozen, and no key it does not know."""
+    """Base of the configuration's models: frozen; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)

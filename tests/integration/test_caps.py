@@ -148,7 +148,7 @@ def test_sources_have_a_cap_that_reloads_do_not_pass_either(place: Path) -> None
             daemon.signal(signal.SIGHUP)
             daemon.wait_for("READY=1")
             assert ask(daemon.socket, request(f"/c/s{start}?a=1")).status == (200 if taken else 404)
-        assert "there are 10,001 of them, 10,000 at most; sources of earlier" in daemon.log()
+        assert "10,001 sources are more than the maximum, 10,000; sources of earlier" in daemon.log()
         metrics = daemon.metrics()
         assert (metrics["config_reloads_total"], metrics["config_reload_failures_total"]) == (2, 1)
         assert len(daemon.status()["sources"]) == MAX_SOURCES
@@ -157,7 +157,7 @@ def test_sources_have_a_cap_that_reloads_do_not_pass_either(place: Path) -> None
 def test_one_source_too_many_starts_no_daemon(place: Path) -> None:
     sources = [{"name": f"s{n}", "path": f"/c/s{n}"} for n in range(MAX_SOURCES + 1)]
     daemon = Daemon(place, sources=sources)
-    with pytest.raises(DaemonEndedError, match="source: there are 10,001 of them, 10,000 at most; give some"):
+    with pytest.raises(DaemonEndedError, match="10,001 sources are more than the maximum, 10,000; give"):
         daemon.start()
     assert daemon.wait() == 78
 

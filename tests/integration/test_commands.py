@@ -102,10 +102,10 @@ def test_an_unknown_command_is_refused_with_the_help_named() -> None:
         (
             '[ingest]\nlisten = "here"\n',
             "ingest.listen[0]",
-            "is no address",
+            "is not an address",
             "unix:/run/ingestd/ingestd.sock",
         ),
-        ('[file]\nrotate_bytes = "5 apples"\n', "file.rotate_bytes", "is not understood", "64MiB"),
+        ('[file]\nrotate_bytes = "5 apples"\n', "file.rotate_bytes", "is not a size", "64MiB"),
         ("[ingset]\n", "ingset", "unknown key", "did you mean 'ingest'?"),
         ('[[source]]\nname = "x"\n', "source[0].path", "missing", ""),
         ('[[source]]\nname = "x"\npath = "/x"\nprofile = "ocaen"\n', "source[0].profile", "ocaen", "ocean"),

@@ -77,7 +77,7 @@ def test_a_source_that_is_new_is_served_after_hup_and_no_request_is_lost(daemon:
         ("[[source]\n", "TOML"),
         ("[ingest]\nlisten = 5\n", "ingest.listen"),
         ('[[source]]\nname = "demo"\npath = "/c/demo"\nreplay = 3\n', "did you mean 'reply'?"),
-        ("", "there is none"),
+        ("", "source: is missing"),
     ],
 )
 def test_a_wrong_configuration_at_hup_changes_nothing_and_is_counted(

@@ -1,8 +1,8 @@
-"""Profiles: what is known of a platform's callbacks, as data. One TOML file a platform.
+"""Profiles: what is known about a platform's callbacks, as data: a TOML file for each platform.
 
 A profile holds keys of a [[source]] (config/source.py); the source's own keys override it, key by key.
-A profile of one's own (`ingest.profile_directory`) works the same way: one with a new name stands alone
-or begins with `extends = "<profile>"`, one with the name of a shipped profile is laid over it.
+Users' own profiles (`ingest.profile_directory`) work alike: one with a new name stands alone or begins with
+`extends = "<profile>"`; one with the name of a shipped profile is laid over that.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Profiles:
 
     @property
     def names(self) -> list[str]:
-        """All names there are."""
+        """The names of all profiles, sorted."""
         return sorted({*self._shipped, *self._own})
 
     def load(self, name: str, above: tuple[str, ...] = ()) -> Tree:
-        """A profile's keys, with those of the profiles it extends beneath.
+        """A profile's keys, laid over those of the profiles it extends.
 
-        Raises KeyError where there is none, OSError and ValueError (TOML, UTF-8) where it cannot be read.
+        Raises KeyError for an unknown name, OSError and ValueError (TOML, UTF-8) if it cannot be read.
         """
         if name in above:
             raise ValueError(f"it extends itself: {' > '.join((*above, name))}")
@@ -122,7 +122,7 @@ def shipped_macros() -> dict[str, tuple[str, ...]]:
 def _trouble(where: str, name: str, error: Exception, names: list[str]) -> Problem:
     if isinstance(error, KeyError):
         missing = str(error.args[0])
-        what = f"no profile {name!r}" if missing == name else f"profile {name!r} extends no known one"
+        what = f"unknown profile {name!r}" if missing == name else f"profile {name!r} extends an unknown one"
         return Problem(where, what, messages.nearest(missing, names))
     return Problem(where, f"profile {name!r}: {error}")
 

@@ -113,9 +113,9 @@ def test_a_shipped_profile_may_extend_another_and_one_s_own_is_laid_over_both(tm
 @pytest.mark.parametrize(
     ("files", "used", "problem"),
     [
-        ({}, "oceam", r"source\[0\].profile: no profile 'oceam'; did you mean 'ocean'\?"),
+        ({}, "oceam", r"source\[0\].profile: unknown profile 'oceam'; did you mean 'ocean'\?"),
         ({"a": 'extends = "b"', "b": 'extends = "a"'}, "a", "extends itself: a > b"),
-        ({"a": 'extends = "nothing"'}, "a", "profile 'a' extends no known one"),
+        ({"a": 'extends = "nothing"'}, "a", "profile 'a' extends an unknown one"),
         ({"a": "x = = 1"}, "a", "profile 'a': Invalid value"),
         ({"a": 'repply = "x"'}, "a", "profile a: unknown key 'repply'; did you mean 'reply'"),
         ({"a": 'path = "/x"'}, "a", "profile a: unknown key 'path'"),
@@ -148,7 +148,7 @@ def test_a_profile_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
             'signature = { kind = "md5_concat", params = ["a"], expires_param = "ts" }',
             "a time that is not signed proves nothing",
         ),
-        ('signature = { kind = "md5_url_key", key_file = "" }', "only ever the name of a file"),
+        ('signature = { kind = "md5_url_key", key_file = "" }', "given by the name of its file"),
         ('signature = { kind = "md5_url_key", key = "abc" }', "unknown key"),
         ('on_bad_signature = "reject"', "needs something to verify"),
         ('on_bad_signature = "dead_letter"', "needs something to verify"),

@@ -78,36 +78,36 @@ def test_a_configuration_cannot_be_changed() -> None:
 # what is refused: (what is in the file, the key, what is wrong with it, what to write)
 
 WRONG = [
-    ("[ingest]\nlisten = 5", "ingest.listen", "5 is no list", "in brackets"),
-    ('[ingest]\nlisten = "8080"', "ingest.listen[0]", "'8080' is no address", "tcp:127.0.0.1:8080"),
-    ('[ingest]\nlisten = ["tcp:a:80", 7]', "ingest.listen[1]", "7 is no address", "tcp:127.0.0.1:8080"),
-    ('[ingest]\nlisten = "unix:"', "ingest.listen[0]", "'unix:' is no address", "unix:/run/ingestd"),
-    ('[ingest]\nack = "often"', "ingest.ack", "there is no 'often'", "'stored' or 'queued'"),
-    ("[ingest]\nack = true", "ingest.ack", "there is no True", "'stored' or 'queued'"),
+    ("[ingest]\nlisten = 5", "ingest.listen", "5 is not a list", "in brackets"),
+    ('[ingest]\nlisten = "8080"', "ingest.listen[0]", "'8080' is not an address", "tcp:127.0.0.1:8080"),
+    ('[ingest]\nlisten = ["tcp:a:80", 7]', "ingest.listen[1]", "7 is not an address", "tcp:127.0.0.1:8080"),
+    ('[ingest]\nlisten = "unix:"', "ingest.listen[0]", "'unix:' is not an address", "unix:/run/ingestd"),
+    ('[ingest]\nack = "often"', "ingest.ack", "invalid value 'often'", "'stored' or 'queued'"),
+    ("[ingest]\nack = true", "ingest.ack", "invalid value True", "'stored' or 'queued'"),
     ('[ingest]\nsocket_mode = "rw"', "ingest.socket_mode", "'rw' is not a file mode", '"0660"'),
     ("[ingest]\nsocket_mode = 660", "ingest.socket_mode", "660 is not a file mode", '"0660"'),
-    ("[ingest]\nbacklog = 0", "ingest.backlog", "0 is out of bounds", "more than 0"),
-    ('[ingest]\nbacklog = "many"', "ingest.backlog", "'many' is no whole number", "whole number"),
-    ("[ingest]\nbacklog = 1.5", "ingest.backlog", "1.5 is no whole number", "whole number"),
-    ('[ingest]\ninstance = "a b"', "ingest.instance", "'a b' will not do", '"web-1"'),
-    ("[ingest]\ninstance = 1", "ingest.instance", "1 is no text", "in quotes"),
-    ('[ingest]\nmax_body = "1MB"', "ingest.max_body", "'1MB' is not understood", "64MiB"),
-    ("[ingest]\nmax_body = 1048576", "ingest.max_body", "1048576 is not understood", "64MiB"),
-    ('[ingest]\nmax_body = "-1B"', "ingest.max_body", "'-1B' is not understood", "64MiB"),
-    ('[ingest]\nidle_timeout = "10"', "ingest.idle_timeout", "'10' is not understood", "200ms"),
-    ("[ingest]\nidle_timeout = 10", "ingest.idle_timeout", "10 is not understood", "200ms"),
-    ('[ingest]\nidle_timeout = "1y"', "ingest.idle_timeout", "'1y' is not understood", "ms s m h d"),
-    ('[ingest]\npublic_base = "x.example"', "ingest.public_base", "'x.example' will not do", "https://"),
-    ("ingest = 5", "ingest", "5 is no table", "[ingest] above its keys"),
+    ("[ingest]\nbacklog = 0", "ingest.backlog", "0 is out of range", "more than 0"),
+    ('[ingest]\nbacklog = "many"', "ingest.backlog", "'many' is not a whole number", "whole number"),
+    ("[ingest]\nbacklog = 1.5", "ingest.backlog", "1.5 is not a whole number", "whole number"),
+    ('[ingest]\ninstance = "a b"', "ingest.instance", "invalid value 'a b'", '"web-1"'),
+    ("[ingest]\ninstance = 1", "ingest.instance", "1 is not text", "in quotes"),
+    ('[ingest]\nmax_body = "1MB"', "ingest.max_body", "'1MB' is not a size", "64MiB"),
+    ("[ingest]\nmax_body = 1048576", "ingest.max_body", "1048576 is not a size", "64MiB"),
+    ('[ingest]\nmax_body = "-1B"', "ingest.max_body", "'-1B' is not a size", "64MiB"),
+    ('[ingest]\nidle_timeout = "10"', "ingest.idle_timeout", "'10' is not a duration", "200ms"),
+    ("[ingest]\nidle_timeout = 10", "ingest.idle_timeout", "10 is not a duration", "200ms"),
+    ('[ingest]\nidle_timeout = "1y"', "ingest.idle_timeout", "'1y' is not a duration", "ms s m h d"),
+    ('[ingest]\npublic_base = "x.example"', "ingest.public_base", "invalid value 'x.example'", "https://"),
+    ("ingest = 5", "ingest", "5 is not a table", "[ingest] above its keys"),
     ('[ingst]\nack = "stored"', "ingst", "unknown key", "'ingest'"),
     ('[ingest]\nakc = "stored"', "ingest.akc", "unknown key", "'ack'"),
     ('[ingest]\nxyzzy = "stored"', "ingest.xyzzy", "unknown key", "use one of ack, backlog"),
-    ("[file]\nkeep_days = -1", "file.keep_days", "-1 is out of bounds", "at least 0"),
-    ('[file]\ncompress = "lz4"', "file.compress", "there is no 'lz4'", "'none', 'gzip' or 'zstd'"),
-    ('[file]\nprefix = "A/B"', "file.prefix", "'A/B' will not do", '"clicks"'),
-    ("[file]\ndirectory = 5", "file.directory", "5 is no path", "in quotes"),
-    ('[log]\nlevel = "loud"', "log.level", "there is no 'loud'", "'info'"),
-    ('[admin]\nlisten = "9401"', "admin.listen", "'9401' is no address", "tcp:127.0.0.1:8080"),
+    ("[file]\nkeep_days = -1", "file.keep_days", "-1 is out of range", "at least 0"),
+    ('[file]\ncompress = "lz4"', "file.compress", "invalid value 'lz4'", "'none', 'gzip' or 'zstd'"),
+    ('[file]\nprefix = "A/B"', "file.prefix", "invalid value 'A/B'", '"clicks"'),
+    ("[file]\ndirectory = 5", "file.directory", "5 is not a path", "in quotes"),
+    ('[log]\nlevel = "loud"', "log.level", "invalid value 'loud'", "'info'"),
+    ('[admin]\nlisten = "9401"', "admin.listen", "'9401' is not an address", "tcp:127.0.0.1:8080"),
     (
         '[admin]\nlisten = "tcp:0.0.0.0:9401"',
         "admin",
@@ -119,17 +119,17 @@ WRONG = [
 WRONG_SOURCES = [
     ('name = "d"', "source[0].path", "is missing", 'path = "/c/ocean"'),
     ('path = "/d"', "source[0].name", "is missing", 'name = "ocean"'),
-    ('name = "Demo X"\npath = "/d"', "source[0].name", "'Demo X' will not do", '"ocean"'),
-    ('name = "d"\npath = "d"', "source[0].path", "'d' will not do", '"/c/ocean"'),
-    ('name = "d"\npath = "/d/"', "source[0].path", "'/d/' will not do", "none at the end"),
-    ('name = "d"\npath = "/d e"', "source[0].path", "'/d e' will not do", "no space"),
-    ('name = "d"\npath = "/d"\nmethods = ["PUT"]', "source[0].methods[0]", "no 'PUT'", "'GET' or 'POST'"),
-    ('name = "d"\npath = "/d"\nreply = "ok"', "source[0].reply", "'ok' is no table", "reply = { ... }"),
+    ('name = "Demo X"\npath = "/d"', "source[0].name", "invalid value 'Demo X'", '"ocean"'),
+    ('name = "d"\npath = "d"', "source[0].path", "invalid value 'd'", '"/c/ocean"'),
+    ('name = "d"\npath = "/d/"', "source[0].path", "invalid value '/d/'", "none at the end"),
+    ('name = "d"\npath = "/d e"', "source[0].path", "invalid value '/d e'", "no space"),
+    ('name = "d"\npath = "/d"\nmethods = ["PUT"]', "source[0].methods[0]", "invalid value 'PUT'", "'GET' or"),
+    ('name = "d"\npath = "/d"\nreply = "ok"', "source[0].reply", "'ok' is not a table", "reply = { ... }"),
     ('name = "d"\npath = "/d"\nreply = {status = 99}', "source[0].reply.status", "99 is out", "at least 200"),
     ('name = "d"\npath = "/d"\nreply = {statsu = 1}', "source[0].reply.statsu", "unknown key", "'status'"),
     ('name = "d"\npath = "/d"\nevent_time = {}', "source[0].event_time.param", "is missing", 'param = "ts"'),
-    ('name = "d"\npath = "/d"\nprofile = "ocaen"', "source[0].profile", "no profile 'ocaen'", "'ocean'"),
-    ('name = "d"\npath = "/d"\nkeep_raw = "no"', "source[0].keep_raw", "there is no 'no'", "'never'"),
+    ('name = "d"\npath = "/d"\nprofile = "ocaen"', "source[0].profile", "unknown profile 'ocaen'", "'ocean'"),
+    ('name = "d"\npath = "/d"\nkeep_raw = "no"', "source[0].keep_raw", "invalid value 'no'", "'never'"),
     ('name = "d"\npath = "/d"\ndedpu = ["a"]', "source[0].dedpu", "unknown key", "'dedup'"),
 ]
 
@@ -156,9 +156,9 @@ def test_a_wrong_value_of_a_source_is_named_likewise(toml: str, key: str, what: 
     ("toml", "key", "hint"),
     [
         ("", "source", "add a [[source]]"),
-        ("source = 5", "source", "[[source]], in two brackets"),
-        ('[source]\nname = "d"', "source", "[[source]], in two brackets"),
-        ('source = ["d"]', "source[0]", "[[source]], in two brackets"),
+        ("source = 5", "source", "[[source]], in double brackets"),
+        ('[source]\nname = "d"', "source", "[[source]], in double brackets"),
+        ('source = ["d"]', "source[0]", "[[source]], in double brackets"),
     ],
 )
 def test_a_file_without_sources_says_how_one_is_written(toml: str, key: str, hint: str) -> None:
@@ -175,8 +175,8 @@ def test_every_problem_is_told_at_once() -> None:
 def test_two_sources_may_not_share_a_name_or_a_path() -> None:
     found = problems(SOURCE + SOURCE)
     assert [(problem.key, problem.what) for problem in found] == [
-        ("source[1].name", "'demo' is taken by source[0]"),
-        ("source[1].path", "'/c/demo' is taken by source[0]"),
+        ("source[1].name", "'demo' is used by source[0] already"),
+        ("source[1].path", "'/c/demo' is used by source[0] already"),
     ]
 
 
@@ -185,7 +185,7 @@ def test_one_source_too_many_is_told_before_any_of_them_is_looked_at() -> None:
     with pytest.raises(ConfigError) as caught:
         config.parse(tree, "test.toml", {})
     [problem] = caught.value.problems
-    assert str(problem).startswith("source: there are 10,001 of them, 10,000 at most; give some")
+    assert str(problem).startswith("source: 10,001 sources are more than the maximum, 10,000; give some")
     assert config.too_many_sources(config.MAX_SOURCES) is None
 
 
@@ -207,7 +207,7 @@ def test_an_error_names_its_file(tmp_path: Path) -> None:
     path.write_text('[ingest]\nack = "often"\n')
     with pytest.raises(ConfigError) as caught:
         config.load(path, {})
-    assert str(caught.value).startswith(f"{path}: ingest.ack: there is no 'often'; write")
+    assert str(caught.value).startswith(f"{path}: ingest.ack: invalid value 'often'; write")
 
 
 @pytest.mark.parametrize("text", [b"[ingest\n", b"a = 1\na = 2\n", b"listen = \xff\n"])
