@@ -42,7 +42,7 @@ class Nginx:
 
     def __init__(self, place: Path, sockets: Sequence[Path]) -> None:
         self.place = place
-        self.port = _free_port()
+        self.port = free_port()
         self.log_file = place / "nginx-error.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._config = place / "nginx.conf"
@@ -143,7 +143,7 @@ http {{
 """
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
