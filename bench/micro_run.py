@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench import mix
 from bench.paths import CALLBACKS, cache_dir
-from bench.stages import KINDS, Stage, Workbench, file_commit, manifest, pack
+from bench.stages import KINDS, Stage, Workbench, audit, file_commit, manifest, pack, recovery
 from ingestd.http import connection
 from ingestd.sources.scan import NATIVE
 
@@ -48,6 +48,8 @@ def stages(folder: Path) -> Iterator[dict[str, Stage]]:
             **{f"intake {kind}": functools.partial(bench.intake, kind) for kind in KINDS},
             "commit": stack.enter_context(file_commit(bench.lines, folder)),
             "manifest": manifest(bench.lines, folder),
+            "recovery": recovery(bench.lines, folder),
+            "audit": audit(bench.lines, folder),
             "pack": pack(bench.entries, keyed=False),
             "pack keyed": pack(bench.entries, keyed=True),
         }

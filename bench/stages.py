@@ -8,8 +8,9 @@ import itertools
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import uvloop
@@ -17,7 +18,11 @@ import uvloop
 from bench.ingestd_rows import sources
 from bench.mix import PUBLIC_BASE, Request
 from ingestd import config
-from ingestd.event import Batch, Entry
+from ingestd.cli import audit_files
+from ingestd.event import ID_SLICE, Batch, Entry
+from ingestd.file.manifests import Manifests
+from ingestd.file.names import manifest_path
+from ingestd.file.recovery import recover
 from ingestd.file.scan import scan as scan_file
 from ingestd.file.sink import FileSink
 from ingestd.http.connection import Connection, Shared
@@ -41,6 +46,9 @@ _WANTED = (b"click_id", b"ts")
 # Of the mix's requests: a plain GET, one whose signature is verified, a POST of JSON.
 KINDS = ("GET", "signed", "POST")
 Stage = Callable[[], int]  # does its work once, returns how many events that was
+
+# Times that a file holds the mix, so that what is done once a file does not show.
+MANY = 32
 
 
 @dataclass(frozen=True)
@@ -221,6 +229,47 @@ def manifest(lines: list[bytes], folder: Path) -> Stage:
     path = folder / "finished.ndjson"
     path.write_bytes(b"".join(lines) * 4)
     return lambda: sum(row.events for row in scan_file(path).tally.rows.values())
+
+
+def _renamed(line: bytes, number: int) -> bytes:
+    """The same event with another id."""
+    return b"%s%04x%s" % (line[: ID_SLICE.start], number, line[ID_SLICE.start + 4 :])
+
+
+def recovery(lines: list[bytes], folder: Path) -> Stage:
+    """A file that a kill left is finished: each line judged, the name given, the manifest written."""
+    path = folder / "clicks-bench-20260101T000000.000Z.ndjson.open"
+    path.write_bytes(b"".join(lines) * MANY)
+    manifests = Manifests(folder, "clicks")
+
+    def finish() -> int:
+        result = recover(path)
+        assert result is not None
+        assert result.file is not None
+        written = manifests.write(result.file, found=result.found)
+        assert written is not None
+        result.file.rename(path)
+        manifest_path(result.file).unlink()
+        return written.events
+
+    return finish
+
+
+def audit(lines: list[bytes], folder: Path) -> Stage:
+    """A finished file is compared with its manifest, byte by byte and id by id."""
+    directory = folder / "audit"
+    directory.mkdir()
+    path = directory / "clicks-bench-20260101T000000.000Z.ndjson"
+    path.write_bytes(b"".join(_renamed(line, number) for number in range(MANY) for line in lines))
+    assert Manifests(directory, "clicks").write(path) is not None
+
+    def look() -> int:
+        with redirect_stderr(StringIO()):
+            report = audit_files.audit(directory, lambda hour: True)
+        assert report.status == 0
+        return report.events
+
+    return look
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 /* Counts a manifest's rows over whole lines, off the GIL: a finished file is read again while the loop goes on.
  *
- * What does not look like a line of ours to the letter is handed back, for Python to judge (manifest.Tally).
+ * A line that does not look like ours to the letter is handed back, for Python to judge (tally.Tally).
  * XXH3-128 after its specification (github.com/Cyan4973/xxHash, doc/xxhash_spec.md), for an id's 36 bytes only.
  */
 
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "_event.h"
+#include "_json.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "little-endian machines only; others run the same in Python"
@@ -19,6 +20,8 @@
 typedef unsigned __int128 u128;
 
 #define SOURCE "\"source\":\""
+#define TO_DUP_KEY "\",\"dup_key\":\""
+#define TO_RECEIVED_AT "\",\"received_at\":"
 #define HOUR_MS 3600000
 #define MAX_DIGITS 18
 
@@ -31,14 +34,15 @@ typedef struct {
 } Row;
 
 typedef struct {
-    const char *at;
-    size_t size;
+    Py_ssize_t start, end; /* in the block, without the newline */
 } Line;
 
 typedef struct {
     Row *rows;
     Line *left;
-    size_t rows_used, rows_room, left_used, left_room, last;
+    uint64_t *ids; /* the low halves of the ids' hashes */
+    size_t rows_used, rows_room, left_used, left_room, ids_used, ids_room, last;
+    int whole; /* only lines that are valid JSON are counted */
     int no_memory;
 } Tally;
 
@@ -133,12 +137,27 @@ row_of(Tally *tally, const char *source, size_t size, int64_t hour)
     return row;
 }
 
+/* Whether a line whose first key and `received_at` are in their places is valid JSON, with all in its place. */
+static int
+is_whole(const char *line, const char *end)
+{
+    const char *at = line + RECEIVED_AT;
+    if (json_plain(line + ID_AT, end) != line + ID_AT + ID_SIZE ||
+        memcmp(line + ID_AT + ID_SIZE, TO_DUP_KEY, sizeof TO_DUP_KEY - 1) != 0 ||
+        json_plain(line + DUP_KEY_AT, end) != line + DUP_KEY_AT + DUP_KEY_SIZE ||
+        memcmp(line + DUP_KEY_AT + DUP_KEY_SIZE, TO_RECEIVED_AT, sizeof TO_RECEIVED_AT - 1) != 0)
+        return 0;
+    at = json_number(at);
+    return at != NULL && *at == ',' && json_members(json_blank(at + 1), end, '}', JSON_DEPTH) == end;
+}
+
 /* Count a line without its newline; 0 where it is left to Python. */
 static int
 count(Tally *tally, const char *line, size_t size)
 {
     const char *end = line + size, *at, *source;
     int64_t moment = 0;
+    u128 hash;
     Row *row;
     if (size <= RECEIVED_AT || memcmp(line, LINE_START, LINE_START_SIZE) != 0)
         return 0;
@@ -156,38 +175,39 @@ count(Tally *tally, const char *line, size_t size)
     for (at = source; at < end && *at != '"'; at++)
         if ((signed char)*at < 0) /* is it UTF-8? Python knows */
             return 0;
-    if (at == end)
+    if (at == end || (tally->whole && !is_whole(line, end)))
         return 0;
     row = row_of(tally, source, (size_t)(at - source), moment / HOUR_MS);
-    if (row == NULL) {
+    if (row == NULL || !grow((void **)&tally->ids, &tally->ids_room, tally->ids_used, sizeof(uint64_t))) {
         tally->no_memory = 1;
         return 0;
     }
+    hash = id_hash(line + ID_AT);
+    tally->ids[tally->ids_used++] = (uint64_t)hash;
     row->events++;
     row->bytes += size + 1;
-    row->hash += id_hash(line + ID_AT);
+    row->hash += hash;
     return 1;
 }
 
-/* Count all whole lines; returns where the last one ends. */
-static size_t
+/* Count all lines that end with a newline. */
+static void
 count_all(Tally *tally, const char *data, size_t size)
 {
     const char *at = data, *end = data + size, *newline;
     while (!tally->no_memory && at < end && (newline = memchr(at, '\n', (size_t)(end - at))) != NULL) {
         if (!count(tally, at, (size_t)(newline - at))) {
             if (grow((void **)&tally->left, &tally->left_room, tally->left_used, sizeof(Line)))
-                tally->left[tally->left_used++] = (Line){at, (size_t)(newline - at)};
+                tally->left[tally->left_used++] = (Line){at - data, newline - data};
             else
                 tally->no_memory = 1;
         }
         at = newline + 1;
     }
-    return (size_t)(at - data);
 }
 
 static PyObject *
-listed(const Tally *tally, size_t end)
+listed(const Tally *tally)
 {
     PyObject *rows = PyList_New(0), *left = PyList_New(0), *item;
     size_t number;
@@ -202,43 +222,88 @@ listed(const Tally *tally, size_t end)
         Py_XDECREF(item);
     }
     for (number = 0; left != NULL && number < tally->left_used; number++) {
-        item = PyBytes_FromStringAndSize(tally->left[number].at, (Py_ssize_t)tally->left[number].size);
+        item = Py_BuildValue("nn", tally->left[number].start, tally->left[number].end);
         if (item == NULL || PyList_Append(left, item) < 0)
             Py_CLEAR(left);
         Py_XDECREF(item);
     }
     if (rows != NULL && left != NULL)
-        return Py_BuildValue("NNn", rows, left, (Py_ssize_t)end);
+        return Py_BuildValue(
+            "NNy#", rows, left, tally->ids_used ? (const char *)tally->ids : "",
+            (Py_ssize_t)(tally->ids_used * sizeof(uint64_t)));
     Py_XDECREF(rows);
     Py_XDECREF(left);
     return NULL;
 }
 
 static PyObject *
-count_lines(PyObject *module, PyObject *block)
+count_lines(PyObject *module, PyObject *arguments)
 {
     Tally tally = {0};
     PyObject *result = NULL;
-    char *data;
-    Py_ssize_t size;
-    size_t end;
+    Py_buffer block;
     (void)module;
-    if (PyBytes_AsStringAndSize(block, &data, &size) < 0)
+    if (!PyArg_ParseTuple(arguments, "y*p", &block, &tally.whole))
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    end = count_all(&tally, data, (size_t)size);
+    count_all(&tally, block.buf, (size_t)block.len);
     Py_END_ALLOW_THREADS
     if (tally.no_memory)
         PyErr_NoMemory();
     else
-        result = listed(&tally, end);
+        result = listed(&tally);
     free(tally.rows);
     free(tally.left);
+    free(tally.ids);
+    PyBuffer_Release(&block);
     return result;
 }
 
+/* How many of the values are there before; -1 where there is no memory. They are hashes: their low bits do. */
+static Py_ssize_t
+repeated(const char *ids, size_t count)
+{
+    size_t room = 16, number, at, zeros = 0;
+    Py_ssize_t found = 0;
+    uint64_t *table, id;
+    while (room < 2 * count)
+        room *= 2;
+    table = calloc(room, sizeof *table);
+    if (table == NULL)
+        return -1;
+    for (number = 0; number < count; number++) {
+        id = read64(ids + number * sizeof id);
+        if (id == 0) { /* a place that is free */
+            found += zeros++ > 0;
+            continue;
+        }
+        for (at = id & (room - 1); table[at] != 0 && table[at] != id; at = (at + 1) & (room - 1))
+            ;
+        found += table[at] == id;
+        table[at] = id;
+    }
+    free(table);
+    return found;
+}
+
+static PyObject *
+count_repeats(PyObject *module, PyObject *arguments)
+{
+    Py_buffer ids;
+    Py_ssize_t found;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "y*", &ids))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    found = repeated(ids.buf, (size_t)ids.len / sizeof(uint64_t));
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&ids);
+    return found < 0 ? PyErr_NoMemory() : PyLong_FromSsize_t(found);
+}
+
 static PyMethodDef methods[] = {
-    {"count_lines", count_lines, METH_O, "See ingestd.manifest.count_lines_in_python."},
+    {"count_repeats", count_repeats, METH_VARARGS, "See ingestd.tally.count_repeats_in_python."},
+    {"count_lines", count_lines, METH_VARARGS, "See ingestd.tally.count_lines_in_python."},
     {NULL, NULL, 0, NULL},
 };
 

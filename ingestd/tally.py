@@ -10,6 +10,8 @@ Every finished file is read again for its manifest, while events come in: what d
 from __future__ import annotations
 
 import calendar
+import itertools
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,11 +23,12 @@ from ingestd.event import ID_SLICE, LINE_START, RECEIVED_AT_SLICE
 HOUR_MS = 3_600_000
 _MODULUS = 1 << 128
 _SOURCE = b'"source":"'
+_NEWLINE = re.compile(rb"\n")
 
 Key = tuple[str, int]  # source, hours since the epoch
-# Of a block of lines: rows (source, hour, events, bytes, hash as 16 bytes), the lines that are still to be
-# looked at, and where the last whole line ends.
-Counted = tuple[list[tuple[str, int, int, int, bytes]], list[bytes], int]
+# A block's rows (source, hour, events, bytes, hash as 16 bytes); start and end, without its newline, of each
+# line that is still to be judged; and of each counted event the low 64 bits of its id's hash.
+Counted = tuple[list[tuple[str, int, int, int, bytes]], list[tuple[int, int]], bytes]
 # Whether an event has been seen: the hash of its id, its line, its key.
 Known = Callable[[int, bytes, Key], bool]
 
@@ -148,14 +151,23 @@ def key_of(line: bytes) -> Key | None:
         return None
 
 
-def count_lines_in_python(block: bytes, /) -> Counted:
-    """What the compiled `count_lines` does for all lines that are beyond doubt: leave them to `Tally.add`."""
-    *lines, rest = block.split(b"\n")
-    return [], lines, len(block) - len(rest)
+def count_lines_in_python(block: bytes | memoryview, whole: bool, /) -> Counted:
+    """Count the lines of a block that end with a newline; here by leaving all of them to `Tally.add`.
+
+    The compiled one counts every line that is an event beyond doubt; with `whole`, if it is valid JSON, too.
+    """
+    starts = [0, *(found.end() for found in _NEWLINE.finditer(block))]
+    return [], [(start, end - 1) for start, end in itertools.pairwise(starts)], b""
 
 
-count_lines: Callable[[bytes], Counted]
+def count_repeats_in_python(ids: bytes | bytearray, /) -> int:
+    """How many hashes (8 bytes each) are there before. The compiled one takes 16 to 32 bytes for each."""
+    return len(ids) // 8 - len(set(memoryview(ids).cast("Q")))
+
+
+count_lines: Callable[[bytes | memoryview, bool], Counted]
+count_repeats: Callable[[bytes | bytearray], int]
 try:
-    from ingestd._tally import count_lines
+    from ingestd._tally import count_lines, count_repeats
 except ImportError:
-    count_lines = count_lines_in_python
+    count_lines, count_repeats = count_lines_in_python, count_repeats_in_python

@@ -1,4 +1,4 @@
-"""What an audit finds, and how it is told."""
+"""The findings of an audit, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,15 @@ import orjson
 from ingestd.event import ID_SLICE
 from ingestd.tally import Key, Row, Rows, add_row, hour_text, rows_tree
 
-# Exit statuses; 2 is what a wrong command line ends with.
-ALL_THERE, MISSING, REPEATED = 0, 1, 3
+# Exit statuses; a wrong command line ends with 2.
+ALL_THERE, MISSING, REPEATED, NOTHING, INTERRUPTED = 0, 1, 3, 4, 130
+VERDICTS = {
+    ALL_THERE: "all there",
+    MISSING: "NOT all as it was",
+    REPEATED: "all there, some repeated",
+    NOTHING: "NOTHING was looked at",
+    INTERRUPTED: "interrupted",
+}
 NAMED_IDS = 5
 
 
@@ -40,21 +47,26 @@ class AuditReport:
     rows: Rows = field(default_factory=dict)
     findings: list[AuditFinding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    interrupted: bool = False
 
     @property
     def events(self) -> int:
-        """Events the manifests speak of."""
+        """The sum of the events over `rows`."""
         return sum(row.events for row in self.rows.values())
 
     @property
     def status(self) -> int:
-        """The exit status."""
-        if all(finding.kind == "repeated" for finding in self.findings):
-            return REPEATED if self.findings else ALL_THERE
-        return MISSING
+        """The exit status: a key of VERDICTS."""
+        if self.interrupted:
+            return INTERRUPTED
+        if any(finding.kind != "repeated" for finding in self.findings):
+            return MISSING
+        if self.findings:
+            return REPEATED
+        return ALL_THERE if self.events else NOTHING
 
     def expect(self, rows: Rows) -> None:
-        """Add what a manifest says."""
+        """Add the rows of a manifest."""
         for key, row in rows.items():
             add_row(self.rows, key, *row.figures())
 
@@ -68,7 +80,7 @@ class AuditReport:
         return len(self.findings) > before
 
     def show(self, *, as_json: bool) -> None:
-        """Print it."""
+        """Print the findings, the notes and the verdict; or all of it, with the rows, as one JSON object."""
         if as_json:
             tree = {
                 "status": self.status, self.unit: self.places, "events": self.events,
@@ -81,8 +93,7 @@ class AuditReport:
             click.echo(str(finding))
         for note in self.notes:
             click.echo(f"note: {note}")
-        verdict = {ALL_THERE: "all there", REPEATED: "all there, some repeated", MISSING: "NOT all as it was"}
-        click.echo(f"{self.places} {self.unit}, {self.events} events, {verdict[self.status]}")
+        click.echo(f"{self.places} {self.unit}, {self.events} events, {VERDICTS[self.status]}")
 
 
 def _difference(where: str, key: Key, wanted: Row, there: Row) -> AuditFinding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,13 +34,15 @@ class Inventory:
     """Stems whose last manifest is about to get its name; a running daemon or the next start sees to it."""
 
     @classmethod
-    def read(cls, directory: Path) -> Inventory:
-        """Read a directory in which a daemon may be at work. Raises OSError.
+    def read(cls, directory: Path, *, copy: bool = False) -> Inventory:
+        """Read a directory in which a daemon may be at work; with `copy` one that is a copy. Raises OSError.
 
         The chains first: a manifest that is written meanwhile is only newer than its chain.
         """
         found = cls()
         found.read_chains(directory)
+        if copy:
+            found.chains = {stem: replace(one, copied=True) for stem, one in found.chains.items()}
         # In this order: a manifest that gets its name between the two is unsettled, and found as well.
         found.unsettled = {stem for stem, one in found.chains.items() if _is_unsettled(directory, one)}
         found.read_manifests(directory)

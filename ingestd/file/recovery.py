@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import orjson
+from xxhash import xxh3_128
 
 from ingestd.event import LINE_START
 from ingestd.file import names
+from ingestd.file.scan import NEWLINE, SLICE, Scan, blocks
 from ingestd.system import durable
+from ingestd.tally import Tally, count_lines
 
 _CHUNK = 1 << 20
 
 
 class Recovered(NamedTuple):
-    """`file`: the finished file, None where nothing was left of it. `bad_bytes`: set aside in `.bad`."""
+    """`file`: the finished file, None where nothing was left of it. `bad_bytes`: put into `.bad`.
+
+    `found`: what is in the file, for its manifest; None where a crash had finished it and it was not read.
+    """
 
     file: Path | None
     bad_bytes: int
+    found: Scan | None
 
 
 def orphans(directory: Path, prefix: str) -> list[Path]:
@@ -30,11 +37,12 @@ def orphans(directory: Path, prefix: str) -> list[Path]:
     return sorted(path for path in found if ours(path.name) and path.is_file() and not path.is_symlink())
 
 
-def recover(path: Path) -> Recovered | None:
+def recover(path: Path, pause: Callable[[], None] = lambda: None) -> Recovered | None:
     """Finish one `.open` file; None where a living process holds it or it is gone.
 
-    Raises OSError. A crash at any point leaves a state from which it can be run again; bytes set aside
-    may then stand in `.bad` twice, an event never does.
+    `pause` is called between slices of lines, before anything is changed. Raises OSError. A crash at any
+    point leaves a state from which it can be run again; bad bytes may then stand in `.bad` twice, an event
+    never does.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -45,12 +53,12 @@ def recover(path: Path) -> Recovered | None:
             return None
         if (final := _finished_before(path, fd)) is not None:
             path.unlink()
-            return Recovered(final, 0)
-        bad = list(bad_ranges(fd))
+            return Recovered(final, 0, None)
+        bad, good = sift(fd, pause)
         if bad:
             fd = _without(path, fd, bad)
         os.fsync(fd)
-        return Recovered(_finish(path, fd), sum(end - start for start, end in bad))
+        return Recovered(_finish(path, fd), sum(end - start for start, end in bad), good)
     finally:
         os.close(fd)
 
@@ -66,57 +74,68 @@ def _finished_before(path: Path, fd: int) -> Path | None:
     return None
 
 
-class _LongLine:
-    """A line read in pieces: what its judgement needs, not the line, for damage may be of any length."""
+class Sifted(NamedTuple):
+    """A file's byte ranges that are not whole event lines, in order, and what is left without them."""
+
+    bad: list[tuple[int, int]]
+    good: Scan
+
+
+def sift(fd: int, pause: Callable[[], None] = lambda: None) -> Sifted:
+    """Read a file once from end to end; `pause` is called between slices of lines. Raises OSError."""
+    digest, tally, bad, size, position = xxh3_128(), Tally(), Ranges(), 0, 0
+    for block in blocks(_reader(fd)):
+        if block[-1] != NEWLINE:
+            bad.add(position, position + len(block))
+            position += len(block)
+            continue
+        rows, left, _ = count_lines(block, True)
+        tally.add_rows(rows)
+        start_good = 0
+        for number, (start, end) in enumerate(left):
+            line = bytes(block[start:end])
+            if is_event(line):
+                tally.add((line,))
+            else:
+                digest.update(block[start_good:start])
+                size += start - start_good
+                start_good = end + 1
+                bad.add(position + start, position + end + 1)
+            if number % SLICE == SLICE - 1:
+                pause()
+        digest.update(block[start_good:])
+        size += len(block) - start_good
+        position += len(block)
+        pause()
+    return Sifted(bad.found, Scan(size, digest.hexdigest(), tally))
+
+
+class Ranges:
+    """Byte ranges, added in order; neighbours become one."""
 
     def __init__(self) -> None:
-        self._head = self._last = b""
-        self._zeros = False
+        self.found: list[tuple[int, int]] = []
 
-    def add(self, piece: bytes) -> None:
-        """The next piece of the line."""
-        self._head += piece[: len(LINE_START) - len(self._head)]
-        self._last = piece[-1:] or self._last
-        self._zeros = self._zeros or b"\0" in piece
-
-    def is_event(self) -> bool:
-        """As far as its two ends tell."""
-        return self._head == LINE_START and self._last == b"}" and not self._zeros
+    def add(self, start: int, end: int) -> None:
+        if self.found and self.found[-1][1] == start:
+            start = self.found.pop()[0]
+        self.found.append((start, end))
 
 
-def bad_ranges(fd: int) -> Iterator[tuple[int, int]]:
-    """The byte ranges of a file that are no whole event lines, in order. Holds one chunk at a time."""
-    position = 0  # where the present line starts
-    read = 0
-    start: int | None = None  # where the present bad range starts
-    long: _LongLine | None = None
-    while chunk := os.pread(fd, _CHUNK, read):
-        read += len(chunk)
-        *lines, rest = chunk.split(b"\n")
-        end = read - len(chunk)
-        for line in lines:
-            if long is not None:
-                long.add(line)
-                good, long = long.is_event(), None
-            else:
-                good = _is_event(line)
-            if good and start is not None:
-                yield start, position
-                start = None
-            elif not good and start is None:
-                start = position
-            end += len(line) + 1
-            position = end
-        if rest:
-            long = long or _LongLine()
-            long.add(rest)
-    if start is None and position < read:
-        start = position
-    if start is not None:
-        yield start, read
+def _reader(fd: int) -> Callable[[memoryview], int]:
+    place = 0
+
+    def readinto(buffer: memoryview) -> int:
+        nonlocal place
+        got = os.preadv(fd, [buffer], place)
+        place += got
+        return got
+
+    return readinto
 
 
-def _is_event(line: bytes) -> bool:
+def is_event(line: bytes) -> bool:
+    """Whether it is a whole event, without its newline: the line of one, as JSON."""
     if not (line.startswith(LINE_START) and line.endswith(b"}")):
         return False
     try:

@@ -24,6 +24,7 @@ from ingestd.file.compression import UNREADABLE
 from ingestd.file.manifest import Manifest
 from ingestd.file.manifests import Manifests
 from ingestd.file.ndjson import NdjsonFile
+from ingestd.file.scan import Scan
 from ingestd.pipeline.sink import CommitResult, Snapshot
 from ingestd.system import durable
 from ingestd.system.io_thread import IoThread
@@ -189,7 +190,7 @@ class FileSink:
                 self._counts.files_recovered += 1
                 fields = {"file": result.file.name, "bad_bytes": result.bad_bytes}
                 logger.warning("finished a file a crash had left open", extra=fields)
-                self._hand_over(result.file)
+                self._hand_over(result.file, found=result.found)
 
     def _finish(self) -> None:
         file = self._file
@@ -208,10 +209,12 @@ class FileSink:
 
     # in the keeper's thread
 
-    def _hand_over(self, path: Path, counted: tuple[int, int] | None = None) -> None:
+    def _hand_over(
+        self, path: Path, counted: tuple[int, int] | None = None, found: Scan | None = None
+    ) -> None:
         """A finished file to the keeper. `counted`: the events and bytes this process has put into it."""
         if self._settings.manifest or self._settings.compress != "none":
-            self._keep(self._complete, path, counted)
+            self._keep(self._complete, path, counted, found)
 
     def _hand_over_finished(self) -> None:
         self._keep(self._sweep)
@@ -243,12 +246,14 @@ class FileSink:
         for path in removed:
             logger.warning("removed a half copy a crash had left", extra={"file": path.name})
 
-    def _complete(self, path: Path, counted: tuple[int, int] | None = None) -> None:
+    def _complete(
+        self, path: Path, counted: tuple[int, int] | None = None, found: Scan | None = None
+    ) -> None:
         """The manifest, then compression: each is tried again until it is done."""
         self._owed.discard(path)
         try:
             if self._settings.manifest:
-                self._check(self._manifests.write(path, self._breathe), counted)
+                self._check(self._manifests.write(path, self._breathe, found), counted)
             if self._settings.compress != "none" and path.suffix == ".ndjson":
                 compression.compress(path, self._settings.compress)
         except (*UNREADABLE, ValueError) as error:  # the file is whole all the same

@@ -52,6 +52,7 @@ def test_a_row_is_no_other(other: object) -> None:
     assert Row(3, 30, 1) != other
 
 
-def test_in_python_a_block_is_cut_behind_its_last_newline() -> None:
-    assert count_lines_in_python(b"one\ntwo\nthr") == ([], [b"one", b"two"], 8)
-    assert count_lines_in_python(b"one\n") == ([], [b"one"], 4)
+def test_in_python_every_line_with_a_newline_is_left_to_be_judged() -> None:
+    assert count_lines_in_python(b"one\ntwo\nthr", False) == ([], [(0, 3), (4, 7)], b"")
+    assert count_lines_in_python(b"one\n", True) == ([], [(0, 3)], b"")
+    assert count_lines_in_python(b"", False) == count_lines_in_python(b"torn", False) == ([], [], b"")

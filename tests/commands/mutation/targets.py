@@ -21,8 +21,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "ingestd/file/names.py": ("file/names", "file/ndjson", "file/retention", "cli/audit_files"),
     "ingestd/file/retention.py": ("file/retention", "file/manifests"),
     "ingestd/file/scan.py": ("file/scan", "file/manifests", "cli/audit_files"),
+    "ingestd/file/inventory.py": ("file/manifest_damage", "cli/audit_files", "cli/audit_command"),
+    "ingestd/file/manifest.py": ("file/manifests", "file/manifests_steps", "file/manifest_damage"),
     "ingestd/file/manifests.py": (
-        "file/manifests", "file/manifests_steps", "cli/audit_files", "file/crash_at_any_step",
+        "file/manifests", "file/manifests_steps", "file/manifest_damage", "cli/audit_files",
     ),
     **{
         f"ingestd/spool/{name}.py": (

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -14,9 +17,10 @@ from ingestd.cli import audit_files, main
 from ingestd.cli.audit import first_hour
 from ingestd.cli.audit_report import AuditReport
 from ingestd.errors import IngestdError
-from ingestd.file import names
+from ingestd.file import names, scan
 from ingestd.file.manifest import Chain
-from ingestd.tally import parse_hour
+from ingestd.file.scan import Scan
+from ingestd.tally import Known, parse_hour
 from tests.support.event_files import finished, mark_removed, read, write_manifest
 from tests.unit.cli.test_audit_files import LINES, audit, change, only
 
@@ -93,12 +97,129 @@ def test_of_many_repeats_a_few_are_named(kept: list[Path]) -> None:
     assert (six.count("-7000-"), six.endswith(", ...")) == (5, True)
 
 
-def test_a_directory_that_is_none_and_one_without_manifests_are_told_apart(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    said = CliRunner().invoke(main, ["audit", str(tmp_path / "empty")])
-    assert (said.exit_code, "note: there are no manifests in" in said.stdout) == (0, True)
+def test_where_nothing_was_looked_at_nothing_is_called_all_there(tmp_path: Path) -> None:
+    """An empty directory, and the one above the right one."""
+    for directory in ("empty", "wrong/clicks"):
+        (tmp_path / directory).mkdir(parents=True)
+    write_manifest(finished(tmp_path / "wrong" / "clicks", 1, LINES[0]))
+    for name in ("empty", "wrong"):
+        said = CliRunner().invoke(main, ["audit", str(tmp_path / name)])
+        assert said.exit_code == 4
+        assert f"note: there are no manifests in {tmp_path / name}" in said.stdout
+        assert said.stdout.endswith("0 files, 0 events, NOTHING was looked at\n")
+    assert "1 not looked at, a directory with manifests in it: clicks" in said.stdout
     said = CliRunner().invoke(main, ["audit", str(tmp_path / "none")])
-    assert (said.exit_code, "is no directory" in said.output) == (1, True)
+    assert (said.exit_code, "not a directory" in said.output) == (1, True)
+
+
+def test_hours_without_an_event_are_not_called_all_there(kept: list[Path]) -> None:
+    said = CliRunner().invoke(main, ["audit", str(kept[0].parent), "--hours", "2031-01-01"])
+    assert said.exit_code == 4
+    assert "note: none of 3 manifests has events of these hours" in said.stdout
+
+
+def test_files_with_other_names_are_reported(kept: list[Path]) -> None:
+    """A copy that somebody made by hand, say."""
+    directory = kept[0].parent
+    for name in ("copy.ndjson", f"{kept[0].name}.orig", "a b.zst", "README"):
+        (directory / name).write_bytes(kept[0].read_bytes())
+    for name in (".hidden", f"{kept[0].name}.bad", f"{kept[0].name}.zst.tmp"):
+        (directory / name).touch()
+    report = audit(kept)
+    (note,) = report.notes
+    few = f"README, a b.zst, {kept[0].name}.orig, ..."
+    assert note == f"4 not looked at, not named as ingestd names files: {few}"
+    assert report.status == 0
+
+
+def test_an_open_file_beside_its_finished_one_is_not_still_being_written(kept: list[Path]) -> None:
+    """A copy that was made twice has both; also where the finished one is compressed or gone by now."""
+    for path in (kept[0], kept[1]):
+        path.with_name(f"{path.name}.open").write_bytes(b"older")
+    mark_removed(kept[1], 1.0)
+    kept[1].unlink()
+    (note,) = audit(kept).notes
+    assert "left over by a copy" in note
+    assert note.startswith("2 not looked at")
+
+
+def test_manifests_and_chains_in_quarantine_are_reported(kept: list[Path]) -> None:
+    for path in (names.manifest_path(kept[2]), kept[0].parent / "clicks-one.chain"):
+        path.write_bytes(b"")
+    write_manifest(kept[2])
+    report = audit(kept)
+    assert report.findings == []
+    assert "2 not looked at, in quarantine" in report.notes[0]
+
+
+def test_a_copy_from_before_chains_knew_their_directory_is_one_by_option(
+    kept: list[Path], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(kept[0].parent, tmp_path / "copy"))
+    chain = orjson.loads((copy / "clicks-one.chain").read_bytes())
+    del chain["inode"]
+    (copy / "clicks-one.chain").write_bytes(orjson.dumps(chain))
+    for path in (copy / kept[2].name, names.manifest_path(copy / kept[2].name)):
+        path.unlink()
+    assert CliRunner().invoke(main, ["audit", str(copy)]).exit_code == 1
+    said = CliRunner().invoke(main, ["audit", str(copy), "--copy"])
+    assert said.exit_code == 0
+    assert "clicks-one.chain is a copy, and 1 newer" in said.stdout
+
+
+# interrupts
+
+
+def interrupted_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the file of this number (from 0) is read."""
+    real, seen = scan.scan, itertools.count()
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        if next(seen) == number:
+            raise KeyboardInterrupt
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(scan, "scan", interrupted)
+
+
+def test_an_interrupt_shows_what_was_found_and_where_to_go_on(
+    kept: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = change(kept[0], LINES[0][1:])
+    with monkeypatch.context() as patch:
+        interrupted_at(1, patch)
+        said = CliRunner().invoke(main, ["audit", str(kept[0].parent)])
+    assert said.exit_code == 130
+    assert said.stdout.splitlines() == [
+        f"MISSING  {name} demo 2023-11-14T22: 1 of 2 events are missing",
+        f"note: 2 files were not looked at: go on with --from {kept[1].name}",
+        "1 files, 12 events, interrupted",
+    ]
+    said = CliRunner().invoke(main, ["audit", str(kept[0].parent), "--from", kept[1].name])
+    assert said.stdout == "2 files, 24 events, all there\n"
+
+
+def test_an_interrupt_in_json_is_one_object(kept: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted_at(0, monkeypatch)
+    said = CliRunner().invoke(main, ["audit", str(kept[0].parent), "--json"])
+    assert (said.exit_code, orjson.loads(said.stdout)["status"]) == (130, 130)
+
+
+def test_a_file_that_is_as_it_was_is_read_once(kept: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slower reading, line by line, is for those that are not."""
+    slow: list[Path] = []
+    real = scan.scan_lines
+
+    def noted(path: Path, known: Known) -> Scan:
+        slow.append(path)
+        return real(path, known)
+
+    monkeypatch.setattr(scan, "scan_lines", noted)
+    assert audit(kept).status == 0
+    assert slow == []
+    change(kept[1], [*LINES[1], LINES[1][0]])
+    assert audit(kept).status == 3
+    assert slow == [kept[1]]
 
 
 def test_a_directory_that_cannot_be_read_is_an_error_that_names_it(
@@ -122,9 +243,9 @@ def test_without_a_directory_it_is_the_configured_one(kept: list[Path], tmp_path
     assert said.stdout == "3 files, 36 events, all there\n"
     config.write_text(kafka + source)
     said = CliRunner().invoke(main, ["audit", "-c", str(config)])
-    assert (said.exit_code, "there is no [file] section; name a directory" in said.output) == (1, True)
+    assert (said.exit_code, "no [file] section; name a directory" in said.output) == (1, True)
     said = CliRunner().invoke(main, ["audit", "-c", str(config), "--topic", str(kept[0].parent)])
-    assert (said.exit_code, "either a directory or --topic" in said.output) == (1, True)
+    assert (said.exit_code, "not together with --topic" in said.output) == (1, True)
 
 
 def test_each_finding_is_a_line_with_its_source_and_hour(kept: list[Path]) -> None:

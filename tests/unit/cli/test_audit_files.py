@@ -182,7 +182,7 @@ def test_what_retention_removed_is_no_finding(files: list[Path]) -> None:
 
 def test_a_copy_of_a_file_that_was_taken_in_is_a_repeat(files: list[Path]) -> None:
     copy = finished(files[0].parent, 9, LINES[0])
-    assert "1 files have no manifest yet" in audit(files).notes[0]
+    assert "1 not looked at, finished, without a manifest yet" in audit(files).notes[0]
     write_manifest(copy)
     assert only(audit(files)).kind == "repeated"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.event import LINE_START
-from ingestd.file import recovery
+from ingestd.file import recovery, scan
 from ingestd.file.ndjson import NdjsonFile
 from ingestd.file.recovery import Recovered, recover
 from ingestd.system import durable
@@ -42,7 +42,7 @@ def recovered(directory: Path, data: bytes) -> Recovered:
 
 def test_a_whole_file_is_finished_as_it_is(tmp_path: Path) -> None:
     result = recovered(tmp_path, GOOD)
-    assert result == (tmp_path / OPEN.removesuffix(".open"), 0)
+    assert result[:2] == (tmp_path / OPEN.removesuffix(".open"), 0)
     assert contents(tmp_path) == {"": GOOD}
 
 
@@ -97,12 +97,12 @@ def test_damage_in_several_places_is_set_aside_in_its_order(tmp_path: Path) -> N
 
 def test_a_file_of_zeros_is_set_aside_and_nothing_is_finished(tmp_path: Path) -> None:
     result = recovered(tmp_path, b"\0" * 10_000)
-    assert result == (None, 10_000)
+    assert result[:2] == (None, 10_000)
     assert contents(tmp_path) == {".bad": b"\0" * 10_000}
 
 
 def test_an_empty_file_is_removed(tmp_path: Path) -> None:
-    assert recovered(tmp_path, b"") == (None, 0)
+    assert recovered(tmp_path, b"")[:2] == (None, 0)
     assert contents(tmp_path) == {}
 
 
@@ -115,7 +115,7 @@ def test_room_that_was_reserved_and_not_used_is_set_aside(tmp_path: Path) -> Non
 def test_events_and_damage_are_told_apart_wherever_a_chunk_ends(
     tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "_CHUNK", chunk)
+    monkeypatch.setattr(scan, "_CHUNK", chunk)
     recovered(
         tmp_path, LINES[0] + b"bad\n" + LINES[1] + LINES[2] + b"\0" * 300 + LINES[3] + LINES[4] + b'{"v"'
     )
@@ -124,7 +124,7 @@ def test_events_and_damage_are_told_apart_wherever_a_chunk_ends(
 
 
 def test_an_event_longer_than_a_chunk_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "_CHUNK", 1000)
+    monkeypatch.setattr(scan, "_CHUNK", 1000)
     long = event_line(1, size=50_000)
     recovered(tmp_path, LINES[0] + long + LINES[1] + long[:-1])
     assert contents(tmp_path) == {"": LINES[0] + long + LINES[1], ".bad": long[:-1]}
@@ -134,7 +134,7 @@ def test_an_event_longer_than_a_chunk_is_kept(tmp_path: Path, monkeypatch: pytes
 def test_zeros_in_an_event_longer_than_a_chunk_are_found(
     place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "_CHUNK", 1000)
+    monkeypatch.setattr(scan, "_CHUNK", 1000)
     long = event_line(1, size=50_000)
     damaged = long[:place] + b"\0" * 100 + long[place:][100:]
     recovered(tmp_path, LINES[0] + damaged + LINES[1])
@@ -150,6 +150,7 @@ def test_damage_of_any_length_is_read_in_bounded_memory(
         largest[0] = max(largest[0], size)
         return real(fd, size, place)
 
+    monkeypatch.setattr(scan, "_CHUNK", 1 << 16)
     monkeypatch.setattr(recovery, "_CHUNK", 1 << 16)
     monkeypatch.setattr(os, "pread", watched)
     recovered(tmp_path, GOOD + b"\0" * (1 << 20) + b"\n" + GOOD)
@@ -162,7 +163,7 @@ def test_a_file_that_has_its_final_name_already_only_loses_the_other(tmp_path: P
     path = left_open(tmp_path, GOOD)
     final = tmp_path / OPEN.removesuffix(".open")
     os.link(path, final)
-    assert recover(path) == (final, 0)
+    assert recover(path) == (final, 0, None)
     assert contents(tmp_path) == {"": GOOD}
 
 
@@ -171,7 +172,7 @@ def test_a_file_that_got_another_final_name_only_loses_the_first(tmp_path: Path)
     (tmp_path / OPEN.removesuffix(".open")).write_bytes(b"another's\n")
     final = tmp_path / OPEN.replace(".ndjson.open", "-1.ndjson")
     os.link(path, final)
-    assert recover(path) == (final, 0)
+    assert recover(path) == (final, 0, None)
     assert (path.exists(), final.read_bytes()) == (False, GOOD)
 
 

@@ -24,6 +24,12 @@ def left_open(directory: Path, data: bytes) -> Path:
     return path
 
 
+def result(path: Path) -> tuple[Path | None, int]:
+    found = recovery.recover(path)
+    assert found is not None
+    return found[:2]
+
+
 def test_a_whole_file_is_durable_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,7 +66,7 @@ def test_a_copy_without_the_damage_is_durable_before_it_takes_the_file_s_place(
 def test_an_empty_file_is_not_recovered_into_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = left_open(tmp_path, b"")
     seen = synced(monkeypatch)
-    assert recovery.recover(path) == (None, 0)
+    assert result(path) == (None, 0)
     assert seen == [(path, 0)]
 
 
@@ -84,7 +90,7 @@ def test_nor_does_one_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_what_is_left_of_an_earlier_copy_is_no_part_of_the_next(tmp_path: Path) -> None:
     path = left_open(tmp_path, DAMAGED)
     path.with_name(f"{path.name}.tmp").write_bytes(b"x" * 10_000)
-    assert recovery.recover(path) == (tmp_path / STEM, len(b"damage\n"))
+    assert result(path) == (tmp_path / STEM, len(b"damage\n"))
     assert (tmp_path / STEM).read_bytes() == ONE + TWO
 
 
@@ -125,6 +131,6 @@ def test_a_file_that_has_its_name_already_is_not_copied_whatever_is_in_it(name: 
     """The copy would get a name of its own, and its events would be there twice."""
     path = left_open(tmp_path, DAMAGED)
     os.link(path, tmp_path / name)
-    assert recovery.recover(path) == (tmp_path / name, 0)
+    assert result(path) == (tmp_path / name, 0)
     assert [one.name for one in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_bytes() == DAMAGED

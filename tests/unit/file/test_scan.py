@@ -11,7 +11,7 @@ import zstandard
 from ingestd import tally
 from ingestd.file import compression, names
 from ingestd.file import scan as scan_module
-from ingestd.file.scan import scan
+from ingestd.file.scan import scan, scan_lines
 from ingestd.tally import Key, Row
 from tests.commands import fuzz_tally
 from tests.support import compiled
@@ -63,28 +63,40 @@ def test_a_scan_says_how_much_it_has_read(tmp_path: Path, monkeypatch: pytest.Mo
     path = finished(tmp_path, 1, [event(n) for n in range(20)])
     told: list[int] = []
     scan(path, read=told.append)
-    assert told == [1000] * (path.stat().st_size // 1000) + [path.stat().st_size % 1000]
+    assert sum(told) == path.stat().st_size
+    assert max(told) < 2000
 
 
-def test_who_wants_to_know_of_each_event_is_asked_whatever_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is compiled counts in one go, and asks nobody."""
-
-    def compiled(block: bytes) -> tally.Counted:
-        return [], [], len(block)
-
-    monkeypatch.setattr(tally, "count_lines", compiled)
-    path = finished(tmp_path, 1, [event(1), event(2)])
+def test_line_by_line_each_event_is_asked_about_and_what_is_known_is_not_counted(tmp_path: Path) -> None:
+    path = finished(tmp_path, 1, [event(1), event(2), b"no event\n", event(3)[:50]])
     asked: list[tuple[bytes, Key]] = []
 
     def known(identity: int, line: bytes, key: Key) -> bool:
         asked.append((line, key))
         return line == event(2)[:-1]
 
-    assert scan(path, known=known).tally.rows == rows_of([event(1)])
+    found = scan_lines(path, known)
+    assert found.tally.rows == rows_of([event(1)])
     assert asked == [(event(n)[:-1], ("demo", HOUR)) for n in (1, 2)]
-    assert scan(path).tally.rows == {}
+    assert (found.size, found.digest, found.tally.others) == (*scan(path)[:2], 2)
+
+
+@pytest.mark.parametrize("in_python", [False, True])
+def test_events_that_are_there_twice_are_noticed_by_their_ids(
+    in_python: bool, native: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever counts them: a line the compiled count leaves to Python is the same event."""
+    count = tally.count_lines_in_python if in_python else native.count_lines
+    monkeypatch.setattr(tally, "count_lines", count)
+    other = event(1).replace(b'"demo"', '"demö"'.encode())
+    for lines, repeats in (
+        ([event(1), event(2)], 0),
+        ([event(1), event(2), event(1)], 1),
+        ([event(1), other], 1),
+    ):
+        ids = bytearray()
+        scan(finished(tmp_path, 1, lines), ids=ids)
+        assert (len(ids), tally.count_repeats(ids)) == (8 * len(lines), repeats)
 
 
 @pytest.mark.parametrize(("longest", "others"), [(999, 2), (1000, 1)])
