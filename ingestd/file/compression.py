@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, Protocol
 
 import zstandard
 
@@ -38,18 +38,18 @@ class Compressor(Protocol):
 
 
 @contextmanager
-def open_plain(path: Path) -> Iterator[IO[bytes]]:
+def open_plain(path: Path) -> Iterator[io.BufferedIOBase]:
     """The plain bytes of a file, decompressed by its suffix. Raises what is UNREADABLE."""
     with path.open("rb") as raw:
         yield _plain(raw, path.suffix)
 
 
-def _plain(raw: IO[bytes], suffix: str) -> IO[bytes]:
+def _plain(raw: io.BufferedReader, suffix: str) -> io.BufferedIOBase:
     if suffix == names.COMPRESSED["gzip"]:
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+        return gzip.GzipFile(fileobj=raw)
     if suffix == names.COMPRESSED["zstd"]:
         reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        return cast("IO[bytes]", io.BufferedReader(reader, _READ))
+        return io.BufferedReader(reader, _READ)
     return raw
 
 
