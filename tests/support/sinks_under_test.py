@@ -116,7 +116,7 @@ class FanoutSubject(FileSubject):
 
     def __init__(self) -> None:
         super().__init__("none")
-        self.name = "both"
+        self.name = "fanout"
         self.delivers_to = ("file", "kafka")
         self._other = MemorySubject()
 
@@ -170,7 +170,7 @@ SUBJECTS: dict[str, type[Subject] | tuple[type[FileSubject], str]] = {
     "file": (FileSubject, "none"),
     "file, gzip": (FileSubject, "gzip"),
     "file, zstd": (FileSubject, "zstd"),
-    "both": FanoutSubject,
+    "fanout": FanoutSubject,
 }
 
 

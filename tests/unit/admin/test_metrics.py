@@ -9,7 +9,7 @@ import pytest
 from ingestd.admin import metrics
 from ingestd.event import Entry
 from ingestd.pipeline.batch_metrics import BatchMetrics, Histogram
-from ingestd.pipeline.counters import Counters, SourceCounters
+from ingestd.pipeline.counters import SourceCounters
 from tests.support.fakes import FakeEntry
 
 NOW = 1_718_000_000_000_000_000
@@ -58,23 +58,3 @@ def test_a_scraped_histogram_is_cumulative_and_ends_with_all() -> None:
     assert [(one.labels["le"], one.value) for one in family.samples if one.name == "x_seconds_bucket"] == [
         ("1.0", 1.0), ("2.0", 3.0), ("+Inf", 4.0),
     ]  # fmt: skip
-
-
-def test_accounts_are_one_a_source_and_outlive_what_opened_them() -> None:
-    counters = Counters()
-    assert counters.of("a") is counters.of("a")
-    assert counters.of("a") is not counters.of("b")
-    counters.refuse("not_found")
-    counters.refuse("not_found")
-    assert counters.refused == {"not_found": 2}
-
-
-def test_a_settled_event_is_stored_or_rejected() -> None:
-    source = SourceCounters("demo")
-    source.received = source.unstored = 5
-    source.settle(3, 300, None)
-    source.settle(2, 200, "storage")
-    source.reject("overload")
-    assert (source.stored, source.stored_bytes, source.unstored) == (3, 300, 0)
-    assert source.rejected == {"storage": 2, "overload": 1}
-    assert source.received == source.stored + sum(source.rejected.values())
