@@ -9,14 +9,14 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
 import uvloop
 
+from bench import mix as mixes
 from bench.ingestd_rows import sources
-from bench.mix import PUBLIC_BASE, Request
+from bench.mix import PUBLIC_BASE
 from ingestd import config
 from ingestd.cli import audit_files
 from ingestd.event import ID_SLICE, Batch, Entry
@@ -25,9 +25,10 @@ from ingestd.file.names import manifest_path
 from ingestd.file.recovery import recover
 from ingestd.file.scan import scan as scan_file
 from ingestd.file.sink import FileSink
-from ingestd.http.connection import Connection, Shared
-from ingestd.http.parser import Headers, Limits
+from ingestd.http.connection import Connection, ServerState
+from ingestd.http.parser import Limits, RequestHandler
 from ingestd.http.raw_target import RawTargetParser
+from ingestd.http.request import Exchange, Headers, Request
 from ingestd.intake import Intake
 from ingestd.kafka.batches import Chunker
 from ingestd.kafka.records import Topics
@@ -35,8 +36,9 @@ from ingestd.pipeline.buffer import Buffer
 from ingestd.pipeline.counters import Counters, SourceCounters
 from ingestd.sources import query
 from ingestd.sources.factory import build
-from ingestd.sources.router import Match, Router
+from ingestd.sources.router import Router
 from ingestd.sources.scan import scan
+from ingestd.sources.source import Source
 from ingestd.spool.envelope import payloads
 
 BATCH = 500
@@ -51,30 +53,19 @@ Stage = Callable[[], int]  # does its work once, returns how many events that wa
 MANY = 32
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """A request as the intake gets it."""
-
-    method: bytes
-    match: Match
-    raw: bytes
-    headers: Headers
-    body: bytes
-
-
-class _Gather(RawTargetParser):
-    """Keeps what it parsed, for the stages after it."""
+class _Gather(RequestHandler):
+    """Keeps what was parsed, for the stages after it."""
 
     def __init__(self) -> None:
-        super().__init__(Limits())
-        self.seen: list[tuple[bytes, bytes, Headers, bytes]] = []
+        self.seen: list[Request] = []
 
-    def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
-        self.seen.append((method, target, Headers(headers), body))
+    def on_request(self, request: Request) -> None:
+        headers = Headers(request.headers)
+        self.seen.append(Request(request.method, request.target, headers, request.body))
 
 
-class _Ignore(RawTargetParser):
-    def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
+class _Ignore(RequestHandler):
+    def on_request(self, request: Request) -> None:
         pass
 
 
@@ -85,7 +76,7 @@ class _Nowhere(asyncio.Transport):
         pass
 
 
-def as_forwarded(request: Request) -> bytes:
+def as_forwarded(request: mixes.Request) -> bytes:
     """Return the bytes nginx sends on: its own headers first."""
     line, _, rest = request.wire.partition("\r\n")
     return f"{line}\r\nX-Real-IP: 10.1.2.3\r\nX-Forwarded-For: 10.1.2.3\r\n{rest}".encode()
@@ -130,58 +121,60 @@ def _loop() -> asyncio.AbstractEventLoop:
 class Workbench:
     """The parts of a daemon, put together as App does, with no listener and no flusher."""
 
-    def __init__(self, mix: list[Request], keys: Path) -> None:
+    def __init__(self, mix: list[mixes.Request], keys: Path) -> None:
         text = f'ingest.public_base = "{PUBLIC_BASE}"\n{sources(keys)}'
         settings = config.parse(tomllib.loads(text), "bench", {})
         self.counters = Counters()
         self.router = Router(build(settings, self.counters, "bench/0"))
         self.wires = [as_forwarded(request) for request in mix]
         self.by_kind = {kind: [wire for wire in self.wires if _kind(wire) == kind] for kind in KINDS}
-        parser = _Gather()
+        self._exchange = Exchange()
+        gather = _Gather()
+        parser = RawTargetParser(Limits(), gather)
         for wire in self.wires:
             parser.feed(wire)
-        self.parsed = [self._parsed(*seen) for seen in parser.seen]
-        self.lines = [self._event(one) for one in self.parsed]
+        self.routed = [self._routed(request) for request in gather.seen]
+        self.lines = [self._event(*one) for one in self.routed]
         self.entries = [_entry(line, self.counters.of("ocean")) for line in self.lines]
 
-    def _parsed(self, method: bytes, target: bytes, headers: Headers, body: bytes) -> Parsed:
-        path, _, raw = target.partition(b"?")
-        match = self.router.match(path)
-        assert match is not None, target
-        return Parsed(method, match, raw, headers, body)
+    def _routed(self, request: Request) -> tuple[Source, Request]:
+        source = self.router.route(request)
+        assert source is not None, request.target
+        request.client_ip = "10.1.2.3"
+        return source, request
 
-    def _event(self, one: Parsed) -> bytes:
-        source, route, path = one.match
-        now = time.time_ns()
-        return source.events(one.method, path, route, one.raw, one.headers, one.body, "10.1.2.3", now)[0]
+    def _event(self, source: Source, request: Request) -> bytes:
+        request.received_ns = time.time_ns()
+        source.take(request, self._exchange)
+        return self._exchange.data
 
     # the stages
 
     def parse(self) -> int:
         """Bytes to requests (httptools and our callbacks)."""
-        feed = _Ignore(Limits()).feed
+        feed = RawTargetParser(Limits(), _Ignore()).feed
         for wire in self.wires:
             feed(wire)
         return len(self.wires)
 
     def scan(self) -> int:
         """A clean query in one pass: its JSON, and the values its source asks for."""
-        for one in self.parsed:
-            scan(one.raw, _WANTED)
-        return len(self.parsed)
+        for _, request in self.routed:
+            scan(request.query, _WANTED)
+        return len(self.routed)
 
     def decode(self) -> int:
         """Query bytes to parameters and JSON: what is done where the one pass cannot be."""
         decode = query.decode
-        for one in self.parsed:
-            decode(one.raw)
-        return len(self.parsed)
+        for _, request in self.routed:
+            decode(request.query)
+        return len(self.routed)
 
     def event(self) -> int:
         """All a source does: signature, scan or decode, macros, id, keys, the line."""
-        for one in self.parsed:
-            self._event(one)
-        return len(self.parsed)
+        for one in self.routed:
+            self._event(*one)
+        return len(self.routed)
 
     def queue(self) -> int:
         """Into the buffer, out in batches, released."""
@@ -195,8 +188,8 @@ class Workbench:
         wires = self.by_kind[kind] if kind else self.wires
         buffer = Buffer(PLENTY, 1 << 30, PLENTY)
         intake = Intake(self.router, self.counters, buffer, ack_stored=False)
-        shared = Shared(intake, Limits(), self.counters.refuse, 1 << 20)
-        connection = Connection(shared)
+        state = ServerState(intake.take, Limits(), self.counters.refuse, 1 << 20)
+        connection = Connection(state)
         connection.connection_made(_Nowhere())
         for wire in wires:
             connection.data_received(wire)

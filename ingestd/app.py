@@ -23,7 +23,7 @@ from ingestd.admin.watched_files import WatchedFiles
 from ingestd.config.sections import Config, too_many_sources
 from ingestd.errors import ConfigError, Problem, SinkError
 from ingestd.http import fd_limit
-from ingestd.http.connection import Shared
+from ingestd.http.connection import ServerState
 from ingestd.http.listener import Listener, Timeouts
 from ingestd.http.parser import Limits
 from ingestd.http.sockets import open_sockets, tcp_socket, unix_socket
@@ -90,10 +90,10 @@ class App:
         self._intake = Intake(Router(sources), self._counters, self._buffer, ack_stored=stored)
         limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
         connections = fd_limit.room(ingest.max_connections)
-        self._shared = Shared(self._intake, limits, self._counters.refuse, connections)
+        self._server = ServerState(self._intake.take, limits, self._counters.refuse, connections)
         parts = DaemonParts(
             self._node, ingest.ack, self._counters, self._metrics, self._buffer, self._flusher, self._sink,
-            self._shared, self._intake, subscribers,
+            self._server, self._intake, subscribers,
         )  # fmt: skip
         self._endpoints = Endpoints(parts, WatchedFiles(config), self._stopping.is_set, self._own_counters)
 
@@ -132,7 +132,7 @@ class App:
             ingest.listen, systemd.listen_fds(), ingest.socket_mode, ingest.socket_group
         )
         timeouts = Timeouts(ingest.header_timeout, ingest.body_timeout, ingest.idle_timeout)
-        self._listener = Listener(self._shared, timeouts, sockets, owned)
+        self._listener = Listener(self._server, timeouts, sockets, owned)
         self._admin = await self._start_admin()
         await self._listener.start(ingest.backlog)
         self._background("sweeper", self._listener.sweep())

@@ -5,20 +5,17 @@ from __future__ import annotations
 from time import time_ns
 
 from ingestd.errors import RequestRefusedError
-from ingestd.http.connection import Exchange
-from ingestd.http.parser import Headers
+from ingestd.http.request import Exchange, Request
 from ingestd.http.responses import REFUSAL_REPLIES, Reply, method_refusal
 from ingestd.pipeline.buffer import Buffer
 from ingestd.pipeline.counters import Counters
-from ingestd.sources.router import Match, Router
+from ingestd.sources.router import Router
+from ingestd.sources.source import Source
 from ingestd.system.clock import EARLIEST_NS, LATEST_NS
-
-# W3C's traceparent has 55 bytes; a later version of it may have some more.
-MAX_TRACE = 128
 
 
 class Intake:
-    """Takes whole requests: each is answered at once, or becomes an entry in the buffer."""
+    """Takes whole requests to their source. `ack_stored`: replies wait until the events are stored."""
 
     def __init__(self, router: Router, counters: Counters, buffer: Buffer, *, ack_stored: bool) -> None:
         self.router = router
@@ -26,69 +23,46 @@ class Intake:
         self._buffer = buffer
         self._ack_stored = ack_stored
 
-    def __call__(
-        self, exchange: Exchange, method: bytes, target: bytes, headers: Headers, body: bytes
-    ) -> None:
-        """Handle one request. `headers` is only read here and not kept."""
-        path, _, raw = target.partition(b"?")
-        match = self.router.known.get(path) or self.router.match(path) or self._odd_target(target)
+    def take(self, exchange: Exchange, request: Request) -> None:
+        """Answer a request, or put the events it becomes into the buffer."""
+        source = self.router.route(request)
         buffer = self._buffer
-        if match is None or method not in match.source.methods or buffer.refusing is not None:
-            exchange.answer(self._without_event(match, method))
-            return
-        source, route, path_text = match
-        exchange.received_ns = received_ns = time_ns()
-        if not EARLIEST_NS <= received_ns < LATEST_NS:
-            source.counters.reject("clock")
-            exchange.answer(source.refusal("clock"))
-            return
-        connection = exchange.connection
-        client = None
-        if connection.behind_proxy:
-            client = headers.get(b"X-Real-IP") or headers.find(b"X-Real-IP")
-        client_ip = client.decode("latin-1") if client else connection.client_address
-        try:
-            data, count, answering = source.events(
-                method, path_text, route, raw, headers, body, client_ip, received_ns
-            )
-        except RequestRefusedError as error:
-            source.counters.reject(error.reason)
-            exchange.answer(source.refusal(error.reason))
+        if source is None or request.method not in source.methods or buffer.refusing is not None:
+            exchange.answer(self._without_event(source, request.method))
             return
         counters = source.counters
+        exchange.received_ns = request.received_ns = received_ns = time_ns()
+        try:
+            if not EARLIEST_NS <= received_ns < LATEST_NS:
+                raise RequestRefusedError("clock")
+            connection = exchange.connection
+            if connection.behind_proxy:
+                request.client_ip = request.header(b"X-Real-IP").decode("latin-1")
+            else:
+                request.client_ip = connection.client_address
+            source.take(request, exchange)
+        except RequestRefusedError as error:
+            counters.reject(error.reason)
+            exchange.answer(source.replies.refusals[error.reason])
+            return
+        count = exchange.count
         counters.received += count
-        counters.received_bytes += len(data)
+        counters.received_bytes += len(exchange.data)
         counters.unstored += count
-        exchange.counters, exchange.data, exchange.count = counters, data, count
-        if answering is None:
-            exchange.answering = source
-        else:
-            exchange.answering, exchange.keys = answering, answering.keys
-            exchange.dead_letter = answering.dead_letter
-        trace = headers.get(b"traceparent")
-        if trace is not None and len(trace) <= MAX_TRACE:
-            exchange.trace = trace
         buffer.put(exchange)
         if not self._ack_stored:
-            exchange.answer(exchange.answering.reply)
+            exchange.answer(exchange.replies.stored)
 
-    def _without_event(self, match: Match | None, method: bytes) -> Reply:
-        """The reply to a request that is no event, or cannot be taken now."""
-        if match is None:
+    def _without_event(self, source: Source | None, method: bytes) -> Reply:
+        """The reply to a request that is not an event, or cannot be taken now."""
+        if source is None:
             self._counters.refuse("not_found")
             return REFUSAL_REPLIES["not_found"]
-        source, refusing = match.source, self._buffer.refusing
+        refusing = self._buffer.refusing
         if method in source.methods and refusing is not None:
             source.counters.reject(refusing)
-            return source.refusal(refusing)
+            return source.replies.refusals[refusing]
         if method == b"HEAD":  # a link checker; there is no event in it
-            return source.reply
+            return source.replies.stored
         self._counters.refuse("method")
         return method_refusal(source.config.methods)
-
-    def _odd_target(self, target: bytes) -> Match | None:
-        """An absolute target (`http://host/path`), which a server must take too (RFC 9112, 3.2.2)."""
-        scheme, separator, rest = target.partition(b"://")
-        if not separator or scheme.lower() not in (b"http", b"https"):
-            return None
-        return self.router.match(b"/" + rest.partition(b"?")[0].partition(b"/")[2])

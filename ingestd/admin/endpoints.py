@@ -13,7 +13,7 @@ from ingestd.admin.metrics import IngestCollector, exposition
 from ingestd.admin.server import Handler, as_json
 from ingestd.admin.tail import Tail
 from ingestd.admin.watched_files import WatchedFiles
-from ingestd.http.connection import Shared
+from ingestd.http.connection import ServerState
 from ingestd.http.responses import Reply
 from ingestd.intake import Intake
 from ingestd.pipeline.batch_metrics import BatchMetrics
@@ -36,7 +36,7 @@ class DaemonParts:
     buffer: Buffer
     flusher: Flusher
     sink: Sink
-    shared: Shared
+    server: ServerState
     intake: Intake
     subscribers: Subscribers
 
@@ -100,7 +100,7 @@ class Endpoints:
             "buffer_bytes": parts.buffer.bytes,
             "buffer_max_bytes": parts.buffer.max_bytes,
             "ready": not self.why_not_ready(),
-            "connections": len(parts.shared.connections),
+            "connections": len(parts.server.connections),
             "sources": len(parts.intake.router.sources),
             "wall_clock_seconds": time.time(),
             "config_reload_time_seconds": self.loaded_at,
@@ -136,7 +136,7 @@ class Endpoints:
             "not_ready_because": reasons,
             "unstored_events": parts.buffer.events,
             "buffer_bytes": parts.buffer.bytes,
-            "connections": len(parts.shared.connections),
+            "connections": len(parts.server.connections),
             "tasks": len(asyncio.all_tasks()),
             "sinks": parts.sink.snapshot().status,
             "sources": {name: source.summary() for name, source in parts.counters.by_source.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,32 +11,33 @@ import orjson
 
 from ingestd.admin import redaction
 from ingestd.errors import RequestRefusedError
-from ingestd.http.captured_request import CapturedRequest
+from ingestd.http.request import Exchange, Request
 from ingestd.http.responses import REFUSALS, Reply
 from ingestd.sources import factory, macros, null_values, query
 from ingestd.sources.link_parts import near_source
-from ingestd.sources.responses import Answering
-from ingestd.sources.router import Match, Router
+from ingestd.sources.router import Router
+from ingestd.sources.source import Source
 
 CLIENT = "192.0.2.1"  # for documentation (RFC 5737); give another with -H 'X-Real-IP: ...'
 # Of the paths that there are, so many are named to somebody who asked for another.
 NAMED_PATHS = 20
 
 
-def explain(router: Router, asked: CapturedRequest, *, show_secrets: bool = False) -> dict[str, Any]:
+def explain(router: Router, request: Request, *, show_secrets: bool = False) -> dict[str, Any]:
     """The source, events, flags, signature and reply of a request; or `refused`, the reason, and `why`.
 
     The router's sources count what they are asked here: they must not be those of a running daemon.
     """
-    raw_path, _, raw = asked.target.partition(b"?")
-    match = router.match(raw_path)
-    if match is None:
-        path = raw_path.decode("latin-1")
+    source = router.route(request)
+    if source is None:
+        path = request.target.partition(b"?")[0].decode("latin-1")
         return refused("not_found", f"no source takes {path}; {_known(router, path)}")
-    if asked.method not in match.source.methods:
-        takes = ", ".join(match.source.config.methods)
-        return refused("method", f"source {match.source.name} takes {takes}")
-    return _event_of(match, asked, raw, show_secrets=show_secrets)
+    if request.method not in source.methods:
+        takes = ", ".join(source.config.methods)
+        return refused("method", f"source {source.name} takes {takes}")
+    request.client_ip = request.header(b"X-Real-IP").decode("latin-1") or CLIENT
+    request.received_ns = time.time_ns()
+    return _event_of(source, request, show_secrets=show_secrets)
 
 
 def refused(reason: str, why: str) -> dict[str, Any]:
@@ -52,31 +54,27 @@ def _known(router: Router, path: str) -> str:
     return "there are " + ", ".join(paths[:NAMED_PATHS]) + more
 
 
-def _event_of(match: Match, asked: CapturedRequest, raw: bytes, *, show_secrets: bool) -> dict[str, Any]:
-    source = match.source
+def _event_of(source: Source, request: Request, *, show_secrets: bool) -> dict[str, Any]:
+    raw = request.query
     hidden = frozenset() if show_secrets else redaction.names(source.config)
     found: dict[str, Any] = {
         "source": source.name,
         "path": source.config.path,
         "profile": source.config.profile,
         "query_bytes": len(raw),
-        "signature": _signature(match, asked, raw, hidden),
+        "signature": _signature(source, request, hidden),
     }
-    client = asked.headers.find(b"X-Real-IP")
+    exchange = Exchange()
     try:
-        lines, _, answering = source.events(
-            asked.method, match.path, match.route, raw, asked.headers, asked.body,
-            client.decode("latin-1") if client else CLIENT, time.time_ns(),
-        )  # fmt: skip
+        source.take(request, exchange)
     except RequestRefusedError as error:
         return found | refused(error.reason, REFUSALS[error.reason].text)
-    events = [orjson.loads(line) for line in lines.splitlines()]
-    reply = source.reply if answering is None else answering.reply
-    found["reply"] = _reply(reply)
+    events = [orjson.loads(line) for line in exchange.data.splitlines()]
+    found["reply"] = _reply(exchange.replies.stored)
     found["route"] = events[0]["route"]
     came = query.decode(raw).params
     found["events"] = [
-        _event(match, event, number, answering, hidden)
+        _event(source, event, number, exchange.keys, hidden)
         | {"dropped": [name for name in came if name not in event["params"]]}
         for number, event in enumerate(events)
     ]
@@ -94,19 +92,18 @@ def _reply(reply: Reply) -> dict[str, Any]:
     }
 
 
-def _signature(match: Match, asked: CapturedRequest, raw: bytes, hidden: frozenset[str]) -> dict[str, Any]:
+def _signature(source: Source, request: Request, hidden: frozenset[str]) -> dict[str, Any]:
     """What was compared with what, and which key fits; never the key, nor what it would have made."""
-    settings = match.source.config.signature
-    verifier = match.source.verifier
+    settings = source.config.signature
+    verifier = source.verifier
     if verifier is None:
-        return {"kind": settings.kind, "result": "none", "why": _why_none(match)}
-    request = (match.path.encode("latin-1"), raw, asked.headers, asked.body)
-    found: dict[str, Any] = {"kind": settings.kind, "result": verifier.check(*request, time.time_ns())}
-    signed = verifier.signed(*request)
+        return {"kind": settings.kind, "result": "none", "why": _why_none(source)}
+    found: dict[str, Any] = {"kind": settings.kind, "result": verifier.check(request)}
+    signed = verifier.signed(request)
     if signed is None:
         return found
     number = verifier.key_number(signed)
-    keys = factory.read_keys(match.source.config, [])
+    keys = factory.read_keys(source.config, [])
     found["key"] = f"{number + 1} of {len(keys)} ({keys[number].origin})" if number >= 0 else "none fits"
     if signed.given is None:
         found["why"] = f"{settings.param} is not the last parameter"
@@ -122,15 +119,19 @@ def _signature(match: Match, asked: CapturedRequest, raw: bytes, hidden: frozens
     return found
 
 
-def _why_none(match: Match) -> str:
-    none = match.source.config.signature.kind == "none"
+def _why_none(source: Source) -> str:
+    none = source.config.signature.kind == "none"
     return "the source has no signature" if none else "nothing is verified without signature.key_file"
 
 
 def _event(
-    match: Match, event: dict[str, Any], number: int, answering: Answering | None, hidden: frozenset[str]
+    source: Source,
+    event: dict[str, Any],
+    number: int,
+    partition_keys: Sequence[bytes | None] | None,
+    hidden: frozenset[str],
 ) -> dict[str, Any]:
-    settings = match.source.config
+    settings = source.config
     body = event.get("body")
     keys = body if isinstance(body, dict) else {}
 
@@ -139,27 +140,27 @@ def _event(
 
     click_id = next((one for one in settings.dedup if null_values.real(value_of(one.split("+")[0]))), None)
     key: dict[str, Any] = {"value": event["dup_key"], "from": "dup_key"}
-    if answering is not None and answering.keys is not None:
-        chosen = answering.keys[number]
+    if partition_keys is not None:
+        chosen = partition_keys[number]
         name = next((one for one in settings.key if null_values.real(value_of(one))), None)
         shown = None if chosen is None else redaction.MASK if str(name).lower() in hidden else chosen.decode()
         key = {"value": shown, "from": name or "no real value: no key, any partition"}
     everything = {**keys, **event["params"]}
     return {
         "parameters": {
-            name: {"value": value, "notes": _notes(match, name, everything[name])}
+            name: {"value": value, "notes": _notes(source, name, everything[name])}
             for name, value in redaction.mask_event({"params": everything}, hidden)["params"].items()
         },
         "event_at": _moment(event["event_at"]),
-        "dup_key": {"value": event["dup_key"], "from": click_id or _whole(match)},
+        "dup_key": {"value": event["dup_key"], "from": click_id or _whole(source)},
         "kafka_key": key,
         "flags": event["flags"],
         "event": redaction.mask_event(event, hidden),
     }
 
 
-def _whole(match: Match) -> str:
-    volatile = match.source.config.volatile
+def _whole(source: Source) -> str:
+    volatile = source.config.volatile
     return "the whole request" + (f" but {', '.join(volatile)}" if volatile else "")
 
 
@@ -169,9 +170,9 @@ def _moment(event_at: int | None) -> str | None:
     return datetime.fromtimestamp(event_at / 1000, UTC).isoformat(timespec="milliseconds")
 
 
-def _notes(match: Match, name: str, value: Any) -> list[str]:
+def _notes(source: Source, name: str, value: Any) -> list[str]:
     """What a parameter is to its source, and what became of it."""
-    settings = match.source.config
+    settings = source.config
     time_param = settings.event_time.param if settings.event_time else None
     notes = [
         text

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from ingestd.errors import RequestRefusedError
-from ingestd.http.parser import Headers, Limits, RequestParser
+from ingestd.http.parser import Limits, RequestHandler, RequestParser
+from ingestd.http.request import Request
 from ingestd.http.responses import REFUSAL_REPLIES, Reply
 
 logger = logging.getLogger(__name__)
@@ -38,13 +39,13 @@ def as_json(value: Any, status: int = 200) -> Reply:
     return Reply(status, orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n", "application/json")
 
 
-class AdminConnection(RequestParser, asyncio.Protocol):
+class AdminConnection(RequestHandler, asyncio.Protocol):
     """One GET or HEAD request, then the connection is closed: there are few clients."""
 
-    __slots__ = ("_answering", "_drained", "_handlers", "_open", "_timer", "_transport")
+    __slots__ = ("_answering", "_drained", "_handlers", "_open", "_parser", "_timer", "_transport")
 
     def __init__(self, handlers: dict[str, Handler], connections: set[AdminConnection]) -> None:
-        super().__init__(LIMITS)
+        self._parser = RequestParser(LIMITS, self)
         self._handlers = handlers
         self._open = connections
         self._transport: asyncio.Transport | None = None
@@ -83,7 +84,7 @@ class AdminConnection(RequestParser, asyncio.Protocol):
         if self._answering is not None:
             return
         try:
-            self.feed(data)
+            self._parser.feed(data)
         except RequestRefusedError as error:
             if self._answering is None:
                 self._write(REFUSAL_REPLIES[error.reason], head=False)
@@ -92,12 +93,12 @@ class AdminConnection(RequestParser, asyncio.Protocol):
         """Raises RequestRefusedError: no path takes a body."""
         raise RequestRefusedError("expectation")
 
-    def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
+    def on_request(self, request: Request) -> None:
         """Start the handler of the path, or refuse the request."""
-        head = method == b"HEAD"
-        path, _, query = target.decode("latin-1").partition("?")
+        head = request.method == b"HEAD"
+        path, _, query = request.target.decode("latin-1").partition("?")
         handler = self._handlers.get(path)
-        if method not in (b"GET", b"HEAD"):
+        if request.method not in (b"GET", b"HEAD"):
             self._write(REFUSAL_REPLIES["method"], head=False)
         elif handler is None:
             known = ", ".join(sorted(self._handlers))

@@ -15,8 +15,8 @@ from ingestd.cli.link import as_trees, described
 from ingestd.cli.options import config_option, json_option
 from ingestd.errors import IngestdError
 from ingestd.http import captured_request
-from ingestd.http.captured_request import CapturedRequest
-from ingestd.http.parser import Headers, Limits
+from ingestd.http.parser import Limits
+from ingestd.http.request import Headers, Request
 from ingestd.pipeline.counters import Counters
 from ingestd.sources import factory
 from ingestd.sources.link_faults import LinkFault, is_link, judge
@@ -69,7 +69,7 @@ def command(
     return WRONG_LINK if any(fault.certain for fault in faults) else 0
 
 
-def _link_faults(settings: config.Config, asked: CapturedRequest, url: str) -> list[LinkFault]:
+def _link_faults(settings: config.Config, asked: Request, url: str) -> list[LinkFault]:
     """What is wrong with the link the request came by; a POST says too little of it."""
     source = source_of(url, settings.source)
     if source is None or asked.method != b"GET":
@@ -80,7 +80,7 @@ def _link_faults(settings: config.Config, asked: CapturedRequest, url: str) -> l
 
 def read(
     what: str, post: str | None, content_type: str, headers: tuple[str, ...], limits: Limits
-) -> tuple[CapturedRequest, str]:
+) -> tuple[Request, str]:
     """The request of a URL or path, a file, or standard input (`-`), and its URL. Raises IngestdError."""
     if what == "-" or ("?" not in what and Path(what).is_file()):
         data = sys.stdin.buffer.read() if what == "-" else _bytes_of(what)
@@ -97,7 +97,7 @@ def read(
             raise IngestdError(f"-H {pair!r}: write it as 'Name: value'")
         fields[name.strip().encode()] = value.strip().encode("utf-8", "surrogateescape")
     target = captured_request.target_of(what.encode("utf-8", "surrogateescape"))
-    return CapturedRequest(b"GET" if post is None else b"POST", target, fields, _body(post)), what
+    return Request(b"GET" if post is None else b"POST", target, fields, _body(post)), what
 
 
 def _bytes_of(path: str) -> bytes:

@@ -13,7 +13,7 @@ from ingestd.cli import spill_log
 from ingestd.cli.spill_log import BadLineError, Spilled
 from ingestd.errors import RequestRefusedError
 from ingestd.event import ID_SLICE, Entry
-from ingestd.intake import MAX_TRACE
+from ingestd.http.request import Exchange, Request
 from ingestd.pipeline.counters import Counters
 from ingestd.sources import factory
 from ingestd.sources.router import Router
@@ -34,28 +34,19 @@ class Converter:
         sources = factory.build(settings.model_copy(update={"source": unbounded}), Counters(), self._mark)
         self._router = Router(sources)
 
-    def entry(self, request: Spilled) -> Entry:
+    def entry(self, spilled: Spilled) -> Entry:
         """Its events. Raises RequestRefusedError where ingestd would have refused it."""
-        path, _, raw = request.target.partition(b"?")
-        match = self._router.match(path)
-        if match is None:
+        request, entry = Request(spilled.method, spilled.target, spilled.headers, spilled.body), Exchange()
+        request.client_ip = spilled.client_ip
+        entry.received_ns = request.received_ns = spilled.at_ms * 1_000_000
+        source = self._router.route(request)
+        if source is None:
             raise RequestRefusedError("not_found")
-        if request.method not in match.source.methods:
+        if request.method not in source.methods:
             raise RequestRefusedError("method")
-        received_ns = request.at_ms * 1_000_000
-        data, _, answering = match.source.events(
-            request.method, match.path, match.route, raw, request.headers, request.body, request.client_ip,
-            received_ns,
-        )  # fmt: skip
-        entry = Entry()
-        entry.data = b"".join(
-            self._marked(line, event_id(request, part)) for part, line in enumerate(data.splitlines(True))
-        )
-        entry.keys = None if answering is None else answering.keys
-        trace = request.headers.get(b"traceparent")
-        entry.trace = trace if trace is not None and len(trace) <= MAX_TRACE else None
-        entry.received_ns = received_ns
-        entry.counters = match.source.counters
+        source.take(request, entry)
+        lines = enumerate(entry.data.splitlines(True))
+        entry.data = b"".join(self._marked(line, event_id(spilled, part)) for part, line in lines)
         return entry
 
     def _marked(self, line: bytes, identity: bytes) -> bytes:

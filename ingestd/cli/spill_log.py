@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ingestd.errors import IngestdError
 from ingestd.file.compression import UNREADABLE, open_plain
-from ingestd.http.parser import Headers
+from ingestd.http.request import Headers
 
 MARK = b"ingestd-spill-1"
 END = b"."

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from ingestd.errors import IngestdError, RequestRefusedError
-from ingestd.http.parser import Headers, Limits
+from ingestd.http.parser import Limits, RequestHandler
 from ingestd.http.raw_target import RawTargetParser
+from ingestd.http.request import Headers, Request
 from ingestd.http.responses import REFUSALS
 
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
 
 
-class CapturedRequest(NamedTuple):
-    """A request, as the daemon would have it from its parser."""
+class _Catch(RequestHandler):
+    """Keeps the one request it is given."""
 
-    method: bytes
-    target: bytes
-    headers: Headers
-    body: bytes
+    caught: Request | None = None
 
-
-class _Catch(RawTargetParser):
-    """Keeps the one request it is fed."""
-
-    caught: CapturedRequest | None = None
-
-    def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
-        self.caught = CapturedRequest(method, target, Headers(headers), body)
+    def on_request(self, request: Request) -> None:
+        headers = Headers(request.headers)
+        self.caught = Request(request.method, request.target, headers, request.body)
 
     def on_expect_continue(self) -> None:
         """The body follows anyway."""
@@ -39,7 +31,7 @@ def is_whole(data: bytes) -> bool:
     return _REQUEST_LINE.match(data) is not None
 
 
-def parse(data: bytes, limits: Limits) -> CapturedRequest:
+def parse(data: bytes, limits: Limits) -> Request:
     """A whole request as it was sent; written by hand it may have bare newlines and no length.
 
     Raises IngestdError where the daemon would refuse it, or it ends too soon.
@@ -51,9 +43,9 @@ def parse(data: bytes, limits: Limits) -> CapturedRequest:
     chunked = any(line.lower().startswith(b"transfer-encoding:") for line in kept)
     if not chunked and body:
         kept.append(b"Content-Length: %d" % len(body))
-    catch = _Catch(limits)
+    catch = _Catch()
     try:
-        catch.feed(b"\r\n".join(kept) + b"\r\n\r\n" + body)
+        RawTargetParser(limits, catch).feed(b"\r\n".join(kept) + b"\r\n\r\n" + body)
     except RequestRefusedError as error:
         refusal = REFUSALS[error.reason]
         raise IngestdError(f"it is refused, {refusal.status} ({error.reason}): {refusal.text}") from None

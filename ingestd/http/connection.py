@@ -12,16 +12,13 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, cast
 
 from ingestd.errors import RequestRefusedError
-from ingestd.event import Entry
 from ingestd.http import responses
-from ingestd.http.parser import Headers, Limits
+from ingestd.http.parser import Limits, RequestHandler
 from ingestd.http.raw_target import RawTargetParser
-
-if TYPE_CHECKING:
-    from ingestd.http.responses import Reply
+from ingestd.http.request import Exchange, Request
 
 logger = logging.getLogger(__name__)
 
@@ -31,76 +28,23 @@ MAX_PIPELINE = 256
 MAX_TURNED_AWAY = 64
 
 
-class Answering(Protocol):
-    """What an exchange asks of the source that took it: the replies it gives."""
+class ServerState:
+    """What all connections share.
 
-    reply: Reply
-
-    def refusal(self, reason: str) -> Reply:
-        """The reply to an event that cannot be taken now."""
-
-    def forget(self) -> None:
-        """The request's events were not stored: a repeat of them is not a duplicate."""
-
-
-class Exchange(Entry):
-    """A request and its reply. If it becomes an event it is also the entry the buffer carries.
-
-    `out`: the reply's bytes, once it is known. No __init__: it would cost more than all the rest of it.
+    `take` gets each whole request with its exchange, `refused` the reason of each that cannot be taken.
+    `tick` counts the rounds of the listener's sweeper.
     """
 
-    __slots__ = ("answering", "connection", "head", "keep", "out")
-
-    connection: Connection
-    head: bool
-    keep: bool
-    out: bytes | None
-    answering: Answering
-
-    def answer(self, reply: Reply) -> None:
-        """Fix the reply; it leaves as soon as the earlier ones have left."""
-        connection = self.connection
-        due = connection.due
-        if (
-            len(due) == 1
-            and due[0] is self
-            and self.keep
-            and not (self.head or connection.draining or connection.ended or connection.eof)
-            and connection.reading
-        ):  # nearly always: no other reply is due, and nothing is to be done after this one
-            due.clear()
-            self.out = out = reply.keep
-            connection.transport.write(out)  # type: ignore[union-attr]
-            return
-        keep = self.keep and not (connection.draining and connection.is_last(self))
-        self.out = reply.form(head=self.head, keep_alive=keep)
-        if not keep:
-            connection.ended = True
-        connection.send_ready()
-
-    def stalled(self) -> None:
-        """Answer with the source's refusal; what became of the entry is not known yet."""
-        if self.out is None:
-            self.answer(self.answering.refusal("stalled"))
-
-    def settle(self, refused: str | None) -> None:
-        """Answer, if that has not been done: success if the entry is on disk, the source's refusal if not."""
-        if refused is not None:
-            self.answering.forget()
-        if self.out is None:
-            self.answer(self.answering.reply if refused is None else self.answering.refusal(refused))
-
-
-Intake = Callable[[Exchange, bytes, bytes, Headers, bytes], None]
-
-
-class Shared:
-    """What all connections of a listener share. `tick` counts the sweeper's rounds."""
+    __slots__ = ("connections", "limits", "max_connections", "refused", "take", "tick")
 
     def __init__(
-        self, intake: Intake, limits: Limits, refused: Callable[[str], None], max_connections: int
+        self,
+        take: Callable[[Exchange, Request], None],
+        limits: Limits,
+        refused: Callable[[str], None],
+        max_connections: int,
     ) -> None:
-        self.intake = intake
+        self.take = take
         self.limits = limits
         self.refused = refused
         self.connections: set[Connection] = set()
@@ -108,24 +52,24 @@ class Shared:
         self.tick = 0
 
 
-class Connection(RawTargetParser, asyncio.Protocol):
+class Connection(RequestHandler, asyncio.Protocol):
     """The asyncio protocol of one client connection (behind nginx: of one of its keep-alive ones)."""
 
     __slots__ = (
-        "_hung_up", "_shared", "_writable", "behind_proxy", "client_address", "draining", "due", "eof",
-        "reading", "since", "transport",
+        "_hung_up", "_state", "_writable", "behind_proxy", "client_address", "draining", "due", "eof",
+        "parser", "reading", "since", "transport",
     )  # fmt: skip
 
-    def __init__(self, shared: Shared) -> None:
-        super().__init__(shared.limits)
+    def __init__(self, state: ServerState) -> None:
         # for the connection's life
-        self._shared = shared
+        self._state = state
+        self.parser = RawTargetParser(state.limits, self)
         self.transport: asyncio.Transport | None = None
         self.client_address = ""
         self.behind_proxy = True
         self.due: deque[Exchange] = deque()
         # how it is doing
-        self.since = shared.tick  # when the present wait began: for a request, a body, or anything at all
+        self.since = state.tick  # when the present wait began: for a request, a body, or anything at all
         self.draining = False
         self.reading = True
         self._writable = True  # the client takes its replies
@@ -137,36 +81,37 @@ class Connection(RawTargetParser, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Admit the connection, or turn it away where there are too many."""
         self.transport = cast("asyncio.Transport", transport)
-        shared = self._shared
-        shared.connections.add(self)
+        state = self._state
+        state.connections.add(self)
         peer: Any = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.client_address, self.behind_proxy = peer[0], False
         else:
-            self.take_any_value()
-        if len(shared.connections) > shared.max_connections:
+            self.parser.take_any_value()
+        if len(state.connections) > state.max_connections:
             self.refuse("connections")
-            if len(shared.connections) > shared.max_connections + MAX_TURNED_AWAY:
+            if len(state.connections) > state.max_connections + MAX_TURNED_AWAY:
                 self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone; what it sent goes its way all the same, only the replies have no taker."""
         self.transport = None
-        self._shared.connections.discard(self)
+        self._state.connections.discard(self)
         self.due.clear()
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
-        begun, in_body = bool(self._target), self.in_body
+        parser = self.parser
+        begun, in_body = parser.in_request, parser.in_body
         try:
-            self.feed(data)
+            parser.feed(data)
         except RequestRefusedError as error:
             self.refuse(error.reason)
         except Exception:
             logger.exception("bug in request handling")
             self.refuse("internal")
-        if self._target and (not begun or in_body != self.in_body):
-            self.since = self._shared.tick
+        if parser.in_request and (not begun or in_body != parser.in_body):
+            self.since = self._state.tick
         if len(self.due) >= MAX_PIPELINE:
             self._pause()
 
@@ -197,20 +142,20 @@ class Connection(RawTargetParser, asyncio.Protocol):
             self.reading = True
             self.transport.resume_reading()
 
-    # RawTargetParser
+    # RequestHandler
 
-    def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
-        """A whole request: open its exchange and hand it to the intake."""
-        if self.ended:
+    def on_request(self, request: Request) -> None:
+        """A whole request: its reply is due from now on."""
+        if self.parser.ended:
             return
-        shared = self._shared
-        self.since = shared.tick
+        state = self._state
+        self.since = state.tick
         exchange = Exchange()
-        exchange.connection, exchange.keep, exchange.head = self, keep, method == b"HEAD"
-        exchange.out = exchange.keys = exchange.trace = exchange.dead_letter = None
+        exchange.connection, exchange.keep, exchange.head = self, request.keep, request.method == b"HEAD"
+        exchange.out = None
         self.due.append(exchange)
         try:
-            shared.intake(exchange, method, target, headers, body)
+            state.take(exchange, request)
         except Exception:
             logger.exception("bug in request handling")
             if exchange in self.due:
@@ -220,9 +165,9 @@ class Connection(RawTargetParser, asyncio.Protocol):
     def on_expect_continue(self) -> None:
         """Invite the body; behind earlier replies still due, the invitation waits its turn."""
         if self.due:
-            waiting = Exchange()
-            waiting.out = responses.CONTINUE
-            self.due.append(waiting)
+            invitation = Exchange()
+            invitation.out = responses.CONTINUE
+            self.due.append(invitation)
         elif self.transport is not None:
             self.transport.write(responses.CONTINUE)
 
@@ -234,36 +179,36 @@ class Connection(RawTargetParser, asyncio.Protocol):
 
     def send_ready(self) -> None:
         """Write the replies that are known and next in order; close after one that says so."""
-        exchanges, transport = self.due, self.transport
+        due, transport = self.due, self.transport
         if transport is None:
             return
-        if len(exchanges) == 1:
-            if (out := exchanges[0].out) is not None:
-                exchanges.clear()
+        if len(due) == 1:
+            if (out := due[0].out) is not None:
+                due.clear()
         else:
             ready = []
-            while exchanges and exchanges[0].out is not None:
-                ready.append(exchanges.popleft().out)
+            while due and due[0].out is not None:
+                ready.append(due.popleft().out)
             out = b"".join(ready)  # type: ignore[arg-type]
         if out:
             transport.write(out)
-        if exchanges:
+        if due:
             self._resume_if_due()
-        elif self.ended or self.eof:
+        elif self.parser.ended or self.eof:
             self._close(transport)
         elif self.draining or not self.reading:
             self._resume_if_due()
-            if self.draining and not self.in_request:
+            if self.draining and not self.parser.in_request:
                 self.stop_reading()
 
     def refuse(self, reason: str) -> None:
         """Answer a request that cannot be parsed or taken, after the replies due before it, and hang up."""
-        self._shared.refused(reason)
-        exchange = Exchange()
-        exchange.connection, exchange.keep, exchange.head = self, False, False
-        self.due.append(exchange)
-        self._hung_up = self.ended = True
-        exchange.answer(responses.REFUSAL_REPLIES[reason])
+        self._state.refused(reason)
+        refused = Exchange()
+        refused.connection, refused.keep, refused.head = self, False, False
+        self.due.append(refused)
+        self._hung_up = self.parser.ended = True
+        refused.answer(responses.REFUSAL_REPLIES[reason])
 
     def _close(self, transport: asyncio.Transport) -> None:
         """Close once the client has had its reply.
@@ -271,7 +216,7 @@ class Connection(RawTargetParser, asyncio.Protocol):
         A Unix socket closed with bytes unread resets the peer, which may then lose our last reply: after
         a refusal the way is only half closed, and the sweeper or the client's own close ends it.
         """
-        self.since = self._shared.tick
+        self.since = self._state.tick
         if self._hung_up and not self.eof and transport.can_write_eof():
             if not transport.is_closing():
                 transport.write_eof()
@@ -287,14 +232,14 @@ class Connection(RawTargetParser, asyncio.Protocol):
             return "close"
         if self.due:
             return "reply"
-        if self.in_body:
+        if self.parser.in_body:
             return "body"
-        return "head" if self.in_request else "request"
+        return "head" if self.parser.in_request else "request"
 
     def drain(self) -> None:
         """From now on every reply says `Connection: close`; an idle connection ends now."""
         self.draining = True
-        if not self.due and not self.in_request:
+        if not self.due and not self.parser.in_request:
             self.stop_reading()
 
     def stop_reading(self) -> None:

@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingestd.http.connection import Connection, Shared
+from ingestd.http.connection import Connection, ServerState
 
 # Time-outs are told by the rounds of a sweeper, seconds apart: no timer per connection or request.
 SWEEP_PERIOD = 0.5
@@ -31,9 +31,9 @@ class Listener:
     """All listening sockets of the daemon and their connections."""
 
     def __init__(
-        self, shared: Shared, timeouts: Timeouts, sockets: list[socket.socket], owned: list[Path]
+        self, state: ServerState, timeouts: Timeouts, sockets: list[socket.socket], owned: list[Path]
     ) -> None:
-        self._shared = shared
+        self._state = state
         self._sockets = sockets
         self._owned = owned  # socket files we made, and remove
         self._servers: list[asyncio.Server] = []
@@ -49,22 +49,22 @@ class Listener:
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
             make = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-            self._servers.append(await make(lambda: Connection(self._shared), sock=sock, backlog=backlog))
+            self._servers.append(await make(lambda: Connection(self._state), sock=sock, backlog=backlog))
 
     async def sweep(self) -> None:
         """End connections that take too long; runs until cancelled."""
-        shared = self._shared
+        state = self._state
         while True:
             await asyncio.sleep(SWEEP_PERIOD)
-            shared.tick += 1
-            for number, connection in enumerate(list(shared.connections)):
+            state.tick += 1
+            for number, connection in enumerate(list(state.connections)):
                 if number % SLICE == SLICE - 1:
                     await asyncio.sleep(0)
                 if connection.transport is None:  # gone meanwhile
                     continue
                 waiting_for = connection.waiting_for
                 limit = self._rounds.get(waiting_for)
-                if limit is not None and shared.tick - connection.since > limit:
+                if limit is not None and state.tick - connection.since > limit:
                     _end(connection, waiting_for)
 
     async def drain(self) -> None:
@@ -80,20 +80,20 @@ class Listener:
             await self._empty_backlog()
         for server in self._servers:
             server.close()
-        while self._shared.connections:
-            for connection in list(self._shared.connections):
+        while self._state.connections:
+            for connection in list(self._state.connections):
                 if not connection.draining:
                     connection.drain()
             await asyncio.sleep(0.005)
 
     async def _empty_backlog(self) -> None:
         seen = -1
-        while seen != (seen := len(self._shared.connections)):  # noqa: ASYNC110 (the kernel tells nobody)
+        while seen != (seen := len(self._state.connections)):  # noqa: ASYNC110 (the kernel tells nobody)
             await asyncio.sleep(0.02)
 
     def abort(self) -> None:
         """End every connection at once; the drain has had its time."""
-        for connection in list(self._shared.connections):
+        for connection in list(self._state.connections):
             if connection.transport is not None:
                 connection.transport.abort()
 

@@ -13,6 +13,7 @@ import httptools
 from mypy_extensions import mypyc_attr
 
 from ingestd.errors import RequestRefusedError
+from ingestd.http.request import Headers, Request
 
 # What an unparsable first line looks like when only its method is unknown to the parser.
 _METHOD_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_")
@@ -33,40 +34,38 @@ class Limits:
     body: int = 1024 * 1024
 
 
-class Headers(dict[bytes, bytes]):
-    """Header values under the names as they came; of a repeated header the last value.
-
-    nginx writes the names it is told to in one spelling, so a plain look-up finds them; `find` is for
-    a name a client may have spelled otherwise.
-    """
+@mypyc_attr(allow_interpreted_subclasses=True)
+class RequestHandler:
+    """Receives the requests of one parser."""
 
     __slots__ = ()
 
-    def find(self, name: bytes) -> bytes | None:
-        """The value of a header whatever its spelling; `name` in its usual spelling."""
-        value = self.get(name)
-        if value is None:
-            size, wanted = len(name), name.lower()
-            for key in self:
-                if len(key) == size and key.lower() == wanted:
-                    return self[key]
-        return value
+    def on_request(self, request: Request) -> None:
+        """One whole request. The parser uses it again afterwards."""
+        raise NotImplementedError
+
+    def on_expect_continue(self) -> None:
+        """The client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1)."""
+        raise NotImplementedError
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class RequestParser:
-    """Feeds httptools and keeps the request that is being read. Subclasses say what to do with one."""
+    """Feeds httptools and keeps the request that is being read; a whole one goes to the handler."""
 
     __slots__ = (
-        "_any_value", "_body", "_body_size", "_fed", "_foreign", "_framing", "_headers", "_limits", "_parser",
-        "_sealed", "_small", "_target", "ended", "in_body", "on_header", "on_url",
+        "_any_value", "_body", "_body_size", "_fed", "_foreign", "_framing", "_handler", "_headers",
+        "_limits", "_parser", "_request", "_sealed", "_small", "_target", "ended", "in_body", "on_header",
+        "on_url",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, handler: RequestHandler) -> None:
         self._limits = limits
+        self._handler = handler
         self._small = min(limits.target, limits.headers)
         self._target: list[bytes] = []
         self._headers = Headers()
+        self._request = Request(b"", b"", self._headers, b"")
         self._sealed: Headers | None = None  # a chunked request's headers, before any trailer
         self._body: list[bytes] = []
         self._body_size = 0
@@ -89,16 +88,6 @@ class RequestParser:
         """
         self._any_value = True
         self._parser.set_dangerous_leniencies(lenient_headers=True)
-
-    # what a subclass does
-
-    def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
-        """One whole request. `headers` is reused afterwards. `keep`: the client keeps the connection."""
-        raise NotImplementedError
-
-    def on_expect_continue(self) -> None:
-        """The client waits for `100 Continue` before it sends the body."""
-        raise NotImplementedError
 
     # bytes in
 
@@ -217,7 +206,7 @@ class RequestParser:
         if expect is not None and self._parser.get_http_version() != "1.0":
             if expect.lower() != b"100-continue":
                 raise RequestRefusedError("expectation")
-            self.on_expect_continue()
+            self._handler.on_expect_continue()
 
     def on_chunk_header(self) -> None:
         """Seal the headers: a trailer must not pass for one (X-Real-IP is believed).
@@ -241,16 +230,16 @@ class RequestParser:
     def on_message_complete(self) -> None:
         """Hand over the request and make room for the next."""
         parser, target, headers, body = self._parser, self._target, self._headers, self._body
-        keep = parser.should_keep_alive()
+        request = self._request
+        request.keep = keep = parser.should_keep_alive()
         if not keep or b"Connection" in headers or b"connection" in headers or parser.should_upgrade():
             self._check_unusual()
-        url = target[0] if len(target) == 1 else b"".join(target)
+        request.target = target[0] if len(target) == 1 else b"".join(target)
         target.clear()
         self._foreign = self._fed
         self.in_body = False
-        content = b""
         if body:
-            content = b"".join(body)
+            request.body = b"".join(body)
             body.clear()
             self._body_size = 0
         if self._sealed is not None:
@@ -258,8 +247,9 @@ class RequestParser:
             headers.update(self._sealed)
             self._sealed = None
             self._framing = 0
-        self.on_request(parser.get_method(), url, headers, content, keep)
-        headers.clear()
+        request.method = parser.get_method()
+        self._handler.on_request(request)
+        request.clear()
         if not keep:
             self.ended = True
 

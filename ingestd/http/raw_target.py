@@ -9,7 +9,7 @@ from __future__ import annotations
 import httptools
 from mypy_extensions import mypyc_attr
 
-from ingestd.http.parser import Limits, RequestParser
+from ingestd.http.parser import Limits, RequestHandler, RequestParser
 
 _MARKED = bytes(range(128)) + b"~" * 128
 
@@ -20,8 +20,8 @@ class RawTargetParser(RequestParser):
 
     __slots__ = ("_cut_at_cr", "_marking")
 
-    def __init__(self, limits: Limits) -> None:
-        super().__init__(limits)
+    def __init__(self, limits: Limits, handler: RequestHandler) -> None:
+        super().__init__(limits, handler)
         self._marking = False  # the request line is fed with marks, and its end has not come
         self._cut_at_cr = False  # the last piece of a head ended with CR: its target cannot go on
 

@@ -5,7 +5,7 @@ A reply is built when the configuration is read and only ever written afterwards
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -49,6 +49,22 @@ class Reply:
         if head:
             return self.head_keep if keep_alive else self.head_close
         return self.keep if keep_alive else self.close
+
+
+class Replies:
+    """The replies to a request: `stored` once its events are stored, else one of `refusals`, by its reason.
+
+    `undo`, unless it is None, is called if they were not stored.
+    """
+
+    __slots__ = ("refusals", "stored", "undo")
+
+    def __init__(
+        self, stored: Reply, refusals: Mapping[str, Reply], undo: Callable[[], None] | None = None
+    ) -> None:
+        self.stored = stored
+        self.refusals = refusals
+        self.undo = undo
 
 
 def _phrase(status: int) -> str:

@@ -26,7 +26,7 @@ MAX_MEMBERS = 100
 _scan_json = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 
 
-class Part(NamedTuple):
+class BodyPart(NamedTuple):
     """One event's share of a body: the event's `body` as JSON, and its top-level keys if it is an object."""
 
     encoded: bytes | None
@@ -35,8 +35,8 @@ class Part(NamedTuple):
     flags: tuple[str, ...] = ()
 
 
-NOTHING = Part(None, {}, b"")
-NO_PARTS: list[Part] = []
+NOTHING = BodyPart(None, {}, b"")
+NO_PARTS: list[BodyPart] = []
 
 
 def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
@@ -114,7 +114,7 @@ def is_json(media_type: str) -> bool:
     return media_type.endswith("json")
 
 
-def split(body: bytes, media_type: str) -> list[Part]:
+def split(body: bytes, media_type: str) -> list[BodyPart]:
     """A body that is no form, as one part an event: an array's elements, NDJSON's lines, else the whole.
 
     An array that holds nothing is one event, too: nothing that was sent is dropped. Raises
@@ -131,7 +131,7 @@ def split(body: bytes, media_type: str) -> list[Part]:
     return [_text(body)]
 
 
-def _json_parts(body: bytes) -> list[Part]:
+def _json_parts(body: bytes) -> list[BodyPart]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -150,17 +150,17 @@ def _limit(events: int) -> None:
         raise RequestRefusedError("too_many_events")
 
 
-def _json_or_text(line: bytes) -> Part:
+def _json_or_text(line: bytes) -> BodyPart:
     try:
         return _json_part(orjson.loads(line), line)
     except orjson.JSONDecodeError:
         return _text(line.removesuffix(b"\r"), "bad_json")
 
 
-def _json_part(value: Any, raw: bytes) -> Part:
+def _json_part(value: Any, raw: bytes) -> BodyPart:
     # In valid JSON a raw newline only ever stands between tokens; NDJSON cannot hold one.
     line = raw.strip().replace(b"\n", b" ").replace(b"\r", b" ")
-    return Part(line, value if isinstance(value, dict) else {}, raw)
+    return BodyPart(line, value if isinstance(value, dict) else {}, raw)
 
 
 def _elements(body: bytes) -> list[bytes]:
@@ -178,8 +178,8 @@ def _elements(body: bytes) -> list[bytes]:
         position = end
 
 
-def _text(body: bytes, *flags: str) -> Part:
+def _text(body: bytes, *flags: str) -> BodyPart:
     try:
-        return Part(orjson.dumps(body.decode("utf-8")), {}, body, flags)
+        return BodyPart(orjson.dumps(body.decode("utf-8")), {}, body, flags)
     except UnicodeDecodeError:
-        return Part(orjson.dumps(body.decode("latin-1")), {}, body, (*flags, "body_not_utf8"))
+        return BodyPart(orjson.dumps(body.decode("latin-1")), {}, body, (*flags, "body_not_utf8"))

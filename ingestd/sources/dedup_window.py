@@ -7,6 +7,7 @@ doubling: 107 to 187 bytes, of which 16 from the start. Nothing is kept over a r
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 
 # The look-up is cut in pieces, so that growing one is never a pause: a set of a million would take 30 ms.
 SHARDS = 256
@@ -42,11 +43,12 @@ class DuplicateWindow:
         self._next = place + 1 if place + 1 < self.capacity else 0
         return place
 
-    def forget(self, place: int, key: bytes) -> None:
-        """Take back `add`: the event was refused, so what the platform sends again is its first."""
-        if self._keys[place] == key:
-            self._keys[place] = None
-            self._seen[key[0]].discard(key)
+    def forget(self, remembered: Iterable[tuple[int, bytes]]) -> None:
+        """Take keys back, by place and key: their events were refused, so a repeat of them is none."""
+        for place, key in remembered:
+            if self._keys[place] == key:
+                self._keys[place] = None
+                self._seen[key[0]].discard(key)
 
     @property
     def size(self) -> int:

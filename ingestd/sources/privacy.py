@@ -13,12 +13,13 @@ import json
 import re
 import socket
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import orjson
 
 from ingestd.config.source import SourceConfig
+from ingestd.http.request import Request
 from ingestd.sources import null_values
 from ingestd.sources.body import FORM, is_json, is_json_lines
 from ingestd.sources.signatures import HIDDEN
@@ -29,19 +30,6 @@ WITHHELD = "body_withheld"
 _SHORTEST = 6
 _V4 = re.compile(rb"(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}(?::\d+)?")
 _MAPPED = bytes(10) + b"\xff\xff"
-
-
-class Request(NamedTuple):
-    """The parts of a request that go into an event. `media_type`: of the body, in lower case."""
-
-    path: str
-    route: str
-    raw: bytes
-    body: bytes
-    media_type: str
-    client_ip: str
-    forwarded: bytes
-    agent: bytes
 
 
 def truncate_ip(value: bytes) -> bytes:
@@ -134,11 +122,14 @@ class Privacy:
                 names.setdefault(settings.ip_param, settings.address_privacy)
         self._params = {name.encode(): (chosen, action(chosen, key)) for name, chosen in names.items()}
 
-    def apply(self, request: Request, flags: list[str]) -> Request:
-        """The request without what must not be written; a flag where its body had to go with it."""
+    def apply(self, request: Request, media_type: str, flags: list[str]) -> None:
+        """Take what must not be written out of a request; flagged where its body had to go with it.
+
+        `media_type`: of the body, in lower case.
+        """
         taken: dict[bytes, bytes] = {}  # what was taken out -> what is there instead
-        raw = self._query(request.raw, taken)
-        body = self._body(request.body, request.media_type, taken)
+        raw = self._query(request.query, taken)
+        body = self._body(request.body, media_type, taken)
         if body is None:
             flags.append(WITHHELD)
         client_ip, forwarded = request.client_ip, request.forwarded
@@ -147,16 +138,13 @@ class Privacy:
             chain = [_take(self._address, part.strip(), taken) for part in forwarded.split(b",")]
             forwarded = b", ".join(part or b"unknown" for part in chain) if any(chain) else b""
         sweep = _Sweep(taken)
-        return Request(
-            path=sweep.clean_text(request.path),
-            route=sweep.clean_text(request.route),
-            raw=sweep.clean(raw),
-            body=sweep.clean(body or b""),
-            media_type=request.media_type,
-            client_ip=sweep.clean_text(client_ip),
-            forwarded=sweep.clean(forwarded),
-            agent=sweep.clean(request.agent),
-        )
+        request.path = sweep.clean_text(request.path)
+        request.route = sweep.clean_text(request.route)
+        request.query = sweep.clean(raw)
+        request.body = sweep.clean(body or b"")
+        request.client_ip = sweep.clean_text(client_ip)
+        request.forwarded = sweep.clean(forwarded)
+        request.agent = sweep.clean(request.agent)
 
     def _value(self, name: bytes, value: bytes, taken: dict[bytes, bytes]) -> bytes | None:
         """What is kept of a parameter's value; None: nothing, not even the name."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Any, Protocol
 from urllib.parse import quote
 
 from ingestd.config.source import OverloadConfig, RedirectConfig, ReplyConfig
 from ingestd.http.responses import REFUSAL_REPLIES, REFUSALS, Reply
-from ingestd.sources.dedup_window import DuplicateWindow
 from ingestd.sources.query import Params
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")  # 1x1, transparent
@@ -62,47 +60,3 @@ class Redirect:
 
     def _to(self, address: str) -> Reply:
         return Reply(self._status, headers=(("Location", quote(address, safe=_SAFE)), *NO_STORE))
-
-
-class Refusing(Protocol):
-    """What an answer asks of its source."""
-
-    window: DuplicateWindow | None
-
-    def refusal(self, reason: str) -> Reply:
-        """The reply where no event is taken."""
-
-
-class Answering:
-    """The answer to one request, where it is not simply the source's (see `protocol.Answering`).
-
-    `keys`, `dead_letter`: of its events, see event.Entry. `remembered`: places and keys by turns, of what
-    the window took in. Of refused events it is forgotten: what the platform sends again is no duplicate.
-    """
-
-    __slots__ = ("_remembered", "_source", "dead_letter", "keys", "reply")
-
-    def __init__(
-        self,
-        source: Refusing,
-        reply: Reply,
-        keys: tuple[bytes | None, ...] | None,
-        remembered: tuple[Any, ...],
-        dead_letter: str | None,
-    ) -> None:
-        self._source = source
-        self.reply = reply
-        self.keys = keys
-        self._remembered = remembered
-        self.dead_letter = dead_letter
-
-    def refusal(self, reason: str) -> Reply:
-        """The reply to an event that cannot be taken now."""
-        return self._source.refusal(reason)
-
-    def forget(self) -> None:
-        """Take the events' keys out of the window: none of them was stored."""
-        window = self._source.window
-        if window is not None:
-            for place, key in zip(self._remembered[::2], self._remembered[1::2], strict=True):
-                window.forget(place, key)

@@ -12,12 +12,12 @@ import hmac
 import re
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from ingestd.config.secrets import Secret
 from ingestd.config.source import SignatureConfig, SourceConfig
-from ingestd.http.parser import Headers
+from ingestd.http.request import Request
 from ingestd.sources import event_time, macros
 
 Result = Literal["ok", "bad", "missing", "expired"]
@@ -33,17 +33,22 @@ class Signed(NamedTuple):
     given: bytes | None
 
 
-class Verifier(Protocol):
-    """One source's way to verify."""
+class Verifier:
+    """One source's way to verify. Requests have been routed; signatures expire by `request.received_ns`."""
 
-    def check(self, path: bytes, raw: bytes, headers: Headers, body: bytes, now_ns: int) -> Result:
-        """Whether the request is signed and by one of the keys. `path` and `raw`: as received."""
+    __slots__ = ()
 
-    def signed(self, path: bytes, raw: bytes, headers: Headers, body: bytes) -> Signed | None:
+    def check(self, request: Request) -> Result:
+        """Whether the request is signed, and by one of the keys."""
+        raise NotImplementedError
+
+    def signed(self, request: Request) -> Signed | None:
         """What would be compared; None where there is no signature."""
+        raise NotImplementedError
 
     def key_number(self, signed: Signed) -> int:
         """Which key made it, from 0; -1: none."""
+        raise NotImplementedError
 
 
 def build(settings: SourceConfig, keys: Sequence[Secret], public_base: str) -> Verifier:
@@ -132,7 +137,7 @@ def _left_in(given: bytes | None) -> bool:
     return macros.is_macro(decoded(given).decode("latin-1"))
 
 
-class _Keyed:
+class _Keyed(Verifier):
     """What all schemes share that compare a digest of something with what came."""
 
     __slots__ = ("_digests", "_expires", "_max_age_ns", "_read", "_time")
@@ -144,18 +149,14 @@ class _Keyed:
         self._time = _parameter(settings.time_param)
         self._max_age_ns = int(settings.max_age * 1e9)
 
-    def signed(self, path: bytes, raw: bytes, headers: Headers, body: bytes) -> Signed | None:
-        """What would be compared; None where there is no signature."""
-        raise NotImplementedError
-
-    def check(self, path: bytes, raw: bytes, headers: Headers, body: bytes, now_ns: int) -> Result:
+    def check(self, request: Request) -> Result:
         """See Verifier. A macro left in, or no value at all, is no signature."""
-        signed = self.signed(path, raw, headers, body)
+        signed = self.signed(request)
         if signed is None:
             return "missing"
         if self.key_number(signed) < 0:
             return "missing" if _left_in(signed.given) else "bad"
-        if (self._expires or self._time) and self._too_old(raw, now_ns):
+        if (self._expires or self._time) and self._too_old(request.query, request.received_ns):
             return "expired"
         return "ok"
 
@@ -196,22 +197,27 @@ class UrlSignature(_Keyed):
         self._param = b"&" + _parameter(settings.param)
         self._last = settings.last
 
-    def check(self, path: bytes, raw: bytes, headers: Headers, body: bytes, now_ns: int) -> Result:
+    def check(self, request: Request) -> Result:
         """See Verifier. What nearly every request is, a signature at the end, is told in one go."""
+        raw = request.query
         start = raw.rfind(self._param)
         given = self._read(raw[start + len(self._param) :]) if start >= 0 else None
         if not given:
-            return super().check(path, raw, headers, body, now_ns)
-        content, compare = b"%b%b?%b" % (self._prefix, path, raw[:start]), compare_digest
+            return super().check(request)
+        path, compare = request.path.encode("latin-1"), compare_digest
+        content = b"%b%b?%b" % (self._prefix, path, raw[:start])
         for digest in self._digests:
             if compare(digest(content), given):
                 break
         else:
             return "bad"
-        return "expired" if (self._expires or self._time) and self._too_old(raw, now_ns) else "ok"
+        return (
+            "expired" if (self._expires or self._time) and self._too_old(raw, request.received_ns) else "ok"
+        )
 
-    def signed(self, path: bytes, raw: bytes, headers: Headers, body: bytes) -> Signed | None:
+    def signed(self, request: Request) -> Signed | None:
         """The last one counts where there are several."""
+        path, raw = request.path.encode("latin-1"), request.query
         start = raw.rfind(self._param)
         if start >= 0:
             before, given = b"%s%s?%s" % (self._prefix, path, raw[:start]), raw[start + len(self._param) :]
@@ -237,8 +243,9 @@ class ConcatSignature(_Keyed):
         self._param = _parameter(settings.param)
         self._params = tuple(map(_parameter, settings.params))
 
-    def signed(self, path: bytes, raw: bytes, headers: Headers, body: bytes) -> Signed | None:
+    def signed(self, request: Request) -> Signed | None:
         """A parameter that is not there counts as an empty one."""
+        raw = request.query
         given = value_of(raw, self._param)
         if not given:
             return None
@@ -255,15 +262,15 @@ class BodySignature(_Keyed):
         self._header = settings.header.encode()
         self._prefix = settings.prefix.encode()
 
-    def signed(self, path: bytes, raw: bytes, headers: Headers, body: bytes) -> Signed | None:
+    def signed(self, request: Request) -> Signed | None:
         """What stands in the header after its prefix."""
-        value = headers.find(self._header)
+        value = request.headers.find(self._header)
         if not value:
             return None
-        return Signed(body, value[len(self._prefix) :] if value.startswith(self._prefix) else None)
+        return Signed(request.body, value[len(self._prefix) :] if value.startswith(self._prefix) else None)
 
 
-class Token:
+class Token(Verifier):
     """A fixed text that only the platform and we know. It is hidden before the event is made."""
 
     __slots__ = ("_after", "_header", "_keys", "_param", "_place", "_prefix")
@@ -276,23 +283,23 @@ class Token:
         self._prefix = settings.prefix.encode()
         self._after = len(source_path) + 1
 
-    def check(self, path: bytes, raw: bytes, headers: Headers, body: bytes, now_ns: int) -> Result:
+    def check(self, request: Request) -> Result:
         """See Verifier. A macro left in, or no value at all, is no token."""
-        signed = self.signed(path, raw, headers, body)
+        signed = self.signed(request)
         if signed is None:
             return "missing"
         if self.key_number(signed) < 0:
             return "missing" if _left_in(signed.given) else "bad"
         return "ok"
 
-    def signed(self, path: bytes, raw: bytes, headers: Headers, body: bytes) -> Signed | None:
+    def signed(self, request: Request) -> Signed | None:
         """The token that came."""
         if self._place == "path":
-            given: bytes | None = path[self._after :].partition(b"/")[0]
+            given: bytes | None = request.path[self._after :].partition("/")[0].encode("latin-1")
         elif self._place == "query":
-            given = value_of(raw, self._param)
+            given = value_of(request.query, self._param)
         else:
-            given = headers.find(self._header)
+            given = request.headers.find(self._header)
             given = given.removeprefix(self._prefix) if given is not None else None
         return Signed(b"", given) if given else None
 
@@ -306,9 +313,12 @@ class Token:
                 return number
         return -1
 
-    def hide(self, path: str, route: str, raw: bytes) -> tuple[str, str, bytes]:
-        """Path, route and query without the token, be it right or wrong; in the path it is no route."""
+    def hide(self, request: Request) -> None:
+        """Take the token, be it right or wrong, out of the path (in which it is no route) and the query."""
         if self._place == "path":
+            path = request.path
             given, slash, rest = path[self._after :].partition("/")
-            return f"{path[: self._after]}{HIDDEN.decode() if given else ''}{slash}{rest}", rest, raw
-        return path, route, with_value(raw, self._param, HIDDEN) if self._place == "query" else raw
+            request.path = f"{path[: self._after]}{HIDDEN.decode() if given else ''}{slash}{rest}"
+            request.route = rest
+        elif self._place == "query":
+            request.query = with_value(request.query, self._param, HIDDEN)

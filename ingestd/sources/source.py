@@ -7,6 +7,7 @@ is None. A line is put together from its parts, of which only the parameters go 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -14,51 +15,49 @@ from xxhash import xxh3_128_hexdigest
 
 from ingestd.config.source import SourceConfig
 from ingestd.errors import RequestRefusedError
-from ingestd.http.parser import Headers
-from ingestd.http.responses import Reply
+from ingestd.http.request import Exchange, Request
+from ingestd.http.responses import Replies
 from ingestd.pipeline.counters import SourceCounters
 from ingestd.sources import body as bodies
 from ingestd.sources import encoder, macros, null_values, query, responses
 from ingestd.sources.event_time import EventClock
-from ingestd.sources.privacy import Privacy, Request
+from ingestd.sources.privacy import Privacy
 from ingestd.sources.query import Params
 from ingestd.sources.rate_limit import RateLimit
 from ingestd.sources.scan import scan
 from ingestd.sources.signatures import Token, Verifier
 
 dumps = orjson.dumps
+# The traceparent of W3C Trace Context has 55 bytes; a later version of it may have some more.
+MAX_TRACE = 128
 
 
-class Shared:
-    """What the lines of one request have in common, and what making them leaves behind.
+class LineDraft:
+    """A request's events in the making: what their lines have in common, and what making them leaves behind.
 
     `middle`: from `source` to `user_agent`, as JSON. `keys`: each line's Kafka key. `remembered`: what the
-    window took in.
+    window of repeats took in, see DuplicateWindow.forget.
     """
 
-    __slots__ = ("keys", "middle", "params", "raw", "received_at", "remembered", "route", "signature")
+    __slots__ = ("keys", "middle", "params", "received_at", "remembered", "signature")
 
-    def __init__(
-        self, params: Params, route: str, raw: bytes, received_at: int, middle: bytes, signature: str
-    ) -> None:
+    def __init__(self, params: Params, middle: bytes, signature: str, received_at: int) -> None:
         self.params = params
-        self.route = route
-        self.raw = raw
-        self.received_at = received_at
         self.middle = middle
         self.signature = signature
-        self.keys: tuple[bytes | None, ...] = ()
-        self.remembered: tuple[int | bytes, ...] = ()
+        self.received_at = received_at
+        self.keys: list[bytes | None] = []
+        self.remembered: list[tuple[int, bytes]] = []
 
 
 class Source:
     """One source: its configuration made ready, its counters, its replies."""
 
     __slots__ = (
-        "_asked_for", "_body_limit", "_changing", "_clock", "_dedup", "_frames", "_keep_lossy",
-        "_keep_raw", "_key", "_maker", "_own_answer", "_prefix", "_privacy", "_rate", "_redirect",
-        "_refusals", "_rejects", "_sets_aside", "_tails", "_token", "_wanted", "config", "counters",
-        "methods", "name", "reply", "verifier", "window",
+        "_asked_for", "_body_limit", "_changing", "_clock", "_dedup", "_frames", "_keep_lossy", "_keep_raw",
+        "_key", "_maker", "_own_answer", "_prefix", "_privacy", "_rate", "_redirect", "_rejects",
+        "_sets_aside", "_tails", "_token", "_wanted", "config", "counters", "methods", "name", "replies",
+        "verifier", "window",
     )  # fmt: skip
 
     def __init__(
@@ -70,10 +69,10 @@ class Source:
         self.name = settings.name
         self.methods = frozenset(method.encode() for method in settings.methods)
         # what is answered
-        self.reply = responses.success(settings.reply)
-        self._refusals = responses.refusals(settings.on_overload)
+        stored = responses.success(settings.reply)
+        self.replies = Replies(stored, responses.refusals(settings.on_overload))
         redirect = settings.reply.redirect
-        self._redirect = responses.Redirect(redirect, self.reply) if redirect else None
+        self._redirect = responses.Redirect(redirect, stored) if redirect else None
         # what is taken
         self.verifier = verifier
         self._token = verifier if isinstance(verifier, Token) else None
@@ -106,60 +105,52 @@ class Source:
         plain = not self._own_answer and privacy is None and self._token is None
         self._maker = encoder.maker(settings, node, self._prefix, keep_raw=self._keep_raw) if plain else None
 
-    def refusal(self, reason: str) -> Reply:
-        """The reply where no event is taken: in the source's own form if it cannot be taken now."""
-        return self._refusals[reason]
+    def take(self, request: Request, exchange: Exchange) -> None:
+        """Make events of a routed request, and with them an entry of its exchange.
 
-    def forget(self) -> None:
-        """Nothing is remembered of a request that has no answer of its own."""
-
-    def events(
-        self, method: bytes, path: str, route: str, raw: bytes, headers: Headers, body: bytes,
-        client_ip: str, received_ns: int,
-    ) -> tuple[bytes, int, responses.Answering | None]:  # fmt: skip
-        """The NDJSON lines a request becomes, how many, and their answer if it is not simply the source's.
-
-        `received_ns`: wall clock, ns. Raises RequestRefusedError where there is no event to be had: the
-        body does not decompress, the source rejects the signature, or has its `max_rate` already.
+        Raises RequestRefusedError where there is no event to be had: the body does not decompress or holds
+        too many events, the source rejects the signature, or `max_rate` is exceeded.
         """
         flags: list[str] = []
         signature = "none"
         if self.verifier is not None:
-            result = self.verifier.check(path.encode("latin-1"), raw, headers, body, received_ns)
-            signature = self._judged(result, flags)
-        if self._rate is not None and self._rate.exceeded(received_ns):
+            signature = self._judged(self.verifier.check(request), flags)
+        if self._rate is not None and self._rate.exceeded(request.received_ns):
             raise RequestRefusedError("max_rate")
         if self._token is not None:
-            path, route, raw = self._token.hide(path, route, raw)
-        forwarded = headers.get(b"X-Forwarded-For") or headers.find(b"X-Forwarded-For") or b""
-        agent = headers.get(b"User-Agent") or headers.find(b"User-Agent") or b""
-        if self._maker is not None and not body and not flags:
+            self._token.hide(request)
+        exchange.counters = self.counters
+        exchange.replies = self.replies
+        exchange.keys = exchange.dead_letter = None
+        trace = request.headers.get(b"traceparent")
+        exchange.trace = trace if trace is not None and len(trace) <= MAX_TRACE else None
+        request.forwarded = request.header(b"X-Forwarded-For")
+        request.agent = request.header(b"User-Agent")
+        if self._maker is not None and not request.body and not flags:
             line = self._maker.line(
-                method, path, route, raw, client_ip, forwarded, agent, received_ns, signature,
-                self.counters.macro,
+                request.method, request.path, request.route, request.query, request.client_ip,
+                request.forwarded, request.agent, request.received_ns, signature, self.counters.macro,
             )  # fmt: skip
             if line is not None:
-                return line, 1, None
-        return self._with_care(
-            method, path, route, raw, headers, body, client_ip, forwarded, agent, received_ns, signature,
-            flags,
-        )  # fmt: skip
+                exchange.data = line
+                exchange.count = 1
+                return
+        self._take_slowly(request, exchange, signature, flags)
 
-    def _with_care(
-        self, method: bytes, path: str, route: str, raw: bytes, headers: Headers, body: bytes,
-        client_ip: str, forwarded: bytes, agent: bytes, received_ns: int, signature: str, flags: list[str],
-    ) -> tuple[bytes, int, responses.Answering | None]:  # fmt: skip
-        """`events` of what the compiled maker leaves to us, whatever it is."""
+    def _take_slowly(self, request: Request, exchange: Exchange, signature: str, flags: list[str]) -> None:
+        """Make events of any request: what the compiled maker leaves to Python."""
         about_body, media_type, parts = b"", "", bodies.NO_PARTS
+        body = request.body
         if body:
-            about_body, media_type, odd = encoder.content_type(headers.find(b"Content-Type") or b"")
+            about_body, media_type, odd = encoder.content_type(request.headers.find(b"Content-Type") or b"")
             flags += odd
-            encoding = headers.find(b"Content-Encoding")
+            encoding = request.headers.find(b"Content-Encoding")
             if encoding:
-                body = bodies.inflate(body, encoding, self._body_limit)
+                body = request.body = bodies.inflate(body, encoding, self._body_limit)
         if self._privacy is not None:
-            request = Request(path, route, raw, body, media_type, client_ip, forwarded, agent)
-            path, route, raw, body, _, client_ip, forwarded, agent = self._privacy.apply(request, flags)
+            self._privacy.apply(request, media_type, flags)
+            body = request.body
+        raw = request.query
         params: Mapping[str, Any]
         clean = None if body else scan(raw, self._wanted)
         if clean is not None:
@@ -177,21 +168,24 @@ class Source:
         kept = b""
         if raw and (self._keep_raw or (lossy and self._keep_lossy)):
             kept = b',"raw":' + dumps(raw.decode("latin-1"))
-        shared = Shared(params, route, raw, received_ns // 1_000_000, b"".join((
-            self._frames.get(method, path, route), encoded, kept, about_body,
-            b',"client_ip":', dumps(client_ip),
-            b',"forwarded_for":', encoder.header_text(forwarded, flags),
-            b',"user_agent":', encoder.header_text(agent, flags),
-        )), signature)  # fmt: skip
+        draft = LineDraft(params, b"".join((
+            self._frames.get(request.method, request.path, request.route), encoded, kept, about_body,
+            b',"client_ip":', dumps(request.client_ip),
+            b',"forwarded_for":', encoder.header_text(request.forwarded, flags),
+            b',"user_agent":', encoder.header_text(request.agent, flags),
+        )), signature, request.received_ns // 1_000_000)  # fmt: skip
         if len(parts) == 1:
             (part,) = parts
             flags += part.flags
-            data = self._line(shared, part, flags)
+            exchange.data = self._line(request, draft, part, flags)
         elif parts:
-            data = b"".join([self._line(shared, part, [*flags, *part.flags]) for part in parts])
+            lines = [self._line(request, draft, part, [*flags, *part.flags]) for part in parts]
+            exchange.data = b"".join(lines)
         else:
-            data = self._line(shared, bodies.NOTHING, flags)
-        return data, len(parts) or 1, self._answering(shared) if self._own_answer else None
+            exchange.data = self._line(request, draft, bodies.NOTHING, flags)
+        exchange.count = len(parts) or 1
+        if self._own_answer:
+            self._choose(exchange, draft)
 
     def _judged(self, result: str, flags: list[str]) -> str:
         """What the event says of its signature. Raises RequestRefusedError where only a good one will do."""
@@ -208,15 +202,15 @@ class Source:
 
     def _with_body(
         self, params: Params, encoded: bytes, body: bytes, media_type: str, flags: list[str]
-    ) -> tuple[Params, bytes, list[bodies.Part]]:
+    ) -> tuple[Params, bytes, list[bodies.BodyPart]]:
         """The parameters with a form's among them, the same as JSON, and the events' shares of the body."""
         if media_type != bodies.FORM:
             return params, encoded, bodies.split(body, media_type)
         form = query.decode(body)
         flags += [flag for flag in form.flags if flag not in flags]
-        part = bodies.Part(None, {}, body)
+        part = bodies.BodyPart(None, {}, body)
         if form.lossy and self._keep_lossy:
-            part = bodies.Part(dumps(body.decode("latin-1")), {}, body, ("raw_body",))
+            part = bodies.BodyPart(dumps(body.decode("latin-1")), {}, body, ("raw_body",))
         both = query.merged(params, form.params)
         return both, dumps(both), [part]
 
@@ -225,9 +219,9 @@ class Source:
             self.counters.macro(name)
             flags.append(f"macro:{name}")
 
-    def _line(self, shared: Shared, part: bodies.Part, flags: list[str]) -> bytes:
+    def _line(self, request: Request, draft: LineDraft, part: bodies.BodyPart, flags: list[str]) -> bytes:
         """One event."""
-        params, keys, received_at = shared.params, part.keys, shared.received_at
+        params, keys, received_at = draft.params, part.keys, draft.received_at
         event_at = None
         clock = self._clock
         if clock is not None:
@@ -236,8 +230,8 @@ class Source:
                 flags.append(flag)
         if keys and (left := macros.find(keys)):
             self._count_macros(left, flags)
-        dup_key = self._dup_key(shared, part)
-        if self.window is not None and shared.signature in ("ok", "none"):
+        dup_key = self._dup_key(request, params, part)
+        if self.window is not None and draft.signature in ("ok", "none"):
             # Not for others: an event that may be forged must not make the platform's own a duplicate.
             key = bytes.fromhex(dup_key)
             place = self.window.add(key, received_at)
@@ -245,27 +239,27 @@ class Source:
                 flags.append("duplicate")
                 self.counters.duplicates += 1
             else:
-                shared.remembered += (place, key)
+                draft.remembered.append((place, key))
         if self._key:
-            shared.keys += (self._partition_key(params, keys),)
+            draft.keys.append(self._partition_key(params, keys))
         return b"".join((
             encoder.head(dup_key, received_at, event_at),
-            shared.middle,
-            self._tails.get(shared.signature, flags, part.encoded),
+            draft.middle,
+            self._tails.get(draft.signature, flags, part.encoded),
         ))  # fmt: skip
 
-    def _dup_key(self, shared: Shared, part: bodies.Part) -> str:
+    def _dup_key(self, request: Request, params: Params, part: bodies.BodyPart) -> str:
         """Equal for repeats: by the first click id that is one, else by all that was sent."""
         for first, *others in self._dedup:
-            click_id = null_values.real(_value(first, shared.params, part.keys))
+            click_id = null_values.real(_value(first, params, part.keys))
             if click_id is not None:
                 for name in others:
-                    click_id += f"\0{_value(name, shared.params, part.keys)}"
+                    click_id += f"\0{_value(name, params, part.keys)}"
                 return xxh3_128_hexdigest(self._prefix + click_id.encode())
-        raw = shared.raw
+        raw = request.query
         if self._changing:
             raw = b"&".join(pair for pair in raw.split(b"&") if not pair.startswith(self._changing))
-        return xxh3_128_hexdigest(b"%s%s\0%s\0%s" % (self._prefix, shared.route.encode(), raw, part.raw))
+        return xxh3_128_hexdigest(b"%s%s\0%s\0%s" % (self._prefix, request.route.encode(), raw, part.raw))
 
     def _partition_key(self, params: Params, keys: dict[str, Any]) -> bytes | None:
         """The first real value of the parameters named, in lower case: platforms differ in their hashes'."""
@@ -275,10 +269,18 @@ class Source:
                 return found.lower().encode()
         return None
 
-    def _answering(self, shared: Shared) -> responses.Answering:
-        reply = self.reply if self._redirect is None else self._redirect.reply(shared.params)
-        dead_letter = "signature" if self._sets_aside and shared.signature != "ok" else None
-        return responses.Answering(self, reply, shared.keys or None, shared.remembered, dead_letter)
+    def _choose(self, exchange: Exchange, draft: LineDraft) -> None:
+        """Set what is not the same for all of the source's requests."""
+        if self._sets_aside and draft.signature != "ok":
+            exchange.dead_letter = "signature"
+        if draft.keys:
+            exchange.keys = tuple(draft.keys)
+        if self._redirect is not None or draft.remembered:
+            stored, refusals = self.replies.stored, self.replies.refusals
+            if self._redirect is not None:
+                stored = self._redirect.reply(draft.params)
+            undo = partial(self.window.forget, draft.remembered) if self.window is not None else None
+            exchange.replies = Replies(stored, refusals, undo)
 
 
 def _value(name: str, params: Params, keys: dict[str, Any]) -> Any:

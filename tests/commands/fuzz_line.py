@@ -23,7 +23,7 @@ from typing import NamedTuple
 from unittest import mock
 
 from ingestd.errors import RequestRefusedError
-from ingestd.http.parser import Headers
+from ingestd.http.request import Headers, Request
 from tests.commands import fuzz_scan
 from tests.support import compiled
 from tests.support.daemon import ROOT
@@ -117,18 +117,15 @@ class Twins:
 
 def line_of(desk: Desk, asked: Asked) -> bytes:
     """The line, or why there is none."""
-    match = desk.match(asked.path)
     fields = Headers({b"X-Forwarded-For": asked.forwarded, b"User-Agent": asked.agent})
     try:
-        line, count, answering = match.source.events(
-            asked.method, match.path, match.route, asked.query, fields, asked.body, asked.client,
-            asked.received_ns,
-        )  # fmt: skip
+        request = Request(asked.method, asked.path + b"?" + asked.query, fields, asked.body)
+        made = desk.made(request, asked.client, asked.received_ns)
     except RequestRefusedError as refused:
         return repr(refused).encode()
-    assert count == 1
-    assert answering is None
-    return line
+    assert made.count == 1
+    assert made.keys is None
+    return made.data
 
 
 def _milliseconds(uuid: bytes) -> int:

@@ -14,10 +14,12 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from ingestd.http.connection import Connection, Shared
-from ingestd.http.parser import Headers, Limits
+from ingestd.http.connection import Connection, ServerState
+from ingestd.http.parser import Limits
+from ingestd.http.request import Headers, Request
 from ingestd.intake import Intake
 from ingestd.pipeline.buffer import Buffer
 from ingestd.pipeline.counters import Counters
@@ -78,14 +80,8 @@ def decode(place: Path) -> None:
     total = 0.0
     for name, url in SAMPLES.items():
         raw = url.partition("?")[2].encode()
-        match = plain.match(b"/c/demo/app42")
-
-        def work(match=match, raw=raw) -> object:  # type: ignore[no-untyped-def]
-            return match.source.events(
-                b"GET", match.path, match.route, raw, headers, b"", "203.0.113.9", 1_718_000_010_000_000_000
-            )
-
-        (took,) = least([work])
+        request = Request(b"GET", b"/c/demo/app42?" + raw, headers, b"")
+        (took,) = least([partial(plain.made, request, "203.0.113.9")])
         total += took
         print(f"  {name:14} {len(raw):4} bytes {took:6.2f} us")
     print(f"  {'mean':14} {'':10} {total / len(SAMPLES):6.2f} us")
@@ -103,7 +99,7 @@ def _connection(made: Desk) -> Callable[[], object]:
     buffer = Buffer(PLENTY, 1 << 30, PLENTY)
     counters = Counters()
     intake = Intake(Router(made.sources), counters, buffer, ack_stored=False)
-    connection = Connection(Shared(intake, Limits(), counters.refuse, 1 << 20))
+    connection = Connection(ServerState(intake.take, Limits(), counters.refuse, 1 << 20))
     connection.connection_made(Nowhere())
     target = SAMPLES["baidu signed"].removeprefix("https://trk.example.com")
     wire = (

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from ingestd import config
-from ingestd.http.parser import Headers
-from ingestd.http.responses import Reply
+from ingestd.http.request import Exchange, Headers, Request
+from ingestd.http.responses import Replies, Reply
 from ingestd.pipeline.counters import Counters, SourceCounters
 from ingestd.sources import factory
-from ingestd.sources.responses import Answering
-from ingestd.sources.router import Match, Router
-from ingestd.sources.source import Source
+from ingestd.sources.router import Router
 
 BASE = "https://trk.example.com"
 NOW_MS = 1_718_000_010_000  # ten seconds after the sample callbacks' clicks
@@ -31,8 +29,8 @@ class Taken:
 
     events: list[dict[str, Any]]
     lines: bytes
-    answering: Answering | None
-    source: Source
+    keys: Sequence[bytes | None] | None
+    replies: Replies
 
     @property
     def event(self) -> dict[str, Any]:
@@ -42,7 +40,8 @@ class Taken:
 
     @property
     def reply(self) -> Reply:
-        return self.source.reply if self.answering is None else self.answering.reply
+        """Once the events are stored."""
+        return self.replies.stored
 
 
 class Desk:
@@ -61,10 +60,13 @@ class Desk:
         """The first source's counters."""
         return self.sources[0].counters
 
-    def match(self, path: bytes) -> Match:
-        found = self._router.match(path)
-        assert found is not None, path
-        return found
+    def made(self, request: Request, client: str = CLIENT, now_ns: int | None = None) -> Exchange:
+        """What a request becomes. Raises RequestRefusedError."""
+        source = self._router.route(request)
+        assert source is not None, request.target
+        request.client_ip, request.received_ns = client, self.now_ms * 1_000_000 if now_ns is None else now_ns
+        source.take(request, exchange := Exchange())
+        return exchange
 
     def take(
         self,
@@ -80,25 +82,15 @@ class Desk:
             target = parts.path.encode() + (b"?" + parts.query.encode() if "?" in url else b"")
         else:
             target = url
-        path, _, raw = target.partition(b"?")
-        match = self.match(path)
         fields = Headers()
         for name, value in {**HEADERS, **(headers or {})}.items():
             fields[name.encode()] = value if isinstance(value, bytes) else value.encode()
-        lines, count, answering = match.source.events(
-            method or (b"POST" if body else b"GET"),
-            match.path,
-            match.route,
-            raw,
-            fields,
-            body,
-            client,
-            self.now_ms * 1_000_000,
-        )
+        made = self.made(Request(method or (b"POST" if body else b"GET"), target, fields, body), client)
+        lines = made.data
         events = [json.loads(line) for line in lines.splitlines()]
-        assert count == len(events)
+        assert made.count == len(events)
         assert lines.endswith(b"\n")
-        return Taken(events, lines, answering, match.source)
+        return Taken(events, lines, made.keys, made.replies)
 
 
 def one(profile: str, more: str = "", place: Path = Path(), path: str = "/c/x") -> Desk:

@@ -1,6 +1,6 @@
 """Stand-ins for what surrounds a part under test: transport, clock, sink, source.
 
-transport, connection = connect(intake)
+transport, connection = connect(take)
 connection.data_received(b"GET / HTTP/1.1\\r\\n\\r\\n")
 assert [reply.status for reply in transport.replies()] == [200]
 """
@@ -12,13 +12,14 @@ import heapq
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from ingestd import config
 from ingestd.errors import SinkError
 from ingestd.event import Batch, Entry
-from ingestd.http.connection import Connection, Exchange, Intake, Shared
-from ingestd.http.parser import Headers, Limits
+from ingestd.http.connection import Connection, ServerState
+from ingestd.http.parser import Limits
+from ingestd.http.request import Exchange, Headers, Request
 from ingestd.http.responses import Reply
 from ingestd.pipeline.batch_metrics import BatchMetrics
 from ingestd.pipeline.buffer import Buffer
@@ -115,16 +116,16 @@ class FakeTransport(asyncio.Transport):
 
 
 def connect(
-    intake: Intake,
+    take: Callable[[Exchange, Request], None],
     *,
     limits: Limits | None = None,
     peer: object = "",
-    shared: Shared | None = None,
+    state: ServerState | None = None,
     refused: Callable[[str], None] = lambda reason: None,
 ) -> tuple[FakeTransport, Connection]:
     """A connection over a fake transport. `peer`: "" for a Unix socket, (address, port) for TCP."""
-    shared = shared or Shared(intake, limits or Limits(), refused, max_connections=100)
-    connection = Connection(shared)
+    state = state or ServerState(take, limits or Limits(), refused, max_connections=100)
+    connection = Connection(state)
     transport = FakeTransport(peer)
     connection.connection_made(transport)
     return transport, connection
@@ -137,11 +138,9 @@ class HeldIntake:
         self.exchanges: list[Exchange] = []
         self.requests: list[tuple[bytes, bytes, Headers, bytes]] = []
 
-    def __call__(
-        self, exchange: Exchange, method: bytes, target: bytes, headers: Headers, body: bytes
-    ) -> None:
+    def __call__(self, exchange: Exchange, request: Request) -> None:
         self.exchanges.append(exchange)
-        self.requests.append((method, target, Headers(headers), body))
+        self.requests.append((request.method, request.target, Headers(request.headers), request.body))
 
     def answer(self, number: int, text: str | None = None) -> None:
         """Answer request `number`, with its own target as the body unless told otherwise."""
@@ -392,6 +391,15 @@ def headers(**fields: str | bytes) -> Headers:
     return found
 
 
-def as_exchange(value: object) -> Exchange:
-    """For the type checker: something that behaves like an exchange."""
-    return cast("Exchange", value)
+def request_for(query: bytes = b"", fields: Headers | None = None, body: bytes = b"") -> Request:
+    """A request as a source gets it: routed to /c/demo, received in June 2024."""
+    request = Request(b"POST" if body else b"GET", b"", fields or Headers(), body)
+    request.path, request.query, request.received_ns = "/c/demo", query, 1_718_000_000_000_000_000
+    return request
+
+
+def taken(source: Source, request: Request) -> Exchange:
+    """What a source makes of a request: the exchange with the events."""
+    exchange = Exchange()
+    source.take(request, exchange)
+    return exchange

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from ingestd.http.connection import Connection, Shared
+from ingestd.http.connection import Connection, ServerState
 from ingestd.http.parser import Limits
 from ingestd.intake import Intake
 from ingestd.sources.router import Router
@@ -22,10 +22,10 @@ class Front(Pump):
         configured = sources or ({"name": "demo", "path": "/c/demo"},)
         made = [make_source(self.counters, **source) for source in configured]
         self.intake = Intake(Router(made), self.counters, self.buffer, ack_stored=acks)
-        self.shared = Shared(self.intake, Limits(), self.counters.refuse, 100)
+        self.state = ServerState(self.intake.take, Limits(), self.counters.refuse, 100)
 
     def connect(self, peer: object = "") -> tuple[FakeTransport, Connection]:
-        return connect(self.intake, shared=self.shared, peer=peer)
+        return connect(self.intake.take, state=self.state, peer=peer)
 
     async def ask(self, data: bytes, peer: object = "", heads: tuple[int, ...] = ()) -> list[Received]:
         """Send bytes over a connection of their own, and read what is answered."""

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ingestd.errors import RequestRefusedError
-from ingestd.http.parser import Headers, Limits
+from ingestd.http.parser import Limits, RequestHandler
 from ingestd.http.raw_target import RawTargetParser
+from ingestd.http.request import Headers, Request
 
 GET = b"GET /c/demo?n=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @dataclass(frozen=True)
-class Request:
-    """One request as `on_request` gets it."""
+class ParsedRequest:
+    """One request as a parser's handler gets it."""
 
     method: bytes
     target: bytes
@@ -26,20 +27,24 @@ class Request:
         return Headers(self.headers).find(name)
 
 
-class Recorder(RawTargetParser):
-    """A parser that remembers its requests and how often it was asked for `100 Continue`."""
+class Recorder(RequestHandler):
+    """Remembers a parser's requests and how often it was asked for `100 Continue`."""
 
-    __slots__ = ("continues", "requests")
+    __slots__ = ("continues", "feed", "parser", "requests")
 
     def __init__(self, limits: Limits | None = None, *, any_value: bool = False) -> None:
-        super().__init__(limits or Limits())
+        self.parser = RawTargetParser(limits or Limits(), self)
         if any_value:
-            self.take_any_value()
-        self.requests: list[Request] = []
+            self.parser.take_any_value()
+        self.feed = self.parser.feed
+        self.requests: list[ParsedRequest] = []
         self.continues = 0
 
-    def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
-        self.requests.append(Request(method, target, tuple(headers.items()), body, keep))
+    def on_request(self, request: Request) -> None:
+        fields = tuple(request.headers.items())
+        self.requests.append(
+            ParsedRequest(request.method, request.target, fields, request.body, request.keep)
+        )
 
     def on_expect_continue(self) -> None:
         self.continues += 1
@@ -49,7 +54,7 @@ class Recorder(RawTargetParser):
 class Outcome:
     """All that came of some bytes."""
 
-    requests: tuple[Request, ...]
+    requests: tuple[ParsedRequest, ...]
     refused: str | None
     open: bool  # part of a request was read and not its end
 
@@ -95,4 +100,4 @@ def parse_pieces(pieces: list[bytes], limits: Limits | None = None, *, any_value
         except RequestRefusedError as error:
             refused = error.reason
             break
-    return Outcome(tuple(parser.requests), refused, refused is None and parser.in_request)
+    return Outcome(tuple(parser.requests), refused, refused is None and parser.parser.in_request)

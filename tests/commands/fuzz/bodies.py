@@ -11,10 +11,10 @@ import json
 import zstandard
 
 from ingestd.errors import RequestRefusedError
-from ingestd.http.parser import Headers
+from ingestd.http.request import Headers
 from ingestd.http.responses import REFUSALS
 from tests.commands.fuzz.lines import checked
-from tests.support.fakes import make_source
+from tests.support.fakes import make_source, request_for, taken
 
 TYPES = (
     b"application/json", b"application/x-ndjson", b"application/x-www-form-urlencoded", b"text/plain",
@@ -59,16 +59,15 @@ def once(data: bytes) -> None:
         body, plain = body[:place] + bytes((body[place] ^ 1 + damage // 2,)) + body[place + 1 :], None
     reason = ""
     try:
-        lines, count, _ = _source.events(
-            b"POST", "/c/demo", "", b"q=1", headers, body, "192.0.2.7", 1_718_000_000_000_000_000
-        )
+        made = taken(_source, request_for(b"q=1", headers, body))
     except RequestRefusedError as refused:
         reason = refused.reason
     if reason:
         assert reason in REFUSALS
         assert plain is None, f"{reason}: a body that nobody had damaged"
         return
-    events = checked(lines, count)
+    lines = made.data
+    events = checked(lines, made.count)
     if plain is not None and media.startswith(b"application/json") and b"seq" not in media and plain:
         # json: orjson makes a float of a number beyond 64 bits
         _same(plain, [json.loads(line).get("body") for line in lines.splitlines()], events[0]["flags"])

@@ -7,7 +7,7 @@ body.
 from __future__ import annotations
 
 from ingestd.errors import RequestRefusedError
-from ingestd.http.parser import Headers
+from ingestd.http.request import Headers, Request
 from ingestd.http.responses import REFUSALS
 from tests.commands.fuzz.bodies import TYPES
 from tests.commands.fuzz.lines import checked
@@ -60,23 +60,19 @@ def once(data: bytes) -> None:
     desk = _DESKS[number % 4]
     desk.demo.macros.clear()
     path = b"/c/x/" + path.partition(b"?")[0].lstrip(b"/")
-    match = desk.match(path)
+    request = Request((b"GET", b"POST")[number // 4 % 2], path + b"?" + raw, headers, body)
     try:
-        lines, count, answering = match.source.events(
-            (b"GET", b"POST")[number // 4 % 2], match.path, match.route, raw, headers, body,
-            client.decode("latin-1"), desk.now_ms * 1_000_000,
-        )  # fmt: skip
+        made = desk.made(request, client.decode("latin-1"))
     except RequestRefusedError as refused:
         REFUSALS[refused.reason]  # a known one
         return
-    events = checked(lines, count)
+    events = checked(made.data, made.count)
     for event in events:
         assert event["path"].encode("latin-1") == path or number % 4 == 1
         assert event["source"] == "x"
-    if answering is not None:
-        _one_reply(answering.reply.keep)
+    _one_reply(made.replies.stored.keep)
     if number % 4 == 1:
-        _private(raw, lines)
+        _private(raw, made.data)
 
 
 def _one_reply(reply: bytes) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ingestd.http.connection import Exchange
-from ingestd.http.parser import Headers
+from ingestd.http.request import Exchange, Request
 from ingestd.http.responses import REFUSALS, Reply
 from tests.support.fakes import connect
 from tests.support.parser_cases import ACCEPTED, REFUSED
@@ -54,8 +53,8 @@ def _connected(pieces: list[bytes], whole: Outcome) -> None:
     requests: list[tuple[bytes, bytes, bytes]] = []
     refused: list[str] = []
 
-    def intake(exchange: Exchange, method: bytes, target: bytes, headers: Headers, body: bytes) -> None:
-        requests.append((method, target, body))
+    def intake(exchange: Exchange, request: Request) -> None:
+        requests.append((request.method, request.target, request.body))
         exchange.answer(_OK)
 
     transport, connection = connect(intake, refused=refused.append)

@@ -6,9 +6,9 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
-from ingestd.http.parser import Headers
+from ingestd.http.request import Headers
 from ingestd.sources import query
-from tests.support.fakes import make_source
+from tests.support.fakes import make_source, request_for, taken
 from tests.support.front import SAMPLES
 
 SEEDS = [url.partition("?")[2].encode() for url in SAMPLES.values()]
@@ -39,8 +39,9 @@ def once(data: bytes) -> None:
     assert orjson.loads(decoded.encoded) == params
     if sum(data) % 4:  # the whole event only of every fourth: it costs more than all the rest
         return
-    line, count, _ = _source.events(b"GET", "/c/demo", "", data, _headers, b"", "192.0.2.7", NOW_NS)
-    assert count == 1
+    made = taken(_source, request_for(data))
+    line = made.data
+    assert made.count == 1
     assert line.find(b"\n") == len(line) - 1, line
     event = orjson.loads(line)
     assert event["params"] == decoded.params

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from ingestd.http.parser import Headers
+from ingestd.http.request import Headers, Request
 from tests.support.desk import BASE, one
 
 KEY = b"key-of-the-fuzzer"
@@ -69,11 +69,8 @@ def once(data: bytes) -> None:
 
 def _verdict(kind: int, path: bytes, raw: bytes, body: bytes, header: bytes) -> str:
     desk = DESKS[kind % len(DESKS)][1]
-    match = desk.match(path)  # type: ignore[attr-defined]
     headers = Headers({b"X-Signature": header} if header else {})
-    lines, _, _ = match.source.events(
-        b"GET", match.path, match.route, raw, headers, body, "192.0.2.7", 1_718_000_010_000_000_000
-    )
+    lines = desk.made(Request(b"GET", path + b"?" + raw, headers, body)).data  # type: ignore[attr-defined]
     event = orjson.loads(lines)
     assert KEY not in lines, "the key is in the event"
     verdict: str = event["signature"]

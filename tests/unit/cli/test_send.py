@@ -22,6 +22,7 @@ from ingestd.http.parser import Limits
 from ingestd.pipeline.counters import Counters
 from ingestd.sources import factory
 from ingestd.sources.router import Router
+from tests.support.fakes import taken
 
 BASE = "https://click.example.com"
 
@@ -34,15 +35,12 @@ def events(sources: str, place: Path, only: str | None = None) -> list[dict[str,
     router = Router(factory.build(settings, Counters(), "test/0"))
     found = []
     for data in build(settings, only, "click.example.com"):
-        asked = captured_request.parse(data, Limits(1 << 15, 1 << 15, 1 << 20))
-        path, _, raw = asked.target.partition(b"?")
-        match = router.match(path)
-        assert match is not None
-        assert asked.method in match.source.methods
-        lines, _, _ = match.source.events(
-            asked.method, match.path, match.route, raw, asked.headers, asked.body, "192.0.2.1", time.time_ns()
-        )
-        found += [orjson.loads(line) for line in lines.splitlines()]
+        request = captured_request.parse(data, Limits(1 << 15, 1 << 15, 1 << 20))
+        request.received_ns = time.time_ns()
+        source = router.route(request)
+        assert source is not None
+        assert request.method in source.methods
+        found += [orjson.loads(line) for line in taken(source, request).data.splitlines()]
     return found
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import random
+from functools import partial
 
 import pytest
 
-from ingestd.http.connection import MAX_TURNED_AWAY, Connection, Exchange, Shared
-from ingestd.http.parser import Headers, Limits
-from ingestd.http.responses import REFUSALS, Reply
-from tests.support.fakes import FakeTransport, HeldIntake, as_exchange, connect
+from ingestd.http.connection import MAX_TURNED_AWAY, Connection, ServerState
+from ingestd.http.parser import Limits
+from ingestd.http.request import Exchange, Request
+from ingestd.http.responses import REFUSALS, Replies, Reply
+from tests.support.fakes import FakeTransport, HeldIntake, connect
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -173,11 +175,11 @@ def test_after_a_refusal_nothing_more_is_read() -> None:
 
 def test_bytes_after_a_refusal_do_not_keep_the_connection_alive() -> None:
     intake = HeldIntake()
-    shared = Shared(intake, Limits(), lambda reason: None, 10)
-    _, connection = connect(intake, shared=shared)
+    state = ServerState(intake, Limits(), lambda reason: None, 10)
+    _, connection = connect(intake, state=state)
     connection.data_received(b"\0garbage")
     before = connection.since
-    shared.tick += 3
+    state.tick += 3
     connection.data_received(b"more")
     assert connection.since == before
 
@@ -208,11 +210,9 @@ def test_a_bug_of_ours_is_a_logged_500(caplog: pytest.LogCaptureFixture) -> None
 def test_a_bug_of_ours_leaves_the_replies_before_it_alone(caplog: pytest.LogCaptureFixture) -> None:
     intake = HeldIntake()
 
-    def buggy_from_the_second(
-        exchange: Exchange, method: bytes, target: bytes, headers: Headers, body: bytes
-    ) -> None:
-        intake(exchange, method, target, headers, body)
-        if target == b"/1":
+    def buggy_from_the_second(exchange: Exchange, request: Request) -> None:
+        intake(exchange, request)
+        if request.target == b"/1":
             raise ZeroDivisionError("a bug")
 
     transport, connection = connect(buggy_from_the_second)
@@ -237,8 +237,8 @@ def test_a_bug_in_the_connection_itself_is_a_500_too(monkeypatch: pytest.MonkeyP
 def test_a_connection_too_many_is_turned_away() -> None:
     intake = HeldIntake()
     refused: list[str] = []
-    shared = Shared(intake, Limits(), refused.append, max_connections=2)
-    transports = [connect(intake, shared=shared)[0] for _ in range(3)]
+    state = ServerState(intake, Limits(), refused.append, max_connections=2)
+    transports = [connect(intake, state=state)[0] for _ in range(3)]
     assert [transport.written == b"" for transport in transports] == [True, True, False]
     [reply] = transports[2].replies()
     assert (reply.status, reply.headers["retry-after"], refused) == (503, "1", ["connections"])
@@ -246,18 +246,18 @@ def test_a_connection_too_many_is_turned_away() -> None:
 
 def test_a_connection_that_ends_makes_room_for_another() -> None:
     intake = HeldIntake()
-    shared = Shared(intake, Limits(), lambda reason: None, max_connections=1)
-    _, first = connect(intake, shared=shared)
+    state = ServerState(intake, Limits(), lambda reason: None, max_connections=1)
+    _, first = connect(intake, state=state)
     first.connection_lost(None)
-    transport, _ = connect(intake, shared=shared)
+    transport, _ = connect(intake, state=state)
     assert transport.written == b""
 
 
 def test_of_a_flood_of_connections_few_are_told_why_and_none_is_kept() -> None:
     intake = HeldIntake()
     refused: list[str] = []
-    shared = Shared(intake, Limits(), refused.append, max_connections=2)
-    transports = [connect(intake, shared=shared)[0] for _ in range(2 + MAX_TURNED_AWAY + 5)]
+    state = ServerState(intake, Limits(), refused.append, max_connections=2)
+    transports = [connect(intake, state=state)[0] for _ in range(2 + MAX_TURNED_AWAY + 5)]
     assert [transport.aborted for transport in transports] == [False] * (2 + MAX_TURNED_AWAY) + [True] * 5
     assert len(refused) == MAX_TURNED_AWAY + 5
 
@@ -358,16 +358,11 @@ def test_half_a_request_at_the_end_is_no_request() -> None:
 # settling
 
 
-class Source:
-    reply = Reply(200, b"taken")
-
-    def refusal(self, reason: str) -> Reply:
-        return Reply(503, reason.encode(), headers=(("Retry-After", "7"),))
-
-    def forget(self) -> None:
-        self.forgotten = True
-
-    forgotten = False
+def replies(undone: list[bool] | None = None) -> Replies:
+    """What a source answers. `undone`: gets a True when the events were not stored."""
+    refusals = {reason: Reply(503, reason.encode()) for reason in ("storage", "stalled")}
+    undo = None if undone is None else partial(undone.append, True)
+    return Replies(Reply(200, b"taken"), refusals, undo)
 
 
 @pytest.mark.parametrize(("refused", "status", "body"), [(None, 200, b"taken"), ("storage", 503, b"storage")])
@@ -377,12 +372,13 @@ def test_an_exchange_is_answered_by_its_fate_in_its_sources_words(
     intake, transport, connection = held()
     connection.data_received(get(0))
     [exchange] = intake.exchanges
-    exchange.answering = source = Source()
+    undone: list[bool] = []
+    exchange.replies = replies(undone)
     exchange.settle(refused)
     exchange.stalled()  # too late: it has been answered
     [reply] = transport.replies()
     assert (reply.status, reply.body) == (status, body)
-    assert source.forgotten == (refused is not None)
+    assert bool(undone) == (refused is not None)
 
 
 @pytest.mark.parametrize("refused", [None, "storage"])
@@ -390,11 +386,12 @@ def test_an_exchange_whose_commit_stalls_is_answered_before_its_fate_is_known(re
     intake, transport, connection = held()
     connection.data_received(get(0))
     [exchange] = intake.exchanges
-    exchange.answering = source = Source()
+    undone: list[bool] = []
+    exchange.replies = replies(undone)
     exchange.stalled()
-    assert not source.forgotten
+    assert not undone
     exchange.settle(refused)
-    assert source.forgotten == (refused is not None)
+    assert bool(undone) == (refused is not None)
     assert [(reply.status, reply.body) for reply in transport.replies()] == [(503, b"stalled")]
 
 
@@ -402,8 +399,8 @@ def test_a_reply_given_already_stands_whatever_the_fate() -> None:
     intake, transport, connection = held()
     connection.data_received(get(0))
     intake.answer(0)
-    intake.exchanges[0].answering = Source()
-    as_exchange(intake.exchanges[0]).settle("storage")
+    intake.exchanges[0].replies = replies()
+    intake.exchanges[0].settle("storage")
     assert transport.statuses() == [200]
 
 

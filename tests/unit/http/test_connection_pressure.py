@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.http.connection import MAX_PIPELINE, Connection, Exchange, Shared, _shutdown_reading
+from ingestd.http.connection import MAX_PIPELINE, Connection, ServerState, _shutdown_reading
 from ingestd.http.parser import Limits
+from ingestd.http.request import Exchange, Request
 from ingestd.http.responses import Reply
 from tests.support.fakes import HeldIntake, connect
 from tests.support.loop import run, turns
@@ -88,9 +89,9 @@ def test_a_client_that_never_reads_takes_bounded_memory(tmp_path: Path) -> None:
 
     async def main() -> tuple[int, int]:
         loop = asyncio.get_running_loop()
-        shared = Shared(at_once, Limits(), lambda reason: None, 10)
+        state = ServerState(at_once, Limits(), lambda reason: None, 10)
         path = str(tmp_path / "socket")
-        server = await loop.create_unix_server(lambda: Connection(shared), path)
+        server = await loop.create_unix_server(lambda: Connection(state), path)
         client = socket.socket(socket.AF_UNIX)
         client.setblocking(False)
         await loop.sock_connect(client, path)
@@ -102,7 +103,7 @@ def test_a_client_that_never_reads_takes_bounded_memory(tmp_path: Path) -> None:
             except BlockingIOError:
                 refusals += 1
             await turns()
-        [connection] = shared.connections
+        [connection] = state.connections
         assert connection.transport is not None
         owed = connection.transport.get_write_buffer_size()
         client.close()
@@ -181,8 +182,8 @@ def test_a_drain_lets_a_request_that_has_begun_be_finished() -> None:
 def test_a_drain_answers_no_request_behind_its_last_reply() -> None:
     served: list[bytes] = []
 
-    def intake(exchange: Exchange, method: bytes, target: bytes, *rest: object) -> None:
-        served.append(target)
+    def intake(exchange: Exchange, request: Request) -> None:
+        served.append(request.target)
         exchange.answer(OK)
 
     transport, connection = connect(intake, peer=("192.0.2.7", 1))
@@ -200,12 +201,12 @@ def test_a_drain_loses_nothing_that_was_sent_over_a_unix_socket() -> None:
         ours, client = socket.socketpair(socket.AF_UNIX)
         for sock in (ours, client):
             sock.setblocking(False)
-        shared = Shared(at_once, Limits(), lambda reason: None, 10)
-        _, connection = await loop.create_unix_connection(lambda: Connection(shared), sock=ours)
+        state = ServerState(at_once, Limits(), lambda reason: None, 10)
+        _, connection = await loop.create_unix_connection(lambda: Connection(state), sock=ours)
         client.send(GET)
         connection.drain()
         received = await loop.sock_recv(client, 4096)
-        while shared.connections:
+        while state.connections:
             await turns(1)
         try:
             client.send(GET)
@@ -242,16 +243,16 @@ def test_a_connection_knows_what_it_waits_for(data: bytes, waiting_for: str) -> 
 
 
 def test_a_wait_is_counted_from_where_it_began() -> None:
-    shared = Shared(HeldIntake(), Limits(), lambda reason: None, 10)
-    _, connection = connect(shared.intake, shared=shared)
-    shared.tick = 5
+    state = ServerState(HeldIntake(), Limits(), lambda reason: None, 10)
+    _, connection = connect(state.take, state=state)
+    state.tick = 5
     connection.data_received(b"POST / HTTP/1.1\r\n")
-    shared.tick = 8
+    state.tick = 8
     connection.data_received(b"Content-Length: 3\r\n")
     assert connection.since == 5  # a head that drips does not start anew with every drop
     connection.data_received(b"\r\n")
     assert connection.since == 8  # the body has a time of its own
-    shared.tick = 9
+    state.tick = 9
     connection.data_received(b"a")
     assert connection.since == 8
     connection.data_received(b"bc")

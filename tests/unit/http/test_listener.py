@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from ingestd.http import listener
-from ingestd.http.connection import Connection, Exchange, Shared
+from ingestd.http.connection import Connection, ServerState
 from ingestd.http.listener import Listener, Timeouts
 from ingestd.http.parser import Limits
+from ingestd.http.request import Exchange
 from ingestd.http.responses import Reply
 from ingestd.http.sockets import unix_socket
 from tests.support.fakes import HeldIntake, Received, read_replies
@@ -56,9 +57,9 @@ class Scene:
     def __init__(self, path: Path, intake: Callable[..., None], **timeouts: float) -> None:
         self.path = path
         self.refused: list[str] = []
-        self.shared = Shared(intake, Limits(), self.refused.append, 100)
+        self.state = ServerState(intake, Limits(), self.refused.append, 100)
         limits = Timeouts(**{"header": 3600.0, "body": 3600.0, "idle": 3600.0, **timeouts})
-        self.listener = Listener(self.shared, limits, [unix_socket(path, 0o600, "")], [path])
+        self.listener = Listener(self.state, limits, [unix_socket(path, 0o600, "")], [path])
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Scene:
@@ -77,7 +78,7 @@ class Scene:
 
     async def connections(self, number: int) -> None:
         """Wait until there are so many."""
-        while len(self.shared.connections) != number:
+        while len(self.state.connections) != number:
             await asyncio.sleep(0)
 
 
@@ -164,8 +165,8 @@ def test_who_waits_for_a_reply_is_not_cut(tmp_path: Path) -> None:
     async def main(scene: Scene) -> None:
         client = await scene.client()
         client.send(GET)
-        rounds = scene.shared.tick + 50
-        while scene.shared.tick < rounds:
+        rounds = scene.state.tick + 50
+        while scene.state.tick < rounds:
             await asyncio.sleep(0.001)
         intake.answer(0, "late")
         assert (await client.reply()).body == b"late"
@@ -279,7 +280,7 @@ def test_connections_may_go_while_the_sweeper_looks(tmp_path: Path, monkeypatch:
         await scene.connections(20)
         for client in clients:
             client.close()
-            seen.extend(scene.shared.connections)
+            seen.extend(scene.state.connections)
             await asyncio.sleep(0)
         await scene.connections(0)
         assert seen

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from ingestd.http.parser import Headers
+from ingestd.http.request import Headers
 from ingestd.http.responses import REFUSALS
 from tests.support.parser_cases import ACCEPTED, CHUNKED, REFUSED, UPGRADE
-from tests.support.parsing import CUTS, GET, Cut, Recorder, Request, parse
+from tests.support.parsing import CUTS, GET, Cut, ParsedRequest, Recorder, parse
 
 KEPT = [name for name, case in ACCEPTED.items() if case[4]]
-NEIGHBOUR = Request(b"GET", b"/c/demo?n=1", ((b"Host", b"x"),), b"", True)
+NEIGHBOUR = ParsedRequest(b"GET", b"/c/demo?n=1", ((b"Host", b"x"),), b"", True)
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -180,7 +180,7 @@ def test_it_is_known_whether_a_request_has_begun() -> None:
     states = []
     for piece in (b"POST /a", b" HTTP/1.1\r\nContent-Length: 2\r\n\r\n", b"h", b"i"):
         parser.feed(piece)
-        states.append((parser.in_request, parser.in_body))
+        states.append((parser.parser.in_request, parser.parser.in_body))
     assert states == [(True, False), (True, True), (True, True), (False, False)]
 
 

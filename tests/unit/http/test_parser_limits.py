@@ -168,7 +168,7 @@ def test_a_target_in_single_bytes_costs_no_more_than_its_length(pieces: int) -> 
     parser.feed(b"GET /")
     with pytest.raises(RequestRefusedError):
         feed_again(parser, b"a" * pieces, 101)
-    assert len(parser._target) == 1
+    assert len(parser.parser._target) == 1
 
 
 @pytest.mark.parametrize(

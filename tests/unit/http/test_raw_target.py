@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
-from ingestd.http.parser import Headers, Limits
+from ingestd.http.parser import Limits, RequestHandler
 from ingestd.http.raw_target import RawTargetParser
+from ingestd.http.request import Request
 
 GBK = "点击~".encode("gbk")
 TARGETS = [
@@ -16,15 +17,15 @@ TARGETS = [
 ]
 
 
-class Collected(RawTargetParser):
-    """Keeps the requests it is fed."""
+class Collected(RequestHandler):
+    """Keeps the requests its parser is fed."""
 
     def __init__(self) -> None:
-        super().__init__(Limits())
+        self.feed = RawTargetParser(Limits(), self).feed
         self.requests: list[tuple[bytes, bytes, dict[bytes, bytes], bytes]] = []
 
-    def on_request(self, method: bytes, target: bytes, headers: Headers, body: bytes, keep: bool) -> None:
-        self.requests.append((method, target, dict(headers), body))
+    def on_request(self, request: Request) -> None:
+        self.requests.append((request.method, request.target, dict(request.headers), request.body))
 
     def on_expect_continue(self) -> None:
         raise NotImplementedError

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ingestd.errors import RequestRefusedError
 from ingestd.sources import body
-from tests.support.fakes import headers, make_source
+from tests.support.fakes import headers, make_source, request_for, taken
 
 JSON = "application/json"
 LINES = "application/x-ndjson"
@@ -32,9 +32,9 @@ def lines(body: bytes, content_type: str = JSON, raw: bytes = b"", **fields: str
     """The lines of the events a request with this body becomes."""
     found = headers(Content_Type=content_type, **fields)
     source = make_source(toml=f'[ingest]\nmax_inflated = "{LIMIT}B"')
-    data, count, _ = source.events(b"POST", "/c", "", raw, found, body, "", 1_718_000_000_000_000_000)
-    split = data.splitlines()
-    assert len(split) == count
+    made = taken(source, request_for(raw, found, body))
+    split = made.data.splitlines()
+    assert len(split) == made.count
     return split
 
 

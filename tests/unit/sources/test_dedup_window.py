@@ -37,7 +37,7 @@ def test_the_window_is_the_last_different_keys_and_no_more(
         model[number] = ring
         ring += 1
         if refused:
-            window.forget(place, key(number))
+            window.forget([(place, key(number))])
             del model[number]
         assert window.size == len(model) <= capacity
 
@@ -47,7 +47,7 @@ def test_forgetting_late_does_not_forget_who_took_the_place() -> None:
     place = window.add(key(1), 1)
     window.add(key(2), 1)
     window.add(key(3), 1)  # in the place of 1
-    window.forget(place, key(1))
+    window.forget([(place, key(1))])
     assert window.add(key(3), 1) == -1
     for number in range(4, 8):
         window.add(key(number), 1)
@@ -102,8 +102,8 @@ def test_what_the_window_has_forgotten_is_no_repeat() -> None:
 def test_an_event_that_was_refused_is_none_when_it_is_sent_again() -> None:
     place = desk(10)
     refused = place.take("/c/x", b'[{"id":1},{"id":2}]', {"Content-Type": "application/json"})
-    assert refused.answering is not None
-    refused.answering.forget()
+    assert refused.replies.undo is not None
+    refused.replies.undo()
     again = place.take("/c/x", b'[{"id":1},{"id":2}]', {"Content-Type": "application/json"})
     assert [event["flags"] for event in again.events] == [[], []]
 

@@ -14,9 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingestd.event import DUP_KEY_SLICE, ID_SLICE, LINE_START, RECEIVED_AT_SLICE
-from ingestd.http.parser import Headers
+from ingestd.http.request import Headers
 from ingestd.sources.event_schema import JSON_SCHEMA
-from tests.support.fakes import make_source
+from tests.support.fakes import make_source, request_for, taken
 
 NOW = 1_718_000_000_123_456_789
 VALIDATOR = jsonschema.Draft202012Validator(JSON_SCHEMA)
@@ -47,13 +47,12 @@ def lines_of(
     found = Headers({name.replace("_", "-").encode(): value for name, value in fields.items()})
     text = path.decode("latin-1")
     route = text.removeprefix("/c/demo").removeprefix("/")
-    made = SOURCES[source].events(
-        b"POST" if body else b"GET", text, route, raw, found, body, "192.0.2.7", NOW
-    )
-    data, count = made[0], made[1]
-    assert data.endswith(b"\n")
-    lines = data.split(b"\n")[:-1]
-    assert len(lines) == count
+    request = request_for(raw, found, body)
+    request.path, request.route, request.client_ip, request.received_ns = text, route, "192.0.2.7", NOW
+    made = taken(SOURCES[source], request)
+    assert made.data.endswith(b"\n")
+    lines = made.data.split(b"\n")[:-1]
+    assert len(lines) == made.count
     return lines
 
 

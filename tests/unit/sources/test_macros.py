@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from ingestd.sources import macros
-from tests.support.fakes import headers, make_source
+from tests.support.fakes import headers, make_source, request_for, taken
 
 MACROS = [
     "__IMEI__", "__CALLBACK_PARAM__", "__MID1__", "__Mixed__", "{IMP}", "{clicktime}", "{GX_CAID}",
@@ -26,7 +26,7 @@ NO_MACROS = [
 def flags(raw: bytes) -> list[str]:
     """The flags of the event a query becomes."""
     source = make_source()
-    data, _, _ = source.events(b"GET", "/c/demo", "", raw, headers(), b"", "", 1_718_000_000_000_000_000)
+    data = taken(source, request_for(raw)).data
     found = orjson.loads(data)["flags"]
     assert sorted(name.removeprefix("macro:") for name in found if name.startswith("macro:")) == sorted(
         source.counters.macros
@@ -75,9 +75,7 @@ def test_a_repeated_parameter_is_looked_at_in_all_its_values() -> None:
 
 def test_the_value_stays_as_it_came() -> None:
     source = make_source()
-    data, _, _ = source.events(
-        b"GET", "/c", "", b"imei=__IMEI__", headers(), b"", "", 1_718_000_000_000_000_000
-    )
+    data = taken(source, request_for(b"imei=__IMEI__")).data
     assert orjson.loads(data)["params"] == {"imei": "__IMEI__"}
 
 
@@ -85,7 +83,7 @@ def test_macros_in_a_body_are_known_too() -> None:
     source = make_source()
     fields = headers(Content_Type="application/json")
     body = b'[{"imei": "__IMEI__", "n": 1}, {"imei": "86"}]'
-    data, _, _ = source.events(b"POST", "/c", "", b"", fields, body, "", 1_718_000_000_000_000_000)
+    data = taken(source, request_for(b"", fields, body)).data
     assert [orjson.loads(line)["flags"] for line in data.splitlines()] == [["macro:imei"], []]
 
 
@@ -93,7 +91,7 @@ def test_names_from_outside_take_bounded_memory() -> None:
     source = make_source()
     for number in range(1000):
         raw = b"p%d=__IMEI__" % number
-        source.events(b"GET", "/c", "", raw, headers(), b"", "", 1_718_000_000_000_000_000)
+        taken(source, request_for(raw))
     assert len(source.counters.macros) <= 65
     assert sum(source.counters.macros.values()) == 1000
 
@@ -101,7 +99,7 @@ def test_names_from_outside_take_bounded_memory() -> None:
 def test_a_name_too_long_for_a_label_counts_among_the_others() -> None:
     source = make_source()
     name = b"p" * 30_000
-    data = source.events(b"GET", "/c", "", name + b"=__X__", headers(), b"", "", 1_718_000_000_000_000_000)[0]
+    data = taken(source, request_for(name + b"=__X__")).data
     assert source.counters.macros == {"other": 1}
     assert orjson.loads(data)["flags"] == ["macro:" + name.decode()]
 

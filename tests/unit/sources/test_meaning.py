@@ -133,19 +133,17 @@ def test_no_hash_of_a_real_device_is_taken_for_nothing() -> None:
 )
 def test_the_key_is_the_first_value_that_names_somebody(query: str, key: bytes | None) -> None:
     taken = one("generic", 'key = ["oaid", "imei"]').take(f"/c/x?{query}")
-    assert taken.answering is not None
-    assert taken.answering.keys == (key,)
+    assert taken.keys == (key,)
 
 
 def test_each_element_of_an_array_has_its_own_key() -> None:
     fields = {"Content-Type": "application/json"}
     taken = one("generic", 'key = ["oaid"]').take("/c/x", b'[{"oaid":"a"},{"oaid":0},{"oaid":12}]', fields)
-    assert taken.answering is not None
-    assert taken.answering.keys == (b"a", None, b"12")
+    assert taken.keys == (b"a", None, b"12")
 
 
 def test_a_source_without_keys_carries_none() -> None:
-    assert one("generic").take("/c/x?oaid=a").answering is None
+    assert one("generic").take("/c/x?oaid=a").keys is None
 
 
 # the dup key
@@ -206,7 +204,7 @@ def test_a_source_over_its_rate_gives_its_own_overload_reply() -> None:
         desk.take("/c/x?a=1")
     with pytest.raises(RequestRefusedError) as refused:
         desk.take("/c/x?a=1")
-    reply = desk.sources[0].refusal(refused.value.reason)
+    reply = desk.sources[0].replies.refusals[refused.value.reason]
     assert refused.value.reason == "max_rate"
     assert reply.status == 429
     assert b"Retry-After: 7\r\n" in reply.keep

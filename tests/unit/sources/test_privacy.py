@@ -51,8 +51,7 @@ dedup_window = 10"""
     )
     assert first.event["dup_key"] == again.event["dup_key"]
     assert again.event["flags"] == ["duplicate"]
-    assert first.answering is not None
-    assert first.answering.keys == (hmac.digest(b"pepper", b"device-1", "sha256").hex().encode(),)
+    assert first.keys == (hmac.digest(b"pepper", b"device-1", "sha256").hex().encode(),)
 
 
 @pytest.mark.parametrize("value", ["", "__IMEI__", "%7BIMEI%7D", "null", "0", "000000000000000"])

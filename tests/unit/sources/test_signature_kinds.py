@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestd.config.secrets import Secret
-from ingestd.http.parser import Headers
+from ingestd.http.request import Headers
 from ingestd.sources import signatures
 from tests.support.desk import BASE, NOW_MS, Desk, Taken, one, secret
+from tests.support.fakes import request_for
 
 
 def result(taken: Taken) -> str:
@@ -217,7 +218,7 @@ def test_a_wrong_first_byte_takes_as_long_as_a_wrong_last_byte(tmp_path: Path) -
         for which, raw in asked.items():
             began = time.perf_counter()
             for _ in range(100):
-                verifier.check(b"/c/x", raw, Headers(), b"", 0)
+                verifier.check(request_for(raw))
             best[which] = min(best[which], time.perf_counter() - began)
     assert best["first"] / best["last"] == pytest.approx(1, abs=0.3)
 
@@ -242,6 +243,6 @@ def test_any_bytes_as_a_signature_are_one_of_the_results(path_end: bytes, sign: 
             )
             keys = [Secret(b"longer than what is tried", "test")]
             verifier = signatures.build(settings.model_copy(update={"signature": chosen}), keys, BASE)
-            headers = Headers({b"X": sign})
-            found = verifier.check(b"/c/baidu", path_end + b"&sign=" + sign, headers, path_end, 1)
-            assert found in ("bad", "missing")
+            request = request_for(path_end + b"&sign=" + sign, Headers({b"X": sign}), path_end)
+            request.received_ns = 1
+            assert verifier.check(request) in ("bad", "missing")

@@ -134,7 +134,7 @@ def test_a_source_that_rejects_takes_only_good_signatures(tmp_path: Path) -> Non
         with pytest.raises(RequestRefusedError) as refused:
             desk.take(url)
         assert refused.value.reason == "signature"
-    assert desk.sources[0].refusal("signature").status == 403
+    assert desk.sources[0].replies.refusals["signature"].status == 403
     assert desk.demo.signatures == {"ok": 1, "bad": 1, "missing": 1}
 
 
