@@ -18,7 +18,9 @@ from typing import Any
 
 from ingestd import __version__
 from ingestd.admin.endpoints import DaemonParts, Endpoints
-from ingestd.admin.server import AdminConnection
+from ingestd.admin.server import AdminConnection, Routes
+from ingestd.admin.status_page import StatusPage
+from ingestd.admin.vitals import Vitals
 from ingestd.admin.watched_files import WatchedFiles
 from ingestd.config.sections import Config, too_many_sources
 from ingestd.errors import ConfigError, Problem, SinkError
@@ -91,11 +93,14 @@ class App:
         limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
         connections = fd_limit.room(ingest.max_connections)
         self._server = ServerState(self._intake.take, limits, self._counters.refuse, connections)
-        parts = DaemonParts(
+        self._parts = DaemonParts(
             self._node, ingest.ack, self._counters, self._metrics, self._buffer, self._flusher, self._sink,
             self._server, self._intake, subscribers,
         )  # fmt: skip
-        self._endpoints = Endpoints(parts, WatchedFiles(config), self._stopping.is_set, self._own_counters)
+        self._endpoints = Endpoints(
+            self._parts, WatchedFiles(config), self._stopping.is_set, self._own_counters
+        )
+        self._vitals = Vitals(config, self._endpoints, self._parts)
 
     async def run(self) -> None:
         """Start, serve until `stop`, and shut down gracefully. Raises SinkError or ListenError at start."""
@@ -138,6 +143,7 @@ class App:
         self._background("sweeper", self._listener.sweep())
         self._background("heartbeat", heartbeat.beat(self._metrics.loop_lag_seconds.observe))
         self._background("tick", self._tick())
+        self._background("vitals", self._vitals.run())
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         self._loop.add_signal_handler(signal.SIGUSR1, self.rotate)
         # Everything loaded by now stays, and events are freed when they are settled, without the garbage
@@ -220,6 +226,7 @@ class App:
             self._reloads["config_reloads"] += 1
             self._endpoints.loaded_at = time.time()
             self._endpoints.watched_files = WatchedFiles(config)
+            self._vitals.reloaded(config)
             if changed := need_restart(self._config, config):
                 state = {"sections": changed}
                 logger.warning("configuration reloaded, but these sections need a restart", extra=state)
@@ -253,8 +260,10 @@ class App:
         kind, _, rest = self._config.admin.listen.partition(":")
         sock = tcp_socket(rest) if kind == "tcp" else unix_socket(Path(rest), 0o660, "")
         make = self._loop.create_server if kind == "tcp" else self._loop.create_unix_server
-        handlers = self._endpoints.handlers()
-        server = await make(lambda: AdminConnection(handlers, self._admin_connections), sock=sock)
+        page = StatusPage(self._vitals, self._endpoints, self._parts)
+        handlers = {**self._endpoints.handlers(), **page.handlers()}
+        routes = Routes(handlers, page.posts(), any_host=self._config.admin.allow_remote)
+        server = await make(lambda: AdminConnection(routes, self._admin_connections), sock=sock)
         logger.info("admin listener", extra={"address": self._config.admin.listen})
         return server
 

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ingestd import __version__
 from ingestd.admin.metrics import IngestCollector, exposition
@@ -79,18 +80,26 @@ class Endpoints:
             "/tail": self._tail.handle,
         }
 
-    def why_not_ready(self) -> list[str]:
-        """Why new events are refused now; [] while they are taken. An unreachable Kafka is not a reason."""
-        parts, reasons = self._parts, []
+    def not_ready(self) -> dict[str, str]:
+        """Why new events are refused now, by cause; {} while they are taken. Never an unreachable Kafka."""
+        parts, causes = self._parts, {}
         if self._draining():
-            reasons.append("draining")
+            causes["draining"] = "draining"
         if error := parts.flusher.error or parts.sink.snapshot().error:
-            reasons.append(f"storage: {error}")
+            causes["storage"] = f"storage: {error}"
         if error := clock.error(time.time_ns()):
-            reasons.append(error)
+            causes["clock"] = error
         if parts.buffer.refusing == "overload":
-            reasons.append(f"buffer full: {parts.buffer.bytes} of {parts.buffer.max_bytes} bytes")
-        return reasons
+            causes["overload"] = f"buffer full: {parts.buffer.bytes} of {parts.buffer.max_bytes} bytes"
+        return causes
+
+    def why_not_ready(self) -> list[str]:
+        """The causes in words, as `/readyz` lists them."""
+        return list(self.not_ready().values())
+
+    def sinks(self) -> dict[str, dict[str, Any]]:
+        """The state of each sink by its name, as `/status` shows it."""
+        return self._parts.sink.snapshot().status
 
     def numbers(self) -> dict[str, float]:
         """Gauges and counters of the whole instance, by their names in `admin.metrics`."""
@@ -138,7 +147,7 @@ class Endpoints:
             "buffer_bytes": parts.buffer.bytes,
             "connections": len(parts.server.connections),
             "tasks": len(asyncio.all_tasks()),
-            "sinks": parts.sink.snapshot().status,
+            "sinks": self.sinks(),
             "sources": {name: source.summary() for name, source in parts.counters.by_source.items()},
             "requests_refused": parts.counters.refused,
             "wait_bounds": WAITS,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import queue
-import re
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 
 from ingestd import config
+from ingestd.config.types import each_address
 from ingestd.errors import IngestdError
 
 TIMEOUT = 5.0
@@ -37,15 +37,7 @@ class _UnixConnection(http.client.HTTPConnection):
 def addresses(config_path: Path, admins: tuple[str, ...]) -> tuple[str, ...]:
     """The listeners named, or the configured one; `HOST:9401-9404` are four. Raises ConfigError."""
     named = admins or (config.load(config_path).admin.listen,)
-    return tuple(one for admin in named for one in _each(admin))
-
-
-def _each(admin: str) -> Iterator[str]:
-    ports = re.fullmatch(r"(.*:)(\d+)-(\d+)", admin)
-    if ports is None or admin.startswith("unix:"):
-        yield admin
-    else:
-        yield from (f"{ports[1]}{port}" for port in range(int(ports[2]), int(ports[3]) + 1))
+    return tuple(one for admin in named for one in each_address(admin))
 
 
 def _connection(address: str, timeout: float | None) -> http.client.HTTPConnection:

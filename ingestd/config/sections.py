@@ -23,6 +23,7 @@ from ingestd.config.types import (
     FileMode,
     Listen,
     Name,
+    Peer,
     Positive,
     PublicBase,
     Section,
@@ -100,6 +101,7 @@ class AdminConfig(Section):
     allow_remote: bool = False
     spill_log: Path | None = Path("/var/log/nginx/ingestd.spill")
     certificates: tuple[Path, ...] = ()
+    peers: Annotated[tuple[Peer, ...], BeforeValidator(one_or_list)] = ()  # instances the page shows as well
 
     @model_validator(mode="after")
     def _of_this_machine(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from ingestd.config import secrets
 
 SIZE_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+MAX_PEERS = 64
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 
 
@@ -52,6 +53,31 @@ def _listen_address(value: object) -> str:
     )
 
 
+def _peer_address(value: object) -> str:
+    address, ports = value if isinstance(value, str) else "", 1
+    if found := re.fullmatch(r"(tcp:.*:(\d{1,5}))-(\d{1,5})", address):
+        address, ports = found[1], int(found[3]) - int(found[2]) + 1
+    try:
+        _listen_address(address)
+    except ValueError:
+        ports = 0
+    if not 0 < ports <= MAX_PEERS:
+        raise ValueError(
+            f'{value!r} is not an address; write "tcp:127.0.0.1:9401" or "tcp:127.0.0.1:9401-9404" '
+            f"({MAX_PEERS} ports at most)"
+        )
+    return str(value)
+
+
+def each_address(text: str) -> Iterator[str]:
+    """The addresses a text stands for: `HOST:9401-9404` are four."""
+    ports = re.fullmatch(r"(.*:)(\d+)-(\d+)", text)
+    if ports is None or text.startswith("unix:"):
+        yield text
+    else:
+        yield from (f"{ports[1]}{port}" for port in range(int(ports[2]), int(ports[3]) + 1))
+
+
 def is_local(address: str) -> bool:
     """Whether only this machine can reach a listen address: a Unix socket, or a loopback address."""
     kind, _, rest = address.partition(":")
@@ -76,6 +102,7 @@ Size = Annotated[int, BeforeValidator(_size)]
 Duration = Annotated[float, BeforeValidator(_duration)]
 FileMode = Annotated[int, BeforeValidator(_mode)]
 Listen = Annotated[str, BeforeValidator(_listen_address)]
+Peer = Annotated[str, BeforeValidator(_peer_address)]
 SecretFile = Annotated[Path, BeforeValidator(_secret_file)]
 PublicBase = Annotated[str, Field(pattern=r"^(https?://[!-.0->@-~]+)?$")]
 Positive = Annotated[int, Field(gt=0)]

@@ -7,7 +7,14 @@ import logging
 
 import pytest
 
-from ingestd.admin.server import MAX_CONNECTIONS, TIMEOUT, AdminConnection, Handler, as_json
+from ingestd.admin.server import (
+    MAX_CONNECTIONS,
+    TIMEOUT,
+    AdminConnection,
+    Handler,
+    Routes,
+    as_json,
+)
 from ingestd.http.responses import Reply
 from tests.support.fakes import FakeTransport, Received
 from tests.support.loop import run, turns
@@ -21,19 +28,26 @@ async def buggy(query: str) -> Reply:
     raise ZeroDivisionError(query)
 
 
-HANDLERS: dict[str, Handler] = {"/livez": livez, "/buggy": buggy}
+async def explained(query: str, body: bytes) -> Reply:
+    return Reply(200, body[::-1])
 
 
-def connected(connections: set[AdminConnection] | None = None) -> tuple[FakeTransport, AdminConnection]:
-    connection = AdminConnection(HANDLERS, connections if connections is not None else set())
+HANDLERS: dict[str, Handler] = {"/livez": livez, "/buggy": buggy, "/tail": livez, "/api/now": livez}
+ROUTES = Routes(HANDLERS, {"/api/explain": explained})
+
+
+def connected(
+    connections: set[AdminConnection] | None = None, routes: Routes = ROUTES
+) -> tuple[FakeTransport, AdminConnection]:
+    connection = AdminConnection(routes, connections if connections is not None else set())
     transport = FakeTransport()
     connection.connection_made(transport)
     return transport, connection
 
 
-def ask(data: bytes, heads: tuple[int, ...] = ()) -> tuple[Received, FakeTransport]:
+def ask(data: bytes, heads: tuple[int, ...] = (), routes: Routes = ROUTES) -> tuple[Received, FakeTransport]:
     async def main() -> FakeTransport:
-        transport, connection = connected()
+        transport, connection = connected(routes=routes)
         connection.data_received(data)
         await turns()
         connection.connection_lost(None)
@@ -57,7 +71,7 @@ def test_a_head_request_has_no_body() -> None:
 
 def test_an_unknown_path_says_which_there_are() -> None:
     reply, _ = ask(b"GET /metrix HTTP/1.1\r\n\r\n")
-    assert (reply.status, reply.body) == (404, b"no such path; try /buggy, /livez\n")
+    assert (reply.status, reply.body) == (404, b"no such path; try /buggy, /livez, /tail\n")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +88,37 @@ def test_an_unknown_path_says_which_there_are() -> None:
 def test_what_is_no_request_for_it_is_refused(data: bytes, status: int) -> None:
     reply, transport = ask(data)
     assert (reply.status, reply.closes, transport.closed) == (status, True, True)
+
+
+def test_a_body_is_taken_where_one_is_expected_and_only_by_post() -> None:
+    head = b"/api/explain HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello"
+    assert ask(b"POST " + head)[0].body == b"olleh"
+    assert ask(b"PUT " + head)[0].status == 413
+    assert ask(b"GET /api/explain HTTP/1.1\r\n\r\n")[0].status == 404
+    long = b"POST /api/explain HTTP/1.1\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000
+    assert ask(long)[0].status == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "status"),
+    [
+        ("/tail", "127.0.0.1:9401", 200),
+        ("/tail", "localhost:19401", 200),
+        ("/tail", "LOCALHOST", 200),
+        ("/tail", "[::1]:9401", 200),
+        ("/api/now", "10.1.2.3", 200),
+        ("/tail", "evil.example:9401", 421),
+        ("/api/now", "localhost.evil.example", 421),
+        ("/api/now", "127.0.0.1.evil.example", 421),
+        ("/nowhere", "evil.example", 421),
+        ("/livez", "ops.example", 200),
+    ],
+)
+def test_another_site_s_name_is_not_answered_where_events_are(path: str, host: str, status: int) -> None:
+    """Its page would read them in an operator's browser (DNS rebinding)."""
+    data = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    assert ask(data)[0].status == status
+    assert ask(data, routes=Routes(HANDLERS, any_host=True))[0].status == (404 if "no" in path[:3] else 200)
 
 
 def test_a_bug_of_ours_is_a_logged_500(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,90 @@
+"""A click held up to what its source expects: field by field, and what is missing for this platform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ingestd.admin import redaction
+from ingestd.config.source import SourceConfig
+from ingestd.sources import links, macros, null_values
+
+# How a field came. `extra`: it came, and the source's link does not name it.
+OK, MACRO, EMPTY, MISSING, EXTRA = "ok", "macro", "empty", "missing", "extra"
+
+
+def expected(source: SourceConfig) -> list[dict[str, Any]]:
+    """The fields of the source's link in its order, then those that are needed besides."""
+    wanted = links.needed(source)
+    names = dict.fromkeys([*source.link, *sorted(wanted)])
+    return [
+        {
+            "name": name,
+            "macro": source.link.get(name, ""),
+            "needed": name in wanted,
+            "roles": roles(source, name),
+        }
+        for name in names
+        if source.link.get(name) or name in wanted
+    ]
+
+
+def roles(source: SourceConfig, name: str) -> list[str]:
+    """The parts a parameter plays for its source: `event_time`, `click_id`, `credential`, ..."""
+    signature = source.signature
+    found = (
+        ("event_time", source.event_time is not None and name == source.event_time.param),
+        ("click_id", any(name in one.split("+") for one in source.dedup)),
+        ("kafka_key", name in source.key),
+        ("address", name == source.ip_param),
+        ("user_agent", name == source.ua_param),
+        ("signature", signature.kind != "none" and name == signature.param),
+        ("credential", name.lower() in redaction.names(source)),
+        (f"privacy_{source.privacy.get(name)}", name in source.privacy),
+    )
+    return [role for role, applies in found if applies]
+
+
+def judged(source: SourceConfig, event: Mapping[str, Any]) -> dict[str, Any]:
+    """An event with its credentials masked, each field's state, and the needed ones that did not come."""
+    hidden = redaction.names(source)
+    masked = redaction.mask_event(event, hidden)
+    came, shown = _values(event), _values(masked)
+    dropped = {name for name, action in source.privacy.items() if action == "drop"}
+    fields = []
+    for field in expected(source):
+        name = field["name"]
+        state = OK if name in dropped else _state(came, name)
+        fields.append({**field, "state": state, "value": shown.get(name)})
+    named = {field["name"] for field in fields}
+    fields += [
+        {"name": name, "macro": "", "needed": False, "roles": roles(source, name),
+         "state": MACRO if _state(came, name) == MACRO else EXTRA, "value": value}
+        for name, value in shown.items()
+        if name not in named
+    ]  # fmt: skip
+    lacking = [field["name"] for field in fields if field["needed"] and field["state"] not in (OK, EXTRA)]
+    return {
+        "event": masked,
+        "fields": fields,
+        "lacking": lacking,
+        "good": not lacking and event["signature"] in ("ok", "none"),
+    }
+
+
+def _values(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The values a source's settings may name: of the parameters or, failing these, the body's top level."""
+    body = event.get("body")
+    return {**(body if isinstance(body, dict) else {}), **event["params"]}
+
+
+def _state(values: Mapping[str, Any], name: str) -> str:
+    if name not in values:
+        return MISSING
+    value = values[name]
+    first = value[0] if isinstance(value, list) and value else value
+    if macros.is_macro(first):
+        return MACRO
+    if isinstance(first, str | int) and null_values.real(first) is None:
+        return EMPTY
+    return OK
