@@ -37,6 +37,7 @@ from ingestd.pipeline.flusher import Clock, Flusher, FlushPolicy
 from ingestd.pipeline.subscribers import Subscribers
 from ingestd.sinks import build, need_restart, reconfigure
 from ingestd.sources.factory import build as build_sources
+from ingestd.sources.factory import windows_of
 from ingestd.sources.router import Router
 from ingestd.system import clock, heartbeat, systemd, tracing
 from ingestd.system.log import LogRateLimit
@@ -215,7 +216,8 @@ class App:
         try:
             config = self._read_config()
             self._check_names(config)
-            sources = build_sources(config, self._counters, self._node)
+            windows = windows_of(self._intake.router.sources)
+            sources = build_sources(config, self._counters, self._node, windows)
             reconfigure(self._sink, config)
         except ConfigError as error:
             self._reloads["config_reload_failures"] += 1

@@ -23,6 +23,7 @@ from ingestd.pipeline.counters import WAITS, Counters
 from ingestd.pipeline.flusher import Flusher
 from ingestd.pipeline.sink import Sink
 from ingestd.pipeline.subscribers import Subscribers
+from ingestd.sources.factory import windows_of
 from ingestd.system import clock
 
 
@@ -68,6 +69,7 @@ class Endpoints:
             self.numbers,
             __version__,
             lambda: self.watched_files.certificate_expiry(),
+            lambda: windows_of(parts.intake.router.sources),
         )
 
     def handlers(self) -> dict[str, Handler]:

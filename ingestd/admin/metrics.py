@@ -6,7 +6,7 @@ The help texts are those of conf/README.md; a test compares them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from ingestd.pipeline.batch_metrics import BatchMetrics, Histogram
 from ingestd.pipeline.counters import Counters, SourceCounters
+from ingestd.sources.dedup_window import DuplicateWindow
 
 # Name (without `ingestd_`) to help text, for gauges and counters without labels. Where they are read:
 # `Endpoints.numbers`.
@@ -88,12 +89,14 @@ class IngestCollector(Collector):
         numbers: Callable[[], dict[str, float]],
         version: str,
         certificates: Callable[[], dict[str, float]] = dict,
+        windows: Callable[[], Mapping[str, DuplicateWindow]] = dict,
     ) -> None:
         self._counters = counters
         self._batches = batches
         self._numbers = numbers
         self._version = version
         self._certificates = certificates
+        self._windows = windows
 
     def collect(self) -> Iterable[Metric]:
         """Yield all metric families with their present values."""
@@ -165,7 +168,7 @@ class IngestCollector(Collector):
                 macros.add_metric([one.source, param], count)
         yield from (unstored, spooled, rejected, macros)
         yield from self._by_sink(counters)
-        yield from _recognition(counters)
+        yield from _recognition(counters, self._windows())
 
     def _by_sink(self, counters: list[SourceCounters]) -> Iterable[Metric]:
         events = CounterMetricFamily(
@@ -190,7 +193,7 @@ class IngestCollector(Collector):
         yield from (events, size, dead)
 
 
-def _recognition(counters: list[SourceCounters]) -> Iterable[Metric]:
+def _recognition(counters: list[SourceCounters], windows: Mapping[str, DuplicateWindow]) -> Iterable[Metric]:
     """Signatures and duplicate windows. Only sources with a window have series of it."""
     signatures = CounterMetricFamily(
         "ingestd_signature", "Signatures by result: ok, bad, missing, expired", labels=["source", "result"]
@@ -207,10 +210,10 @@ def _recognition(counters: list[SourceCounters]) -> Iterable[Metric]:
     for one in counters:
         for result, count in list(one.signatures.items()):
             signatures.add_metric([one.source, result], count)
-        if (window := one.window) is not None:
-            held.add_metric([one.source], window.size)
-            bound.add_metric([one.source], window.capacity)
-            reach.add_metric([one.source], window.reach(now_ms))
+    for source, window in windows.items():
+        held.add_metric([source], window.size)
+        bound.add_metric([source], window.capacity)
+        reach.add_metric([source], window.reach(now_ms))
     yield from (signatures, held, bound, reach)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from ingestd.pipeline.sink import CommitResult
-from ingestd.sources.dedup_window import DuplicateWindow
 
 # Upper bounds of the buckets of `waits`, in seconds.
 WAITS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0)
@@ -33,7 +32,7 @@ class SourceCounters:
     from the spool of an earlier process. `waits`: stored events by the buckets of WAITS.
     """
 
-    __slots__ = (*COUNTED, "source", "window")
+    __slots__ = (*COUNTED, "source")
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -52,7 +51,6 @@ class SourceCounters:
         self.macros: dict[str, int] = {}
         self.signatures: dict[str, int] = {}
         self.duplicates = 0
-        self.window: DuplicateWindow | None = None
 
     def reject(self, reason: str) -> None:
         """Count a request that is rejected before it is decoded, as one event received and rejected."""
@@ -75,12 +73,6 @@ class SourceCounters:
     def summary(self) -> dict[str, object]:
         """All counters by name, for /status."""
         return {name: getattr(self, name) for name in COUNTED}
-
-    def window_of(self, capacity: int) -> DuplicateWindow | None:
-        """The source's duplicate window. It outlives a reload unless its size changes; 0: None."""
-        if self.window is None or self.window.capacity != capacity:
-            self.window = DuplicateWindow(capacity) if capacity else None
-        return self.window
 
     def macro(self, param: str) -> None:
         """Count a left-in macro in a parameter, up to MAX_MACRO_PARAMS names."""

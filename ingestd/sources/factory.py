@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from ingestd.config import secrets
 from ingestd.config.secrets import Secret, SecretError
 from ingestd.config.sections import Config
@@ -9,14 +11,21 @@ from ingestd.config.source import SourceConfig
 from ingestd.errors import ConfigError, Problem
 from ingestd.pipeline.counters import Counters
 from ingestd.sources import signatures
+from ingestd.sources.dedup_window import DuplicateWindow
 from ingestd.sources.privacy import Privacy
 from ingestd.sources.source import Source
 
 HINT = "the file holds the secret and nothing else, readable for ingestd's user"
 
 
-def build(config: Config, counters: Counters, node: str) -> list[Source]:
-    """The configured sources. Raises ConfigError for missing secrets, before any counters are touched."""
+def build(
+    config: Config, counters: Counters, node: str, windows: Mapping[str, DuplicateWindow] | None = None
+) -> list[Source]:
+    """The configured sources. Raises ConfigError for missing secrets, before any counters are touched.
+
+    `windows`: those in use, by the source's name. A source keeps its window unless the size changes.
+    """
+    known = windows or {}
     problems: list[Problem] = []
     keys = [read_keys(source, problems) for source in config.source]
     privacy = [_privacy(source, problems) for source in config.source]
@@ -30,9 +39,21 @@ def build(config: Config, counters: Counters, node: str) -> list[Source]:
             config.ingest.max_inflated,
             signatures.build(source, found, config.ingest.public_base) if found else None,
             hidden,
+            _window(source.dedup_window, known.get(source.name)),
         )
         for source, found, hidden in zip(config.source, keys, privacy, strict=True)
     ]
+
+
+def windows_of(sources: Iterable[Source]) -> dict[str, DuplicateWindow]:
+    """The windows of the sources that have one, by the source's name."""
+    return {source.name: source.window for source in sources if source.window is not None}
+
+
+def _window(capacity: int, known: DuplicateWindow | None) -> DuplicateWindow | None:
+    if known is not None and known.capacity == capacity:
+        return known
+    return DuplicateWindow(capacity) if capacity else None
 
 
 def secret_problems(config: Config) -> list[Problem]:

@@ -20,6 +20,7 @@ from ingestd.http.responses import Replies
 from ingestd.pipeline.counters import SourceCounters
 from ingestd.sources import body as bodies
 from ingestd.sources import encoder, macros, null_values, query, responses
+from ingestd.sources.dedup_window import DuplicateWindow
 from ingestd.sources.event_time import EventClock
 from ingestd.sources.privacy import Privacy
 from ingestd.sources.query import Params
@@ -63,6 +64,7 @@ class Source:
     def __init__(
         self, settings: SourceConfig, counters: SourceCounters, node: str, inflated_limit: int,
         verifier: Verifier | None = None, privacy: Privacy | None = None,
+        window: DuplicateWindow | None = None,
     ) -> None:  # fmt: skip
         self.config = settings
         self.counters = counters
@@ -86,7 +88,7 @@ class Source:
         self._dedup = tuple(tuple(names.split("+")) for names in settings.dedup)
         self._changing = tuple(name.encode() + b"=" for name in settings.volatile)
         self._prefix = f"{settings.name}\0{settings.type}\0".encode()
-        self.window = counters.window_of(settings.dedup_window)
+        self.window = window
         self._key = settings.key
         # the parameters that mean something: of a clean query only these are decoded into text
         names = [*settings.key, *(name for group in self._dedup for name in group)]

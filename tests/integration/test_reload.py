@@ -46,6 +46,16 @@ def end(daemon: Daemon, load: Load) -> None:
     verdict(load.ledger, daemon)
 
 
+def test_a_repeat_is_recognised_across_a_reload(daemon: Daemon) -> None:
+    daemon.configure(sources=[{**DEMO, "dedup": ["id"], "dedup_window": 10}])
+    hup(daemon)
+    assert ask(daemon.socket, request("/c/demo?id=1")).status == 200
+    hup(daemon)
+    assert ask(daemon.socket, request("/c/demo?id=1")).status == 200
+    assert [event["flags"] for event in daemon.events()] == [[], ["duplicate"]]
+    assert daemon.metrics()['dedup_window_events{source="demo"}'] == 1
+
+
 def test_a_source_that_is_new_is_served_after_hup_and_no_request_is_lost(daemon: Daemon, load: Load) -> None:
     assert ask(daemon.socket, request("/c/new?a=1")).status == 404
     daemon.configure(sources=[DEMO, NEW])

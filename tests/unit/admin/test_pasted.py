@@ -13,7 +13,7 @@ from ingestd.admin.pasted import explain_pasted
 from ingestd.config.sections import Config
 from ingestd.errors import IngestdError
 from ingestd.pipeline.counters import Counters
-from ingestd.sources.factory import build
+from ingestd.sources.factory import build, windows_of
 from ingestd.sources.router import Router
 
 SOURCES: list[dict[str, Any]] = [
@@ -65,9 +65,7 @@ def test_nothing_is_counted_or_remembered(settings: Config, router: Router) -> N
         found = explain_pasted(b"/c/ocean?ts=1&callback_param=x&imei=__IMEI__", settings, router)
         assert "duplicate" not in found["found"]["events"][0]["flags"], "nor is a rate exceeded"
     assert orjson.dumps({name: one.summary() for name, one in COUNTERS.by_source.items()}) == before
-    window = COUNTERS.by_source["ocean"].window
-    assert window is not None
-    assert window.size == 0
+    assert windows_of(router.sources)["ocean"].size == 0
 
 
 def test_a_body_for_a_source(settings: Config, router: Router) -> None:

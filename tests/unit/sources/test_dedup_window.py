@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ingestd.admin.metrics import _recognition
 from ingestd.pipeline.counters import Counters
 from ingestd.sources.dedup_window import DuplicateWindow
+from ingestd.sources.factory import build, windows_of
 from tests.support.desk import NOW_MS, Desk, one
 
 
@@ -109,13 +110,20 @@ def test_an_event_that_was_refused_is_none_when_it_is_sent_again() -> None:
 
 
 def test_a_window_outlives_a_reload_unless_its_size_changes() -> None:
-    counters = Counters()
-    source = counters.of("x")
-    window = source.window_of(10)
+    known: dict[str, DuplicateWindow] = {}
+
+    def reloaded(capacity: int) -> DuplicateWindow | None:
+        settings = desk(capacity).config
+        known.update(windows_of(build(settings, Counters(), "node", known)))
+        return known.get("x")
+
+    window = reloaded(10)
     assert window is not None
-    assert source.window_of(10) is window
-    assert source.window_of(20) is not window
-    assert source.window_of(0) is None
+    assert reloaded(10) is window
+    larger = reloaded(20)
+    assert larger is not None
+    assert (larger is window, larger.capacity) == (False, 20)
+    assert windows_of(build(desk(0).config, Counters(), "node", known)) == {}
 
 
 def test_the_metrics_tell_size_and_reach(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +131,11 @@ def test_the_metrics_tell_size_and_reach(monkeypatch: pytest.MonkeyPatch) -> Non
     for number in range(3):
         place.take(f"/c/x?id={number + 1}")
     monkeypatch.setattr("time.time_ns", lambda: (NOW_MS + 7000) * 1_000_000)
-    shown = {sample.name: sample.value for metric in _recognition([place.demo]) for sample in metric.samples}
+    shown = {
+        sample.name: sample.value
+        for metric in _recognition([], windows_of(place.sources))
+        for sample in metric.samples
+    }
     assert shown == {
         "ingestd_dedup_window_events": 3,
         "ingestd_dedup_window_max_events": 4,
