@@ -31,7 +31,9 @@ typedef struct {
     PyObject *prefix;   /* of what a dup_key is made of */
     PyObject *dedup;    /* a tuple of tuples: names that make a click id, together */
     PyObject *volatiles; /* a tuple: what pairs begin with that change from repeat to repeat */
-    PyObject *fillers;  /* a frozenset: values that stand for "there is none" */
+    PyObject *is_macro; /* str to bool: macros.is_macro */
+    PyObject *null_like; /* a frozenset: null_values.NULL_LIKE */
+    PyObject *is_null;  /* str to bool: null_values.is_null */
     PyObject *digest;   /* bytes to 32 hexadecimal digits */
     PyObject *clock;    /* the name of the parameter with the platform's time, or None */
     int unit, keep_raw;
@@ -65,36 +67,14 @@ typedef struct {
 
 enum { ERROR = -1, ODD = 0, FINE = 1 };
 
-/* macros: whole values only, the forms of macros._MACRO */
+/* macros: whole values only, see macros.py. That __X__ is one is decided here, about all others it is asked. */
+
+/* As MAX_LENGTH in macros.py. */
+#define MAX_MACRO 128
 
 static inline int is_upper(uint8_t c) { return c >= 'A' && c <= 'Z'; }
 static inline int is_letter(uint8_t c) { return is_upper(c & 0xdf); }
 static inline int is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
-
-enum class { LETTERS_, UPPERS_, DOTTED };
-
-static int all_of(const uint8_t *p, const uint8_t *end, enum class allowed)
-{
-    if (p >= end)
-        return 0;
-    for (; p < end; p++) {
-        int fine = *p == '_' || (allowed == UPPERS_ ? is_upper(*p) : is_letter(*p));
-        fine |= allowed == DOTTED && (is_digit(*p) || *p == '.' || *p == ':');
-        if (!fine)
-            return 0;
-    }
-    return 1;
-}
-
-/* {X} {{X}} {{X} {X}} */
-static int is_braced(const uint8_t *p, const uint8_t *end)
-{
-    if (end[-1] != '}')
-        return 0;
-    p += p[1] == '{' ? 2 : 1;
-    end -= end - 2 >= p && end[-2] == '}' ? 2 : 1;
-    return p < end && (is_letter(*p) || *p == '_') && all_of(p, end, DOTTED);
-}
 
 /* __X__ __A_B__, _X_ _A_B_: words of letters and digits, one underscore between two; between single ones in
  * capitals, and not beginning with a digit */
@@ -114,49 +94,49 @@ static int is_underscored(const uint8_t *p, const uint8_t *end)
     return word;
 }
 
-static int is_macro(const text *value)
+/* Calls a predicate of Python's with an ASCII text. 1, 0, or ERROR. */
+static int ask(PyObject *predicate, const uint8_t *p, Py_ssize_t size)
 {
-    if (!may_be_macro(value) || value->escaped)
+    PyObject *text = PyUnicode_DecodeASCII((const char *)p, size, NULL);
+    PyObject *answer = text ? PyObject_CallOneArg(predicate, text) : NULL;
+    int yes = answer ? PyObject_IsTrue(answer) : ERROR;
+    Py_XDECREF(text);
+    Py_XDECREF(answer);
+    return yes;
+}
+
+/* 1, 0, or ERROR. */
+static int is_macro(const maker *m, const text *value)
+{
+    if (!may_be_macro(value) || value->escaped || value->size > MAX_MACRO)
         return 0;
     const uint8_t *p = value->json, *end = p + value->size;
-    switch (*p) {
-    case '_':
+    if (*p == '_')
         return is_underscored(p, end);
-    case '{':
-        return is_braced(p, end);
-    case '$':
-        if (p[1] == '{')
-            return end[-1] == '}' && all_of(p + 2, end - 1, LETTERS_);
-        return end[-1] == '$' && all_of(p + 1, end - 1, LETTERS_);
-    case '[':
-        return end[-1] == ']' && all_of(p + 1, end - 1, UPPERS_);
-    default:
-        return end[-1] == '%' && all_of(p + 1, end - 1, UPPERS_);
-    }
+    for (; p < end; p++) /* JSON in a parameter has the edges of a macro, too */
+        if (!is_letter(*p) && !is_digit(*p) && strchr("_{}$[]%@!.:?|-", *p) == NULL)
+            return 0;
+    return ask(m->is_macro, value->json, value->size);
 }
 
 /* In the order of the parameters; a repeated one is a macro where one of its values is. */
-static void find_macros(finding *f)
+static int find_macros(const maker *m, finding *f)
 {
     const table *t = f->t;
     f->macros = 0;
-    if (t->candidates == 0)
-        return;
-    if (t->repeats == 0) {
-        for (int i = 0; i < t->candidates; i++)
-            if (is_macro(&t->pairs[t->candidate[i]].value))
-                f->macro[f->macros++] = t->candidate[i];
-        return;
-    }
-    for (int i = 0; i < t->count; i++) {
-        if (t->pairs[i].repeated)
+    for (int i = 0; i < (t->repeats ? t->count : t->candidates); i++) {
+        int pair = t->repeats ? i : t->candidate[i];
+        if (t->candidates == 0 || t->pairs[pair].repeated)
             continue;
-        int at = i, found = is_macro(&t->pairs[i].value);
-        while (!found && (at = t->pairs[at].again))
-            found = is_macro(&t->pairs[at].value);
+        int at = pair, found;
+        while ((found = is_macro(m, &t->pairs[at].value)) == 0 && t->pairs[at].again)
+            at = t->pairs[at].again;
+        if (found == ERROR)
+            return ERROR;
         if (found)
-            f->macro[f->macros++] = (uint16_t)i;
+            f->macro[f->macros++] = (uint16_t)pair;
     }
+    return FINE;
 }
 
 /* the platform's time */
@@ -202,17 +182,64 @@ static int read_clock(const maker *m, finding *f)
 
 /* the key that is equal for repeats */
 
-/* The value of a parameter's first pair, if it names something: values.real. 1, 0, or ERROR. */
+/* As MAX_LENGTH in null_values.py. */
+#define MAX_NULL 128
+
+/* What may stand around a word, and what a value without content is made of: _AROUND and _ZEROS there. */
+enum { AROUND = 1, ZERO = 2 };
+static const uint8_t NOTHING[256] = {
+    [0 ... ' '] = AROUND, [0x7f] = AROUND, ['('] = AROUND, [')'] = AROUND, ['['] = AROUND, [']'] = AROUND,
+    ['{'] = AROUND,       ['}'] = AROUND,  ['<'] = AROUND, ['>'] = AROUND, ['"'] = AROUND, ['\''] = AROUND,
+    ['0'] = ZERO,         ['-'] = ZERO,    [':'] = ZERO,   ['.'] = ZERO,   ['_'] = ZERO,
+};
+
+/* null_values.is_null of a text, 1, 0, or ERROR. What is not ASCII is left to it. */
+static int is_null(const maker *m, const uint8_t *p, Py_ssize_t size)
+{
+    if (size > 4 * MAX_NULL) /* bytes of UTF-8 */
+        return 0;
+    uint8_t any = 0;
+    for (Py_ssize_t i = 0; i < size; i++)
+        any |= p[i];
+    if (any >= 0x80) {
+        PyObject *text = PyUnicode_DecodeUTF8((const char *)p, size, NULL);
+        PyObject *answer = text ? PyObject_CallOneArg(m->is_null, text) : NULL;
+        int yes = answer ? PyObject_IsTrue(answer) : ERROR;
+        Py_XDECREF(text);
+        Py_XDECREF(answer);
+        return yes;
+    }
+    if (size > MAX_NULL)
+        return 0;
+    const uint8_t *end = p + size;
+    while (p < end && NOTHING[*p] == AROUND)
+        p++;
+    while (p < end && NOTHING[end[-1]] == AROUND)
+        end--;
+    uint8_t lower[MAX_NULL];
+    Py_ssize_t zeros = 0;
+    for (size = 0; p + size < end; size++) {
+        lower[size] = is_upper(p[size]) ? p[size] | 0x20 : p[size];
+        zeros += NOTHING[p[size]] == ZERO;
+    }
+    if (zeros == size)
+        return 1;
+    PyObject *text = PyUnicode_DecodeASCII((const char *)lower, size, NULL);
+    int found = text ? PySet_Contains(m->null_like, text) : ERROR;
+    Py_XDECREF(text);
+    return found;
+}
+
+/* The value of a parameter's first pair, if it names something: null_values.real. 1, 0, or ERROR. */
 static int is_real(const maker *m, const text *value, uint8_t *scratch)
 {
-    if (is_macro(value))
-        return 0;
-    PyObject *str = to_str(value, scratch);
-    if (str == NULL)
-        return ERROR;
-    int filler = PySet_Contains(m->fillers, str);
-    Py_DECREF(str);
-    return filler < 0 ? ERROR : !filler;
+    int macro = is_macro(m, value);
+    if (macro)
+        return macro == ERROR ? ERROR : 0;
+    Py_ssize_t size;
+    const uint8_t *bytes = decoded(value, scratch, &size);
+    int null = is_null(m, bytes, size);
+    return null == ERROR ? ERROR : !null;
 }
 
 static int name_at(const finding *f, PyObject *name)
@@ -585,8 +612,7 @@ static PyObject *line_of(const maker *m, const request *r, uint8_t *buffer)
     case ODD:
         Py_RETURN_NONE;
     }
-    find_macros(&f);
-    PyObject *line = written(m, r, &f);
+    PyObject *line = find_macros(m, &f) == ERROR ? NULL : written(m, r, &f);
     Py_DECREF(f.dup_key);
     return line;
 }
@@ -693,17 +719,17 @@ static int are_groups(PyObject *tuple)
 
 static PyObject *maker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"source", "kind", "node", "prefix", "dedup", "volatiles", "fillers", "digest", "clock",
-                            "unit", "stale_after", "future_after", "keep_raw", NULL};
-    PyObject *o[9];
+    static char *names[] = {"source", "kind", "node", "prefix", "dedup", "volatiles", "is_macro", "null_like", "is_null",
+                            "digest", "clock", "unit", "stale_after", "future_after", "keep_raw", NULL};
+    PyObject *o[11];
     const char *unit;
     long long stale_after, future_after;
     int keep_raw;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$SSSSO!O!O!OOsLLp:LineMaker", names, &o[0], &o[1], &o[2],
-                                     &o[3], &PyTuple_Type, &o[4], &PyTuple_Type, &o[5], &PyFrozenSet_Type, &o[6],
-                                     &o[7], &o[8], &unit, &stale_after, &future_after, &keep_raw))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$SSSSO!O!OO!OOOsLLp:LineMaker", names, &o[0], &o[1], &o[2],
+                                     &o[3], &PyTuple_Type, &o[4], &PyTuple_Type, &o[5], &o[6], &PyFrozenSet_Type,
+                                     &o[7], &o[8], &o[9], &o[10], &unit, &stale_after, &future_after, &keep_raw))
         return NULL;
-    if (!are_groups(o[4]) || !are_bytes(o[5]) || (o[8] != Py_None && !PyBytes_Check(o[8]))) {
+    if (!are_groups(o[4]) || !are_bytes(o[5]) || (o[10] != Py_None && !PyBytes_Check(o[10]))) {
         PyErr_SetString(PyExc_TypeError, "LineMaker: dedup is a tuple of tuples of bytes, clock bytes or None");
         return NULL;
     }
@@ -711,8 +737,8 @@ static PyObject *maker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (m == NULL)
         return NULL;
     PyObject **fields[] = {&m->source, &m->kind, &m->node, &m->prefix, &m->dedup,
-                           &m->volatiles, &m->fillers, &m->digest, &m->clock};
-    for (int i = 0; i < 9; i++)
+                           &m->volatiles, &m->is_macro, &m->null_like, &m->is_null, &m->digest, &m->clock};
+    for (int i = 0; i < 11; i++)
         *fields[i] = Py_NewRef(o[i]);
     m->unit = strcmp(unit, "s") == 0 ? SECONDS : strcmp(unit, "ms") == 0 ? MILLISECONDS : AUTO;
     m->stale_after = stale_after;
@@ -727,8 +753,8 @@ static void maker_dealloc(PyObject *self)
     maker *m = (maker *)self;
     PyTypeObject *type = Py_TYPE(self);
     PyObject *fields[] = {m->source, m->kind, m->node, m->prefix, m->dedup,
-                          m->volatiles, m->fillers, m->digest, m->clock};
-    for (int i = 0; i < 9; i++)
+                          m->volatiles, m->is_macro, m->null_like, m->is_null, m->digest, m->clock};
+    for (int i = 0; i < 11; i++)
         Py_XDECREF(fields[i]);
     type->tp_free(self);
     Py_DECREF(type);

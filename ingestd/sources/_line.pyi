@@ -5,14 +5,16 @@ class LineMaker:
 
     `source`, `kind`, `node`: pieces of the line, up to the value of `route`, of `method`, and `node` itself.
     `prefix`: what a `dup_key` is made of begins with. `dedup`: groups of names that make a click id together.
-    `volatiles`: what pairs begin with that change from repeat to repeat. `fillers`: values that are none.
+    `volatiles`: what pairs begin with that change from repeat to repeat. `is_macro`, `null_like`, `is_null`:
+    those of macros.py and null_values.py.
     `digest`: to 32 hexadecimal digits. `clock`: the parameter with the platform's time, `unit` "auto", "s" or
     "ms"; `stale_after`, `future_after`: ms.
     """
 
     def __init__(
         self, *, source: bytes, kind: bytes, node: bytes, prefix: bytes, dedup: tuple[tuple[bytes, ...], ...],
-        volatiles: tuple[bytes, ...], fillers: frozenset[str], digest: Callable[[bytes], str],
+        volatiles: tuple[bytes, ...], is_macro: Callable[[str], bool], null_like: frozenset[str],
+        is_null: Callable[[str], bool], digest: Callable[[bytes], str],
         clock: bytes | None, unit: str, stale_after: int, future_after: int, keep_raw: bool,
     ) -> None: ...  # fmt: skip
     def line(

@@ -248,13 +248,18 @@ static uint64_t hash_of(const uint8_t *p, Py_ssize_t size)
     return hash;
 }
 
+/* The first and the last character of a macro, as FIRST and LAST in macros.py. */
+enum { BEGINS = 1, ENDS = 2 };
+static const uint8_t MACRO_EDGE[256] = {
+    ['_'] = BEGINS | ENDS, ['$'] = BEGINS | ENDS, ['%'] = BEGINS | ENDS, ['@'] = BEGINS | ENDS,
+    ['{'] = BEGINS,        ['['] = BEGINS,        ['}'] = ENDS,          [']'] = ENDS,
+    ['!'] = ENDS,
+};
+
 static inline int may_be_macro(const text *value)
 {
-    if (value->size < 3)
-        return 0;
-    uint8_t first = value->json[0], last = value->json[value->size - 1];
-    return (first == '_' || first == '{' || first == '$' || first == '[' || first == '%') &&
-           (last == '_' || last == '}' || last == '$' || last == ']' || last == '%');
+    return value->size >= 3 && MACRO_EDGE[value->json[0]] & BEGINS &&
+           MACRO_EDGE[value->json[value->size - 1]] & ENDS;
 }
 
 typedef struct {

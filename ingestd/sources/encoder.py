@@ -14,7 +14,7 @@ from xxhash import xxh3_128_hexdigest
 
 from ingestd.config.source import SourceConfig
 from ingestd.event import SCHEMA_VERSION
-from ingestd.sources import null_values
+from ingestd.sources import macros, null_values
 from ingestd.sources.event_time import EventClock
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ def maker(settings: SourceConfig, node: str, prefix: bytes, *, keep_raw: bool) -
         prefix=prefix,
         dedup=tuple(tuple(name.encode() for name in names.split("+")) for names in settings.dedup),
         volatiles=tuple(name.encode() + b"=" for name in settings.volatile),
-        fillers=null_values.NULL_LIKE,
+        is_macro=macros.is_macro,
+        null_like=null_values.NULL_LIKE,
+        is_null=null_values.is_null,
         digest=xxh3_128_hexdigest,
         clock=clock.param.encode() if clock else None,
         unit=clock.unit if clock else "auto",

@@ -20,7 +20,7 @@ import orjson
 
 from ingestd.config.source import SourceConfig
 from ingestd.http.request import Request
-from ingestd.sources import null_values
+from ingestd.sources import macros, null_values
 from ingestd.sources.body import FORM, is_json, is_json_lines
 from ingestd.sources.signatures import HIDDEN
 
@@ -161,7 +161,8 @@ class Privacy:
             name, equals, value = pair.partition(b"=")
             plain = unquote_to_bytes(name.replace(b"+", b" ")) if b"%" in name or b"+" in name else name
             if plain in self._params:
-                before = unquote_to_bytes(value.replace(b"+", b" "))
+                left_in = macros.is_raw_macro(value.decode("latin-1"))
+                before = value if left_in else unquote_to_bytes(value.replace(b"+", b" "))
                 kept = self._value(plain, before, taken)
                 if kept is None:
                     continue

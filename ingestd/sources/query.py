@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
+from ingestd.sources import macros
 from ingestd.sources.scan import scan
 
 Params = dict[str, str | list[str]]
@@ -84,6 +85,9 @@ def _plain(text: str) -> bool:
 
 
 def _text(text: str, flags: dict[str, None]) -> str:
+    if macros.is_raw_macro(text):
+        flags["bad_percent"] = None
+        return text
     raw = text.encode("latin-1")
     decoded = unquote_to_bytes(raw.replace(b"+", b" "))
     if decoded.count(b"%") != raw.count(b"%25"):

@@ -11,13 +11,12 @@ from typing import Final, TypeAlias
 
 import orjson
 
+from ingestd.sources import macros
+
 MAX_PAIRS: Final = 256
 # What separates names and values, while the escapes among them are decoded: bytes that UTF-8 never has.
 _AMPERSAND, _EQUALS = b"\xff", b"\xfe"
 _MARKED = bytes.maketrans(b"+&=", b" " + _AMPERSAND + _EQUALS)
-# The first and the last character a macro can have: __X__ {X} {{X}} $x$ ${X} [X] %X% _X_
-_FIRST = frozenset("_{$[%")
-_LAST = frozenset("_}$]%")
 
 # The parameters as a JSON object; the value of each wanted name, None where it is absent; name and value of
 # each parameter whose value begins and ends like a macro (a regular expression must confirm it).
@@ -54,7 +53,7 @@ def scan_in_python(query: bytes, wanted: tuple[bytes, ...], /) -> Scanned | None
             [
                 (name, value)
                 for name, value in params.items()
-                if value[:1] in _FIRST and value[-1] in _LAST and len(value) >= 3
+                if value[:1] in macros.FIRST and value[-1] in macros.LAST and len(value) >= 3
             ]
         ),
     )

@@ -23,7 +23,7 @@ from ingestd.sources import event_time, macros
 Result = Literal["ok", "bad", "missing", "expired"]
 HIDDEN = b"***"
 _ESCAPED_NAME = re.compile(rb"(&[^=&%]*%[^=&]*=)[^&]*")
-_MACRO_STARTS = frozenset(b"_{$[%")
+_MACRO_STARTS = frozenset("".join(macros.FIRST).encode())
 
 
 class Signed(NamedTuple):
@@ -134,7 +134,7 @@ def _hmac(key: bytes) -> Callable[[bytes], bytes]:
 def _left_in(given: bytes | None) -> bool:
     if not given or given[0] not in _MACRO_STARTS:  # a bad signature costs no more than a good one
         return False
-    return macros.is_macro(decoded(given).decode("latin-1"))
+    return macros.is_raw_macro(given.decode("latin-1")) or macros.is_macro(decoded(given).decode("latin-1"))
 
 
 class _Keyed(Verifier):

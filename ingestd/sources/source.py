@@ -164,7 +164,7 @@ class Source:
             flags += odd
             if body:
                 params, encoded, parts = self._with_body(params, encoded, body, media_type, flags)
-            left = macros.find(params) if params and (body or macros.may_contain(raw)) else None
+            left = macros.find(params)
         if left:
             self._count_macros(left, flags)
         kept = b""

@@ -49,8 +49,19 @@ CONFIGURATIONS = {
 }
 _ID = re.compile(rb'(?<=,"id":")[0-9a-f-]{36}(?=","dup_key")')
 _TO_ASCII = bytes(range(128)) * 2
-MACROS = ("_", "__", "{", "{{", "}", "}}", "$", "${", "[", "]", "%25", "A", "b", "A_B", "9", ".", ":", "%5F")
-FILLERS = ("", "0", "000000", "null", "N/A", "-1", "e3f5536a141811db40efd6400f1d0a4e", "%30")
+MACROS = (
+    "_", "__", "{", "{{", "{{{", "}", "}}", "$", "${", "[", "[[", "]", "]]", "%25", "%25%25", "%40", "@",
+    "A", "b", "A_B", "9", ".", ":", "?", "|", "-", "!", "%5F", "Id", "null", "true", "ca",
+)  # fmt: skip
+FILLERS = (
+    "", "0", "000000", "null", "N/A", "-1", "e3f5536a141811db40efd6400f1d0a4e", "%30", "%20", "+", "NONE",
+    "(null)", "%28NULL%29", "[object%20Object]", "%22undefined%22", "nil%00", "%5CN", "--", "0.0.0.0", "%27",
+    "%C2%A0", "%E3%80%80null", "%E2%84%AAnull", "un%E2%84%AAnown", "0" * 128, "0" * 129, "x" * 129,
+    "D41D8CD98F00B204E9800998ECF8427E", "%EF%BC%90" * 43, "%C3%A9" * 200, "(", "00-a",
+)  # fmt: skip
+# Not clean: left to the careful way.
+RAW_MACROS = ("%CAMPAIGN_ID%", "%callback%", "%%ADVERTISER_ID%%", "%eaid!", "%ad%", "%D6a%", "%{bid_id}")
+REAL = ("1", "00a", "c7fdcbc18e37da49c717feeae3afeee9", "nulls", "(1)", "x" * 127, "x" * 128, "%E4%BD%A0")
 TIMES = (
     *(str(NOW_MS + away) for away in (0, 300_000, 300_001, -86_400_000, -86_400_001, -3_600_001)),
     *(str(NOW_MS // 1000 + away) for away in (0, 1, 301, -86_401)),
@@ -140,6 +151,8 @@ def requests(rng: random.Random) -> Iterator[Asked]:
             name = rng.choice(("a", "b", "ts", "ts", "q%22t", "%E4%BD%A0", "ip", "c+d", "%61"))
             made = "".join(rng.choices(MACROS, k=rng.randrange(7)))
             value = rng.choice(TIMES if name == "ts" else (made, made, rng.choice(FILLERS), "%22", "x"))
+            if rng.random() < 0.02:
+                value = rng.choice(RAW_MACROS)
             pairs.insert(rng.randrange(len(pairs) + 1), f"{name}={value}".encode())
         asked = Asked(b"&".join(pairs), received_ns=NOW_MS * 1_000_000 + rng.randrange(2_000_000))
         if rng.random() < 0.1:

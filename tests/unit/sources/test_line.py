@@ -100,6 +100,7 @@ def test_what_is_clean_is_made_in_c(twins: Twins, query: bytes) -> None:
 
 @pytest.mark.parametrize("query", [
     b"a", b"a=1&", b"&a=1", b"a=%", b"a=%zz", b"a=%ff", b"\xff=1", b"a=\xd6\xd0", b"&".join([b"a=1"] * 257),
+    *(b"a=" + value.encode() for value in fuzz_line.RAW_MACROS),
 ])  # fmt: skip
 def test_what_is_odd_is_left_to_the_careful_way(twins: Twins, query: bytes) -> None:
     assert not twins.compare(Asked(query))
@@ -153,13 +154,24 @@ def test_a_bound_of_more_days_than_the_clock_counts_is_none(module: ModuleType, 
         assert twins.compare(Asked(b"ts=" + value))
 
 
+@pytest.mark.parametrize("value", [
+    *(form for one in macros.FORMS for form in one.examples), *fuzz_line.FILLERS, *fuzz_line.REAL,
+])  # fmt: skip
+def test_a_click_id_is_real_in_c_where_it_is_in_python(module: ModuleType, place: Path, value: str) -> None:
+    """The dup_key is the whole query's where the id is a macro or a filler."""
+    twins = Twins('dedup = ["a", "b"]', module, place)
+    for text in (value, quote(value, safe="%")):
+        twins.compare(Asked(f"a={text}&b=2".encode()))
+        twins.compare(Asked(f"a={text}&n=1".encode()))
+
+
 @pytest.mark.parametrize("length", range(6))
 def test_a_short_text_is_a_macro_in_c_where_it_is_one_in_python(
     module: ModuleType, place: Path, length: int
 ) -> None:
     """Of all that a macro is made of; the longest are a sample."""
     plain = Twins("", module, place)
-    texts = ["".join(letters) for letters in itertools.product("_{}$[]%Aa0.", repeat=length)]
+    texts = ["".join(letters) for letters in itertools.product("_{}$[]%@!Aa0.-", repeat=length)]
     texts = random.Random(5).sample(texts, min(len(texts), 20_000))
     texts += [prefix + text + prefix for text in texts[:500] for prefix in ("_", "__")]
     for start in range(0, len(texts), 250):

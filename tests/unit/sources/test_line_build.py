@@ -12,18 +12,22 @@ from typing import Any
 import pytest
 from xxhash import xxh3_128_hexdigest
 
+from ingestd.sources import macros, null_values
 from tests.commands import fuzz_line
 from tests.support import compiled
 
 CONFIGURATION: dict[str, Any] = {
     "source": b',"source":"x","route":', "kind": b',"type":"click","method":', "node": b',"node":"test/0"',
     "prefix": b"x\0click\0", "dedup": ((b"a", b"b"), (b"oaid",)), "volatiles": (b"ts=",),
-    "fillers": frozenset({"0"}), "digest": xxh3_128_hexdigest, "clock": b"ts", "unit": "auto",
+    "is_macro": macros.is_macro, "null_like": frozenset({"null"}),
+    "is_null": null_values.is_null, "digest": xxh3_128_hexdigest, "clock": b"ts", "unit": "auto",
     "stale_after": 0, "future_after": 0, "keep_raw": True,
 }  # fmt: skip
 QUERIES = {
     "usual": b"a=1&ip=10.0.0.1&ua=Mozilla%2F5.0+%22wv%22&imei=__IMEI__&ts=1718000000",
     "by the whole query": b"ts=1718000000000&a=0&b=__B__",
+    "macros that Python knows": b"a={X}&a=2&b=[TS]&c=%25x%25&d=[1,2]",
+    "a filler": b"a=%28NULL%29&oaid=%E3%80%80",
     "escaped click ids": b"a=%22&b=%5C&a%22=__X__",
     "repeated": b"a=1&x=1&x=__X__&x=3&%22=1&%22=2",
     "long": b"b=%22&a=" + b"x" * 9000,
@@ -122,7 +126,7 @@ def test_a_million_calls_leave_no_memory_behind(module: ModuleType) -> None:
 
 @pytest.mark.parametrize("changed", [
     {"dedup": ((),)}, {"dedup": (b"a",)}, {"dedup": (("a",),)}, {"volatiles": ("a=",)}, {"clock": "ts"},
-    {"source": "x"}, {"fillers": {"0"}}, {"stale_after": 1 << 70}, {"unit": None}, {"other": 1},
+    {"source": "x"}, {"null_like": {"0"}}, {"stale_after": 1 << 70}, {"unit": None}, {"other": 1},
 ])  # fmt: skip
 def test_a_maker_takes_what_it_says_and_nothing_else(module: ModuleType, changed: dict[str, Any]) -> None:
     with pytest.raises((TypeError, OverflowError)):
@@ -153,6 +157,14 @@ def test_a_digest_that_is_none_is_an_error(module: ModuleType, digest: Callable[
 def test_an_error_while_macros_are_counted_is_passed_on(module: ModuleType) -> None:
     with pytest.raises(ZeroDivisionError):
         line_of(module.LineMaker(**CONFIGURATION), b"a=__X__", count=lambda _: 1 / 0)
+
+
+@pytest.mark.parametrize("changed", [
+    {"is_macro": lambda _: 1 / 0}, {"is_null": lambda _: 1 / 0}, {"is_macro": None}, {"is_null": "x"},
+])  # fmt: skip
+def test_an_error_of_a_predicate_is_passed_on(module: ModuleType, changed: dict[str, Any]) -> None:
+    with pytest.raises((ZeroDivisionError, TypeError)):
+        line_of(module.LineMaker(**CONFIGURATION | changed), b"x={X}&a=%E3%80%80")
 
 
 def without_id(line: bytes | None) -> tuple[bytes, bytes] | None:

@@ -110,6 +110,21 @@ def test_what_is_no_text_or_a_macro_is_not(value: object) -> None:
     assert real(value) is None
 
 
+@pytest.mark.parametrize("value", [
+    " ", "\t\n", "\0", "\u00a0", "\u3000", "null", "NULL", "Null", "(null)", " (NULL) ", "<nil>",
+    '"undefined"', "NONE", "None", "[object Object]", "{}", "[]", "()", '""', "--", "0", "0.0", "0.0.0.0",
+    "-1", "\\N", "NaN", "not set", "(not set)", "00:00:00:00:00:00", "02:00:00:00:00:00", "0" * 128,
+    hashlib.md5(b"(null)").hexdigest(), hashlib.sha256(b"").hexdigest().upper(),
+])  # fmt: skip
+def test_a_word_for_nothing_names_nobody_however_it_is_written(value: str) -> None:
+    assert real(value) is None
+
+
+@pytest.mark.parametrize("value", ["nulls", "none1", "x null", "(1)", "-12", "1.0", "0x1", "0" * 129, "no"])
+def test_what_only_begins_like_one_is_real(value: str) -> None:
+    assert real(value) == value
+
+
 def test_no_hash_of_a_real_device_is_taken_for_nothing() -> None:
     assert len(NULL_LIKE) < 2000
     assert all(len(value) in {*range(65)} for value in NULL_LIKE)

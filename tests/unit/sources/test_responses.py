@@ -101,7 +101,7 @@ def test_a_line_break_in_an_address_makes_no_header() -> None:
         ('{ status = 204, body = "x" }', "has no body"),
         ("{ status = 204, pixel = true }", "no pixel"),
         ('{ redirect = { param = "u", hosts = [] } }', "redirect.hosts"),
-        ('{ redirect = { param = "u", hosts = ["https://x.com"] } }', "is no host"),
+        ('{ redirect = { param = "u", hosts = ["https://x.com"] } }', "is not a host"),
         ('{ redirect = { param = "u", hosts = ["x.com"], fallback = "ftp://x" } }', "fallback"),
         ('{ content_type = "text/plain\\r\\nX: y" }', "content_type"),
     ],
