@@ -1,4 +1,4 @@
-"""Asking running instances by their admin listeners."""
+"""Requests to running instances, through their admin listeners."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ TIMEOUT = 5.0
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
+    """HTTP over a Unix socket; `path`: the socket's."""
 
     def __init__(self, path: str, timeout: float | None) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
-        """Connect to the path."""
+        """Connect to the socket. Raises OSError."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
 def addresses(config_path: Path, admins: tuple[str, ...]) -> tuple[str, ...]:
-    """The listeners named, or the configured one; `HOST:9401-9404` are four. Raises ConfigError."""
+    """The addresses in `admins`, or the configured one; `HOST:9401-9404` are four. Raises ConfigError."""
     named = admins or (config.load(config_path).admin.listen,)
     return tuple(one for admin in named for one in each_address(admin))
 
@@ -48,13 +48,13 @@ def _connection(address: str, timeout: float | None) -> http.client.HTTPConnecti
     host, _, port = place.rpartition(":")
     if not port.isdigit():
         raise IngestdError(
-            f'{address!r} is no address; write "tcp:127.0.0.1:9401" or "unix:/run/ingestd/admin.sock"'
+            f'{address!r} is not an address; write "tcp:127.0.0.1:9401" or "unix:/run/ingestd/admin.sock"'
         )
     return http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
 
 
 def status(address: str, timeout: float = TIMEOUT) -> dict[str, Any]:
-    """An instance's /status. Raises IngestdError where nobody answers."""
+    """The /status of an instance. `timeout`: seconds. Raises IngestdError if it is unreachable."""
     try:
         with closing(_connection(address, timeout)) as connection:
             connection.request("GET", "/status")
@@ -67,8 +67,11 @@ def status(address: str, timeout: float = TIMEOUT) -> dict[str, Any]:
 
 
 def follow_all(addresses: Sequence[str], query: str) -> Iterator[dict[str, Any]]:
-    """Events of all instances; `{"gone": why}` where one of them ends. Raises IngestdError: none is left."""
-    # Short: whoever reads slowly is told by the daemon what it missed, not here.
+    """Yield the events of all instances as they are stored, and `{"gone": why}` when one of them ends.
+
+    `query`: that of /tail, with its question mark. Raises IngestdError when the last of them ends.
+    """
+    # Short, so that a slow reader misses events in the daemon, which counts them.
     arrived: queue.Queue[dict[str, Any]] = queue.Queue(maxsize=100)
 
     def read(address: str) -> None:
@@ -93,7 +96,7 @@ def follow_all(addresses: Sequence[str], query: str) -> Iterator[dict[str, Any]]
 
 
 def follow(address: str, query: str) -> Iterator[dict[str, Any]]:
-    """Events of an instance as they are stored. Raises IngestdError."""
+    """Yield the events of an instance as they are stored. `query` as in `follow_all`. Raises IngestdError."""
     try:
         with closing(_connection(address, TIMEOUT)) as connection:
             connection.connect()
@@ -102,7 +105,7 @@ def follow(address: str, query: str) -> Iterator[dict[str, Any]]:
             response = connection.getresponse()
             if response.status != 200:
                 raise IngestdError(f"{address}: {response.read().decode('utf-8', 'replace').strip()}")
-            sock.settimeout(None)  # the next event may be long in coming
+            sock.settimeout(None)  # the next event may come hours later
             while line := response.readline():
                 event: dict[str, Any] = orjson.loads(line)
                 yield event

@@ -1,4 +1,4 @@
-"""Topics held against the manifest topic: read as a read_committed consumer does, repeats left out by id.
+"""Compares topics with the manifest topic, as a read_committed consumer reads them; repeats are told by id.
 
 An hour's rows of all instances add up. Rows are written every minute and when an hour is over, so for the
 present hour and the one before more events than rows is a note, no finding.
@@ -27,9 +27,9 @@ from ingestd.kafka.producer import connection_options, stop
 from ingestd.tally import HOUR_MS, Key, Row, Rows, Tally, add_row, hour_text, parse_hour
 
 START_TIMEOUT = 15.0
-# Where nothing comes for so long, something holds the end of a partition back: an open transaction.
+# Seconds without a record after which an open transaction must be holding the partition's end back.
 SILENCE = 10.0
-# With more events than this the topics are read several times, a share of the ids each: about 500 MB.
+# The ids held at a time, about 500 MB. For more the topics are read again for each share of the ids.
 MAX_IDS = 5_000_000
 RECENT_HOURS = 1
 
@@ -38,13 +38,15 @@ Take = Callable[[Any], None]
 
 
 def audit(settings: config.Config, hours: Hours, first_hour: int | None) -> AuditReport:
-    """The report on the configured topics; `first_hour`: nothing before it is asked for.
+    """Report on the configured topics. `first_hour`: the first hour wanted, since the epoch; None: all.
 
     Raises IngestdError.
     """
     kafka = settings.kafka
     if kafka is None or not kafka.manifest_topic:
-        raise IngestdError("there is no kafka.manifest_topic to hold topics against")
+        raise IngestdError(
+            "kafka.manifest_topic is not configured, so there is nothing to compare topics with"
+        )
     try:
         return asyncio.run(_audit(kafka, topics_of(settings, kafka), hours, first_hour))
     except (KafkaError, OSError, TimeoutError) as error:
@@ -52,7 +54,7 @@ def audit(settings: config.Config, hours: Hours, first_hour: int | None) -> Audi
 
 
 def topics_of(settings: config.Config, kafka: KafkaConfig) -> list[str]:
-    """Every topic a configured source's events go to."""
+    """Every topic to which a configured source's events go, sorted."""
     names = {
         (one.topic or kafka.topic).replace("{source}", one.name).replace("{type}", one.type)
         for one in settings.source
@@ -87,12 +89,12 @@ async def _audit(
         report.findings += repeats.findings(where)
     _judge(report, where, expected, found.rows, floor)
     if found.others:
-        report.notes.append(f"{found.others // passes} records are no events of ours")
+        report.notes.append(f"{found.others // passes} records are not events of ingestd")
     return report
 
 
 def _judge(report: AuditReport, where: str, expected: Rows, found: Rows, floor: int) -> None:
-    """Compare the hours that can be compared."""
+    """Compare the hours that retention has left whole; `floor`: the last one that it has not."""
     gone = sum(row.events for key, row in expected.items() if key[1] <= floor)
     if gone:
         report.notes.append(
@@ -113,7 +115,7 @@ def _judge(report: AuditReport, where: str, expected: Rows, found: Rows, floor: 
 
 
 async def _manifest(kafka: KafkaConfig, report: AuditReport) -> Rows:
-    """The newest record of each key; parts and instances added up."""
+    """The rows of the manifest topic: the newest record of each key, parts and instances added up."""
     newest: dict[bytes, bytes | None] = {}
 
     def take(message: Any) -> None:
@@ -147,13 +149,13 @@ async def _consumer(kafka: KafkaConfig, isolation: str) -> AsyncIterator[Any]:
 
 
 async def _places(consumer: Any, topics: Sequence[str]) -> list[TopicPartition]:
-    """Every partition of the topics. Raises IngestdError where one is not there."""
+    """Every partition of the topics. Raises IngestdError for a topic that does not exist."""
     cluster = await asyncio.wait_for(fetch_metadata(consumer), START_TIMEOUT)
     places = []
     for topic in topics:
         numbers = cluster.partitions_for_topic(topic)
         if not numbers:
-            raise IngestdError(f"topic {topic} is not there")
+            raise IngestdError(f"topic {topic} does not exist")
         places += [TopicPartition(topic, number) for number in sorted(numbers)]
     return places
 
@@ -166,9 +168,9 @@ async def _read(
     label: str,
     first_hour: int | None,
 ) -> int:
-    """Every record to the present ends. Returns the hour up to which retention has removed some, or -1."""
-    # Not the end a read_committed consumer is told: that lies before an open transaction, and whatever is
-    # behind it would be missing without a word.
+    """Read every record up to the present end. Returns the last hour that retention has cut, or -1."""
+    # A read_committed consumer is told an end before an open transaction; what is behind that would be
+    # missing without a note.
     async with _consumer(kafka, "read_uncommitted") as consumer:
         places = await _places(consumer, topics)
         starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)

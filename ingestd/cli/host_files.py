@@ -1,4 +1,4 @@
-"""What a host needs beside the package, filled in: units, user, directories, nginx site, a configuration.
+"""The files a host needs beside the package, filled in: units, user, directories, nginx site, configuration.
 
 The files are those of systemd/, nginx/ and conf/ in the checkout. `ingestd/data/` has links to them, which
 become the files themselves in a built package: one source for both.
@@ -34,9 +34,9 @@ _SEVERAL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What is filled in. `instances`: 1 is ingestd.service, more are ingestd@1 to ingestd@N.
+    """The values to fill in. `instances`: 1 is ingestd.service, more are ingestd@1 to ingestd@N.
 
-    Raises IngestdError where a unit or nginx could not use it.
+    Raises IngestdError for a value that a unit or nginx could not use.
     """
 
     binary: Path
@@ -56,7 +56,7 @@ class Host:
                 )
         for name in (self.user, self.socket_group):
             if not _NAME.fullmatch(name):
-                raise IngestdError(f"{name!r} is no name of a user or group")
+                raise IngestdError(f"{name!r} is not the name of a user or group")
 
     @property
     def names(self) -> list[str]:
@@ -66,7 +66,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class HostFile:
-    """One file: where it belongs, what is in it, and whether it is the user's own once it is there."""
+    """One file: its path, its text, and whether it is the user's own (`theirs`) once it exists."""
 
     path: Path
     text: str
@@ -74,7 +74,7 @@ class HostFile:
 
 
 def files(host: Host) -> list[HostFile]:
-    """Every file, in the order they are of use."""
+    """Every file, in the order in which they are used."""
     found = [
         HostFile(Path("/etc/sysusers.d/ingestd.conf"), _sysusers(host)),
         HostFile(Path("/etc/tmpfiles.d/ingestd.conf"), shipped("systemd/ingestd.tmpfiles")),
@@ -92,7 +92,7 @@ def files(host: Host) -> list[HostFile]:
         text = f"INGESTD_ADMIN_LISTEN=tcp:127.0.0.1:{9400 + number}\n"
         found.append(HostFile(Path(f"/etc/ingestd/{number}.env"), text, theirs=True))
     found.append(HostFile(Path("/etc/nginx/conf.d/ingestd.conf"), _site(host)))
-    for name in ("http.conf", "server.conf"):  # made anew by `ingestd nginx` for the sources
+    for name in ("http.conf", "server.conf"):  # `ingestd nginx` writes them for the sources
         found.append(
             HostFile(Path("/etc/nginx/ingestd") / name, shipped(f"nginx/ingestd/{name}"), theirs=True)
         )

@@ -1,8 +1,8 @@
-"""`ingestd nginx`: what nginx has to know of the sources, to answer in their own form where no instance does.
+"""`ingestd nginx`: generates nginx's part of the sources, with which it answers while no instance does.
 
 Two files that the site (nginx/ingestd.conf) includes: `http.conf` (maps, the spill log's format, the zones of
-the limits) and `server.conf` (limits, and the replies as named locations). Without sources, the generic pair
-that is shipped: every path is taken, every reply is `200 ok`.
+the limits) and `server.conf` (limits, and the replies as named locations). Without sources they are the
+generic pair that is shipped: every path is taken, every reply is `200 ok`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ SPILL = "/var/log/nginx/ingestd.spill"
 SWITCH = "/run/ingestd/no-spill"
 RATE = 20_000
 REQUESTS = 256
-# Of all sources together: fewer than can wait for one instance (its backlog, net.core.somaxconn, is 4096).
+# Requests in flight of all sources; fewer than the backlog of one instance (net.core.somaxconn, 4096).
 ALL_REQUESTS = 3000
 FILES = ("http.conf", "server.conf")
-# Without a configuration: the headers that signatures and tokens come in most often.
+# The headers that most often hold a signature or a token, for the generic pair.
 USUAL_HEADERS = ("Authorization", "X-Signature", "X-Token")
 _REDIRECTS = (301, 302, 303, 307, 308)
-# The most that nginx' own sizes are sure to do for: map_hash_max_size 2048, and a bucket of one cache line.
+# Within these nginx's default sizes suffice: map_hash_max_size 2048, and a bucket of one cache line.
 _HASH_ROWS, _HASH_KEY = 1024, 40
 _VARIABLE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -39,19 +39,22 @@ _VARIABLE = re.compile(r"[A-Za-z0-9_-]+")
 @config_option
 @click.option(
     "-o", "--output", "directory", type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Write http.conf and server.conf into this directory; default print them.",
+    help="Write http.conf and server.conf into this directory. Default: print them.",
 )  # fmt: skip
 @click.option("--spill", default=SPILL, show_default=True, help="The spill log.")
 @click.option(
     "--rate", type=click.IntRange(1), default=RATE, show_default=True,
-    help="Requests a second nginx lets through to one source; a second's worth may come at once.",
+    help="Requests a second that nginx passes to one source; a burst may be a second's worth.",
 )  # fmt: skip
 @click.option(
     "--requests", type=click.IntRange(1), default=REQUESTS, show_default=True,
-    help="Requests of one source that may be under way: a fiftieth of what is taken in a second.",
+    help="Requests of one source in flight; about a fiftieth of what the instances take in a second.",
 )  # fmt: skip
 def command(config_path: Path, directory: Path | None, spill: str, rate: int, requests: int) -> None:
     """Generate nginx's replies, limits and spill log format.
+
+    Run it after every change of the sources. It covers nginx's answers while no instance responds, the limits
+    by source, and the log of the requests that were answered meanwhile.
 
     \b
     Example:
@@ -72,19 +75,19 @@ def command(config_path: Path, directory: Path | None, spill: str, rate: int, re
 
 
 def http_part(sources: Sequence[SourceConfig], log_format: str, rate: int = RATE) -> str:
-    """What goes inside http { }."""
+    """The text of http.conf, for the inside of http { }. `rate`: requests a second for each source."""
     busy_of, methods = _choices(sources)
     return f"""\
 # Made by `ingestd nginx`. Goes inside http {{ }}; nginx/ingestd.conf includes it.
 {_hash_sizes(sources)}
-# Texts hold a dollar, and may be empty; nginx can say neither by itself.
+# A literal dollar and an empty text, which nginx cannot write in a reply otherwise.
 geo $ingestd_dollar {{ default "$"; }}
 geo $ingestd_nothing {{ default ""; }}
 
-# Whose request it is, by its raw path as ingestd itself sees it: the longest of the sources' paths takes it.
+# The source of a request, by its raw path as ingestd sees it: the longest path of a source takes it.
 {_source_maps(sources)}
-# How its source says "cannot take it now", and how it says thanks; where the method is none of the source's,
-# or no source is known to take the path, nginx does not say thanks.
+# The source's overload reply, and its success reply. A method the source does not accept, or a path of no
+# source, gets no success.
 map $ingestd_source $ingestd_busy {{
 {_block(["default @ingestd_busy_0;", *busy_of])}
 }}
@@ -92,13 +95,13 @@ map "$request_method $ingestd_source" $ingestd_taken {{
 {_block(["default $ingestd_busy;", *methods])}
 }}
 
-# A body that nginx had to put into a file is not in $request_body, so it cannot be spilled.
+# A body that nginx buffered in a file is not in $request_body, so the request cannot be spilled.
 map $request_body_file $ingestd_spill_to {{
     "" $ingestd_taken;
     default $ingestd_busy;
 }}
 
-# A HEAD is a link checker's; there is no event in it.
+# A HEAD is sent by a link checker and holds no event.
 map $request_method $ingestd_counts {{
     HEAD 0;
     default 1;
@@ -106,7 +109,7 @@ map $request_method $ingestd_counts {{
 
 {log_format}
 
-# For each source requests a second, and requests at the same time; these for all together, too.
+# Limits for each source: requests a second, and requests in flight; the latter also for all sources together.
 limit_req_zone $ingestd_source zone=ingestd_rate:1m rate={rate}r/s;
 limit_conn_zone $ingestd_source zone=ingestd_requests:1m;
 limit_conn_zone $hostname zone=ingestd_all:32k;
@@ -114,11 +117,11 @@ limit_conn_zone $hostname zone=ingestd_all:32k;
 
 
 def _source_maps(sources: Sequence[SourceConfig]) -> str:
-    """Maps from a request to `=` and its source's name, `=` alone where no source takes it.
+    """Maps from a request to `=` and its source's name, or to `=` if no source takes it.
 
     A request costs as many look-ups as the paths have different numbers of segments, however many sources
-    there are: its first segments are cut off and looked up in a hash table. nginx' tables ignore case and our
-    paths do not, so the cut takes no capitals. A path that has some is a regular expression, tried by itself.
+    there are: its first segments are cut off and looked up in a hash table. nginx's tables ignore case and
+    paths do not, so the cut excludes capitals. A path with capitals is a regular expression, tried by itself.
     """
     by_depth: dict[int, list[SourceConfig]] = {}
     for one in sources:
@@ -158,7 +161,7 @@ def _map(key: str, variable: str, default: str, rows: Sequence[str]) -> str:
 
 
 def _hash_sizes(sources: Sequence[SourceConfig]) -> str:
-    """Room for the maps where nginx' own does not do: it warns at 2,048 rows, and fails at a long key."""
+    """Sizes for large maps: by default nginx warns at 2,048 rows and fails at a long key."""
     rows = max((len(sources), sum(len(one.methods) + 1 for one in sources)))
     longest = max((len(text) for one in sources for text in (one.path, f"OPTIONS ={one.name}")), default=0)
     lines = []
@@ -170,7 +173,7 @@ def _hash_sizes(sources: Sequence[SourceConfig]) -> str:
 
 
 def _choices(sources: Sequence[SourceConfig]) -> tuple[list[str], list[str]]:
-    """Which of the replies is a source's, as lines of the two maps."""
+    """The rows of the two maps, from a source to its overload reply and to its success reply."""
     busy, taken = _numbered(sources)
     busy_of = [f"{_quoted('=' + one.name)} @ingestd_busy_{busy[_busy(one.on_overload)]};" for one in sources]
     methods = [
@@ -186,7 +189,7 @@ def _choices(sources: Sequence[SourceConfig]) -> tuple[list[str], list[str]]:
 def server_part(
     sources: Sequence[SourceConfig], spill: str = SPILL, rate: int = RATE, requests: int = REQUESTS
 ) -> str:
-    """What goes inside server { }."""
+    """The text of server.conf, for the inside of server { }. `requests`: in flight, for each source."""
     busy, taken = _numbered(sources)
     locations = [_location(f"@ingestd_busy_{number}", text) for text, number in busy.items()]
     kept = f"if (-e {SWITCH}) {{ return 503; }}\naccess_log {_key(spill)} ingestd_spill if=$ingestd_counts;\n"
@@ -195,32 +198,32 @@ def server_part(
     return f"""\
 # Made by `ingestd nginx`. Goes inside server {{ }}; nginx/ingestd.conf includes it.
 
-# Past these a source gets its own overload reply. Requests under way are those that wait: divided by what the
-# instances take in a second, their number is how long. Of all sources together they are fewer than the
-# backlog of one instance: a full backlog is 502, and the surge would go into the spill.
+# Above these limits a source gets its own overload reply. Requests in flight wait: their number divided by
+# what the instances take in a second is how long. All sources' are fewer than the backlog of one instance: a
+# full backlog is a 502, and the surge would go into the spill log.
 limit_req zone=ingestd_rate burst={rate} nodelay;
 limit_req_status 429;
 limit_conn ingestd_requests {requests};
 limit_conn ingestd_all {ALL_REQUESTS};
 limit_conn_status 429;
-# A line of the error log for each refusal would cost more than the refusal, and hold device ids.
+# A line in the error log for each refusal would cost more than the refusal, and would hold device ids.
 limit_req_log_level info;
 limit_conn_log_level info;
 
-# Replies of ingestd itself are passed on as they are, 503 among them: these are nginx' own.
+# Responses of ingestd itself, 503 among them, are passed on unchanged; these are nginx's own errors.
 # 502, 504: no instance answered, so the request is spilled.
 recursive_error_pages on;
 error_page 429 503 = $ingestd_busy;
 error_page 502 504 = $ingestd_spill_to;
 
-# {SWITCH}: while there is such a file nginx spills nothing and says "cannot take it now".
-# Put one there before the spill's disk is full: nginx writes a line after the reply, when it is too late to
-# take the reply back.
+# {SWITCH}: while this file exists nginx spills nothing and sends the overload reply.
+# Create it before the disk of the spill log is full: nginx writes the line after the reply, too late to take
+# the reply back.
 {replies}"""
 
 
 def spill_format(sources: Sequence[SourceConfig]) -> str:
-    """The log format, with every header that a source is verified by."""
+    """The spill log's format, with every header by which a source is verified."""
     named = [one.signature.header for one in sources if one.signature.verifies and one.signature.header]
     names = dict.fromkeys(named if sources else USUAL_HEADERS)
     extras = [f"{name}:$http_{name.lower().replace('-', '_')}" for name in names if _VARIABLE.fullmatch(name)]
@@ -230,7 +233,7 @@ def spill_format(sources: Sequence[SourceConfig]) -> str:
 
 
 def _numbered(sources: Sequence[SourceConfig]) -> tuple[dict[str, int], dict[str, int]]:
-    """The different replies, each with its number; the first overload reply is also that to unknown paths."""
+    """The distinct replies, each with its number; the first overload reply is also for unknown paths."""
     busy = dict.fromkeys([_busy(OverloadConfig()), *(_busy(one.on_overload) for one in sources)])
     taken = dict.fromkeys([_success(one.reply) for one in sources] or [_success(ReplyConfig())])
     return {text: n for n, text in enumerate(busy)}, {text: n for n, text in enumerate(taken)}
@@ -270,11 +273,11 @@ def _block(lines: Sequence[str]) -> str:
 
 
 def _key(text: str) -> str:
-    """A word as nginx reads it, where it looks for no variables."""
+    """A quoted word where nginx does not expand variables."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'
 
 
 def _quoted(text: str) -> str:
-    """A text as nginx reads it, where it does."""
+    """A quoted text where nginx expands variables."""
     return _key(text.replace("$", "${ingestd_dollar}"))

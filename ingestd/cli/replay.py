@@ -16,12 +16,12 @@ from ingestd.cli.options import config_option
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="Where to keep how far it got; default ./replay.checkpoint.",
+    help="The file that says how far the replay got. Default: ./replay.checkpoint.",
 )
 @click.option("--dry-run", is_flag=True, help="Read and count, send nothing.")
 @click.option(
     "--from", "origin", type=click.Choice(["files", "nginx-spill"]), default="files", show_default=True,
-    help="What the inputs are: events, or requests nginx answered while no instance did.",
+    help="The kind of inputs: events, or requests that nginx answered while no instance did.",
 )  # fmt: skip
 def command(
     config_path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, dry_run: bool, origin: str
@@ -29,12 +29,12 @@ def command(
     """Send stored events, or requests that nginx spilled, to Kafka.
 
     INPUTS are finished files (plain, .gz, .zst), files of dead letters, spools, or directories of finished
-    files; default the configured file directory. Stopped and run again with the same checkpoint it goes on
-    where it was. Exit status 1 where something was refused or is not an event.
+    files; default the configured file directory. Stopped and run again with the same checkpoint it
+    continues where it was. Exit status 1: something was refused or is not an event.
 
-    With `--from nginx-spill` the inputs are nginx' spill logs: each request becomes the events it would have
+    With `--from nginx-spill` the inputs are nginx's spill logs: each request becomes the events it would have
     been, flagged `spilled`, in Kafka or, without [kafka], in finished files of the file directory. Lines that
-    cannot be used are set aside in FILE.bad.
+    cannot be used are quarantined in FILE.bad.
 
     \b
     Example:

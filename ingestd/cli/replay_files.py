@@ -1,7 +1,7 @@
 """`ingestd replay --from files`: finished files, dead letters and spools to Kafka.
 
-It can be stopped and run again: how far each file is sent is kept in a checkpoint file, durable after every
-round. A kill between a round and its checkpoint sends that round again, with the same ids.
+It can be stopped and run again: a checkpoint, durable after every round, says how far each file was sent.
+A kill between a round and its checkpoint sends that round again, with the same ids.
 """
 
 from __future__ import annotations
@@ -29,29 +29,32 @@ from ingestd.spool.envelope import is_envelope
 from ingestd.system import log
 
 ROUND_BYTES = 4 << 20
-# A dead letter's line: the reason and the topic stand before the event, in our own words.
+# In the line of a dead letter, what precedes the event; before it are the reason and the topic.
 _LETTER = b'"event":'
 
 
 class ReplayTotals:
-    """What was read and what became of it."""
+    """Counts of a replay: events and bytes read, lines skipped, events delivered, dead letters by reason."""
 
     def __init__(self) -> None:
         self.events = 0
         self.bytes = 0
-        self.skipped = 0  # lines that are no event
+        self.skipped = 0  # lines that are not events
         self.delivered = 0
         self.dead: dict[str, int] = {}
 
     def add(self, sent: Sent) -> None:
-        """Add a round's outcome."""
+        """Count what Kafka did with one round."""
         self.delivered += sum(count for count, _ in sent.delivered.values())
         for (_, reason), count in sent.dead.items():
             self.dead[reason] = self.dead.get(reason, 0) + count
 
 
 def run(path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, *, dry_run: bool) -> int:
-    """Send every event of the inputs. Returns 0 where every one was delivered, 1 where some were refused."""
+    """Send every event of the inputs. Returns the exit status: 1 if an event was refused or a line skipped.
+
+    Raises ConfigError, IngestdError.
+    """
     settings = config.load(path)
     if settings.kafka is None and not dry_run:
         raise IngestdError(f"{path}: there is no [kafka] section to send to")
@@ -69,7 +72,7 @@ def run(path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, *, dry_ru
     verb = "would be sent" if dry_run else "delivered"
     count = totals.events if dry_run else totals.delivered
     click.echo(
-        f"{count} events {verb}, {totals.bytes} bytes, {totals.skipped} lines that are no event left out"
+        f"{count} events {verb}, {totals.bytes} bytes, {totals.skipped} lines skipped that are not events"
     )
     for reason, number in sorted(totals.dead.items()):
         click.echo(f"  {number:>8}  dead letters: {reason}")

@@ -1,9 +1,9 @@
-"""`ingestd replay --from nginx-spill`: the requests nginx answered itself become the events they are.
+"""`ingestd replay --from nginx-spill`: the requests that nginx answered itself become events.
 
-Each line goes through the sources as its request would have gone, at the time nginx took it. An event's id
-follows from nginx' request id, so a replay that is killed and repeated makes the same events. They go to
-Kafka, or without it into finished files beside the daemon's. How far a spill file is replayed is kept under
-the hash of its first line: logs are renamed, and the next one has the old name.
+Each line goes through the sources as its request would have, at the time nginx took it. An event's id follows
+from nginx's request id, so a replay that is killed and repeated makes the same events. They go to Kafka or,
+without [kafka], into finished files beside the daemon's. The checkpoint names a spill file by the hash of its
+first line, because logs are renamed and the next one gets the old name.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ROUND_BYTES = 16 << 20
 
 
 def run(path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, *, dry_run: bool) -> int:
-    """Replay every line of the inputs. Returns 0 where all became events that were stored, else 1.
+    """Replay every line of the inputs. Returns the exit status: 1 if a line or an event could not be used.
 
     Raises IngestdError, ConfigError.
     """
@@ -56,7 +56,7 @@ def run(path: Path, inputs: tuple[Path, ...], checkpoint: Path | None, *, dry_ru
 
 
 class SpillTotals:
-    """What became of the lines. `bad`: set aside, by reason. `dead`: dead letters, by reason."""
+    """Counts of a replay. `bad`: quarantined lines by reason. `dead`: dead letters by reason."""
 
     def __init__(self) -> None:
         self.lines = 0
@@ -68,11 +68,11 @@ class SpillTotals:
 
 def _say(totals: SpillTotals, dry_run: bool) -> None:
     done = "would be replayed" if dry_run else "replayed"
-    click.echo(f"{totals.lines} lines read, {totals.events} events {done}, {totals.bad.total()} set aside")
+    click.echo(f"{totals.lines} lines read, {totals.events} events {done}, {totals.bad.total()} quarantined")
     for file in totals.files:
         click.echo(f"  written   {file}")
     for reason, count in sorted(totals.bad.items()):
-        click.echo(f"  {count:>8}  set aside: {reason}")
+        click.echo(f"  {count:>8}  quarantined: {reason}")
     for reason, count in sorted(totals.dead.items()):
         click.echo(f"  {count:>8}  dead letters: {reason}")
 
@@ -106,7 +106,7 @@ async def _replay_file(
             # Not counted as done: nginx may be about to write the rest of it.
             mark = f"{name or _name(line)}-torn-{now.last}"
             if marks.done(mark) != len(line):
-                _set_torn_aside(file, line, mark, totals, None if sink is None else marks)
+                _quarantine_torn(file, line, mark, totals, None if sink is None else marks)
             continue
         if not name:
             name = _name(line)
@@ -129,10 +129,10 @@ def _name(line: bytes) -> str:
     return f"spill-{xxh3_64_hexdigest(line)}"
 
 
-def _set_torn_aside(
+def _quarantine_torn(
     file: Path, line: bytes, mark: str, totals: SpillTotals, marks: Checkpoints | None
 ) -> None:
-    """A last line without its end, once; without `marks` it is only counted."""
+    """Quarantine a last line without its end, once; without `marks` it is only counted."""
     totals.lines += 1
     totals.bad["torn or foreign line"] += 1
     if marks is not None:
@@ -148,7 +148,7 @@ async def _store(
     marks: Checkpoints,
     totals: SpillTotals,
 ) -> None:
-    """Make a round durable: what is bad, the events, then the checkpoint."""
+    """Make a round durable: the quarantined lines, the events, then the checkpoint."""
     totals.bad += now.reasons
     totals.events += sum(entry.data.count(b"\n") for entry in now.entries)
     if sink is None or now.last == now.first:
@@ -161,7 +161,7 @@ async def _store(
 
 
 class KafkaOut:
-    """Into Kafka, as the daemon sends."""
+    """Sends the events to Kafka, as the daemon does."""
 
     def __init__(self, settings: config.Config, kafka: KafkaConfig, totals: SpillTotals) -> None:
         self._totals = totals
@@ -177,14 +177,14 @@ class KafkaOut:
             self._totals.dead[reason] += count
 
     async def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection, without waiting for Kafka."""
         await self._client.discard("done")
 
 
 class FileOut:
-    """Into finished files of the file sink's directory, one a round.
+    """Writes the events to finished files in the file sink's directory, one for each round.
 
-    The name tells the spill and its lines, so that a file whose checkpoint a kill prevented is known.
+    A file's name has the spill and its lines, so that it is recognised if a kill prevented its checkpoint.
     """
 
     def __init__(self, settings: config.FileConfig, totals: SpillTotals) -> None:
@@ -192,7 +192,7 @@ class FileOut:
         self._totals = totals
 
     def stored_up_to(self, name: str, done: int) -> int:
-        """The line up to which there are files already, at least `done`."""
+        """The line up to which files exist already; at least `done`."""
         stem = f"{self._settings.prefix}-{name}-"
         found = self._settings.directory.glob(f"{stem}*")
         ranges = [path.name.removeprefix(stem).split("-") for path in found]

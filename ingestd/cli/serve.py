@@ -27,10 +27,10 @@ def command(config_path: Path) -> int:
     """Run the daemon.
 
     \b
-    Signals: TERM, INT  answer what is under way, store everything, stop
-             HUP        read the sources anew; a wrong file changes nothing
-             USR1       finish the present file
-    Exit status: 0 stopped in order, 1 could not start or not everything was stored, 78 wrong configuration.
+    Signals: TERM, INT  graceful shutdown: answer the requests in flight, store everything, stop
+             HUP        reload the sources; a wrong configuration changes nothing
+             USR1       rotate: finish the current file
+    Exit status: 0 stopped gracefully, 1 could not start or store everything, 78 wrong configuration.
 
     \b
     Example:

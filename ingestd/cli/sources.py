@@ -20,12 +20,10 @@ from ingestd.sources.factory import read_keys
 @click.command("sources")
 @config_option
 @click.option(
-    "--links", "show_links", is_flag=True, help="The tracking link to paste into each platform's console."
+    "--links", "show_links", is_flag=True, help="Print the tracking link for each platform's console."
 )
-@click.option(
-    "--base", metavar="URL", help="Scheme and host of the links; default the config's ingest.public_base."
-)
-@click.option("--route", default="", help="What follows the source's path in the links: an app, a campaign.")
+@click.option("--base", metavar="URL", help="Scheme and host of the links. Default: ingest.public_base.")
+@click.option("--route", default="", help="The route in the links: an app or a campaign.")
 @click.option("--show-secrets", is_flag=True, help="Put the real tokens into the links.")
 @json_option
 def command(
@@ -77,7 +75,9 @@ def print_links(
     """Print each source's tracking link, and what its platform asks for besides. Raises ConfigError."""
     base = base or settings.ingest.public_base
     if not base:
-        raise IngestdError("where do platforms call? Give --base https://click.example.com")
+        raise IngestdError(
+            "the scheme and host of the links are missing; give --base https://click.example.com"
+        )
     rows = []
     for source in settings.source:
         token = _token(source) if show_secrets else links.TOKEN
@@ -107,7 +107,7 @@ def print_links(
 
 
 def _token(source: SourceConfig) -> str:
-    """The token to put into the link. Raises ConfigError where it cannot be read."""
+    """The token to put into the link. Raises ConfigError if it cannot be read."""
     problems: list[Problem] = []
     keys = read_keys(source, problems) if source.signature.kind == "token" else []
     if problems:

@@ -66,7 +66,7 @@ def event_id(request: Spilled, part: int) -> bytes:
 
 
 class Round:
-    """What is made of some lines of one spill file, `first` to `last` (exclusive), before it is stored."""
+    """The events of a spill file's lines `first` to `last` (exclusive), and the lines to quarantine."""
 
     def __init__(self, first: int) -> None:
         self.first = self.last = first
@@ -76,28 +76,28 @@ class Round:
         self.reasons: Counter[str] = Counter()
 
     def add(self, line: bytes, converter: Converter) -> None:
-        """One line with its newline; a torn one before a whole one is set aside alone."""
+        """Add one line with its newline; if a torn one precedes a whole one, only that is quarantined."""
         self.last += 1
         try:
             self._take(spill_log.parse(line.removesuffix(b"\n")), line, converter)
         except BadLineError as error:
             rescued = spill_log.rescue(line.removesuffix(b"\n"))
             if rescued is None:
-                self.set_aside(line, str(error))
+                self.quarantine(line, str(error))
             else:
-                self.set_aside(rescued[0] + b"\n", str(error))
+                self.quarantine(rescued[0] + b"\n", str(error))
                 self._take(rescued[1], line, converter)
 
     def _take(self, request: Spilled, line: bytes, converter: Converter) -> None:
         try:
             entry = converter.entry(request)
         except RequestRefusedError as error:
-            self.set_aside(line, f"refused, {error.reason}")
+            self.quarantine(line, f"refused, {error.reason}")
         else:
             self.entries.append(entry)
             self.size += len(entry.data)
 
-    def set_aside(self, line: bytes, reason: str) -> None:
-        """Keep what cannot be used for `.bad`."""
+    def quarantine(self, line: bytes, reason: str) -> None:
+        """Keep a line that cannot be used for the `.bad` file."""
         self.bad.append(line)
         self.reasons[reason] += 1

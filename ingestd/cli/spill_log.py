@@ -1,9 +1,8 @@
-"""The spill log: requests nginx answered itself, because no instance did, one line each.
+"""The spill log: the requests that nginx answered itself because no instance did, one line each.
 
-A line is nginx' (`log_format ... escape=default`): fields between tabs, in which nginx writes `"`, `\\` and
-every byte outside 32..126 as `\\xHH`, and `-` for what a request does not have. A mark begins it and a dot
-ends it, so that a line which lost either is told from a whole one. `ingestd nginx` makes the format out of
-`FIELDS`.
+A line has nginx's `log_format ... escape=default`: fields between tabs, in which nginx writes `"`, `\\` and
+every byte outside 32..126 as `\\xHH`, and `-` for a missing value. It begins with a mark and ends with a dot,
+so that a torn line is recognised. `ingestd nginx` makes the format from `FIELDS`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ MARK = b"ingestd-spill-1"
 END = b"."
 NONE = b"-"
 
-# nginx' variables in the order of the fields. X-Forwarded-For as nginx would have handed it on.
+# nginx's variables in the order of the fields. X-Forwarded-For as nginx would have passed it on.
 FIELDS = (
     "$msec", "$request_id", "$remote_addr", "$request_method", "$request_uri", "$proxy_add_x_forwarded_for",
     "$http_user_agent", "$http_content_type", "$http_content_encoding", "$http_traceparent",
@@ -41,7 +40,7 @@ _ID = re.compile(rb"[0-9a-f]{32}")
 
 
 class BadLineError(IngestdError):
-    """A line is not what nginx writes; the message says in a few words why."""
+    """A line is not one that nginx writes; the message is the reason in a few words."""
 
 
 class Spilled(NamedTuple):
@@ -57,7 +56,7 @@ class Spilled(NamedTuple):
 
 
 def unescape(field: bytes) -> bytes:
-    """A field's bytes as they came. Raises BadLineError where nginx has not written it."""
+    """The bytes of a field as they were received. Raises BadLineError if nginx cannot have written it."""
     if _FOREIGN.search(field):
         raise BadLineError("bad escape")
     return _ESCAPE.sub(lambda found: bytes((int(found[1], 16),)), field) if b"\\" in field else field
@@ -85,7 +84,7 @@ def parse(line: bytes) -> Spilled:
 
 
 def _body(length: bytes, body: bytes) -> bytes:
-    """The body; `-` is none, or one byte. Raises BadLineError where it is not as long as it was sent."""
+    """The body; `-` stands for an empty one, or for itself. Raises BadLineError for a wrong length."""
     if length == NONE:  # no body, or chunked
         return b"" if body == NONE else body
     if body == NONE and length == b"0":
@@ -96,10 +95,10 @@ def _body(length: bytes, body: bytes) -> bytes:
 
 
 def rescue(line: bytes) -> tuple[bytes, Spilled] | None:
-    """A whole line behind a torn one: the torn bytes and the request, or None.
+    """Find a whole line behind a torn one. Returns the torn bytes and the request, or None.
 
-    A write that failed half-way (disk full) leaves no newline, and the next line follows upon it. No tab
-    that came from outside stands in a line, so a mark with a tab behind it begins one.
+    A write that failed half-way (disk full) leaves no newline, so the next line follows at once. Tabs from
+    outside are escaped, so a mark with a tab behind it begins a line.
     """
     place = line.rfind(MARK + b"\t")
     if place <= 0:
@@ -113,7 +112,7 @@ def rescue(line: bytes) -> tuple[bytes, Spilled] | None:
 def read(path: Path) -> Iterator[bytes]:
     """The lines of a file, plain or compressed, with their newline; only the last may have none.
 
-    What is longer than MAX_LINE comes in pieces. Raises IngestdError.
+    A line longer than MAX_LINE comes in pieces. Raises IngestdError.
     """
     try:
         with open_plain(path) as plain:

@@ -1,4 +1,4 @@
-"""`ingestd spool`: what waits on disk for Kafka."""
+"""`ingestd spool`: looks at the batches on disk that Kafka has not confirmed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ingestd.spool.envelope import lines
 from ingestd.spool.spool import Stored
 
 T = TypeVar("T")
-instance_option = click.option("--instance", help="Only this instance's spool; default all.")
+instance_option = click.option("--instance", help="Only the spool of this instance. Default: all.")
 
 
 @click.group("spool")
@@ -66,7 +66,7 @@ def ls(config_path: Path, instance: str | None, as_json: bool) -> None:
 @instance_option
 @json_option
 def verify(config_path: Path, instance: str | None, as_json: bool) -> int:
-    """Check every byte; name each damage by file and place. Exit status 1 where there is any.
+    """Check every byte and name each damage by file and place. Exit status 1: there is damage.
 
     \b
     Example:
@@ -97,7 +97,7 @@ def verify(config_path: Path, instance: str | None, as_json: bool) -> int:
 @instance_option
 @click.option("-o", "--output", default="-", show_default=True, help="A file; - is standard output.")
 def export(config_path: Path, instance: str | None, output: str) -> None:
-    """Write the events that are not delivered yet as NDJSON, past any damage.
+    """Write the undelivered events as NDJSON, skipping any damage.
 
     \b
     Example:
@@ -114,7 +114,7 @@ def export(config_path: Path, instance: str | None, output: str) -> None:
 
 
 def directories(path: Path, instance: str | None) -> list[Path]:
-    """The spools of all instances, or of one. Raises ConfigError, IngestdError where there is none."""
+    """The spools of all instances, or of one. Raises ConfigError, IngestdError if there is no spool."""
     base = config.load(path).spool.directory
     found = [base / instance] if instance else sorted(entry for entry in base.glob("*") if entry.is_dir())
     if not found or not all(entry.is_dir() for entry in found):
@@ -123,14 +123,14 @@ def directories(path: Path, instance: str | None) -> list[Path]:
 
 
 def moment(milliseconds: int | None) -> str:
-    """UTC, to the second."""
+    """A time in ms since the epoch as UTC text, to the second; "-" for None."""
     if milliseconds is None:
         return "-"
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))
 
 
 def _entries(directory: Path) -> Iterator[Stored]:
-    """What waits, with the spool's name in what cannot be read: the output's troubles are its own."""
+    """Undelivered entries. An error of the spool names it; an error of the output does not."""
     entries = inspect.entries(directory)
     while (stored := _asking(directory, lambda _: next(entries, None))) is not None:
         yield stored

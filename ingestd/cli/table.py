@@ -1,4 +1,4 @@
-"""Tables of text."""
+"""Tables in the output of commands."""
 
 from __future__ import annotations
 

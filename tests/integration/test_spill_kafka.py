@@ -37,7 +37,7 @@ def test_spilled_requests_reach_kafka_once_and_again_with_the_same_ids(tmp_path:
         kafka = {"bootstrap": [cluster.bootstrap], "topic": topic, "dead_letter_directory": "dead"}
         sources = [{"name": "demo", "path": "/c/demo", "key": ["imei"]}]
         (tmp_path / "c.toml").write_text(toml({"kafka": kafka, "spool": {"directory": "spool"}}, sources))
-        assert "300 events replayed, 0 set aside" in replay(tmp_path, "mark")
+        assert "300 events replayed, 0 quarantined" in replay(tmp_path, "mark")
         assert "0 lines read, 0 events replayed" in replay(tmp_path, "mark")
         first = cluster.consume_all(topic)
         assert len(first) == 300

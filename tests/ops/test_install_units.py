@@ -156,7 +156,7 @@ def test_user_group_and_configuration_are_filled_in_everywhere(tmp_path: Path) -
         (["-c", "/root/ingestd.toml"], "the service cannot see it"),
         (["-c", "ingestd.toml"], "a whole path"),
         (["--binary", "/opt/my clicks/ingestd"], "a whole path"),
-        (["--user", "a b"], "no name of a user"),
+        (["--user", "a b"], "not the name of a user"),
     ],
 )
 def test_what_no_unit_could_use_is_refused(tmp_path: Path, options: list[str], why: str) -> None:

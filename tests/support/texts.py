@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "ingestd"
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 # Where errors, problems and metrics get their words.
-RAISED = {"Problem", "Finding"}
+RAISED = {"Problem", "AuditFinding", "SpoolFinding"}
 METRICS = {"CounterMetricFamily", "GaugeMetricFamily", "HistogramMetricFamily", "family"}
 
 

@@ -191,7 +191,7 @@ def test_records_of_others_are_counted_once_however_often_the_topic_is_read(
     topics.held["clicks"].append((b"key", None))
     topics.say(rows_of(lines))
     report = audit()
-    assert report.notes == ["2 records are no events of ours"]
+    assert report.notes == ["2 records are not events of ingestd"]
     assert [(one.kind, one.events) for one in report.findings] == [("repeated", 1)]
 
 
@@ -233,17 +233,17 @@ def test_a_topic_that_is_not_there_is_an_error_that_names_it(
     topics: Topics, gone: str, tmp_path: Path
 ) -> None:
     del topics.held[gone]
-    with pytest.raises(IngestdError, match=f"topic {gone} is not there"):
+    with pytest.raises(IngestdError, match=f"topic {gone} does not exist"):
         audit()
     path = tmp_path / "c.toml"
     path.write_text(TOML + '[[source]]\nname = "demo"\npath = "/c/demo"\n')
     said = CliRunner().invoke(main, ["audit", "-c", str(path), "--topic"])
-    assert (said.exit_code, f"topic {gone} is not there" in said.output) == (1, True)
+    assert (said.exit_code, f"topic {gone} does not exist" in said.output) == (1, True)
 
 
 @pytest.mark.parametrize("toml", ["", '[kafka]\nbootstrap = ["127.0.0.1:1"]\n'])
 def test_without_a_manifest_topic_there_is_nothing_to_hold_topics_against(topics: Topics, toml: str) -> None:
-    with pytest.raises(IngestdError, match=r"there is no kafka\.manifest_topic"):
+    with pytest.raises(IngestdError, match=r"kafka\.manifest_topic is not configured"):
         audit(toml)
     assert topics.consumers == []
 

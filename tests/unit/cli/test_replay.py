@@ -152,7 +152,7 @@ def test_a_dry_run_counts_sends_nothing_and_keeps_no_checkpoint(tmp_path: Path, 
     (tmp_path / "clicks" / "a.ndjson").write_bytes(event_line(1) + b"junk\n" + event_line(2))
     done = CliRunner().invoke(main, ["replay", "-c", "c.toml", "--dry-run", "clicks"])
     assert "2 events would be sent" in done.output, done.output
-    assert "1 lines that are no event" in done.output
+    assert "1 lines skipped that are not events" in done.output
     assert done.exit_code == 1
     assert not (tmp_path / "replay.checkpoint").exists()
     without = CliRunner().invoke(main, ["replay", "-c", "c.toml", "clicks"])

@@ -186,7 +186,7 @@ def test_what_cannot_be_read_is_set_aside_and_counted(bench: Bench) -> None:
     found = bench.replay()
     assert found.exit_code == 1
     assert len(bench.events()) == 2
-    assert "6 lines read, 2 events replayed, 5 set aside" in found.output
+    assert "6 lines read, 2 events replayed, 5 quarantined" in found.output
     assert bench.bad.splitlines() == [
         torn,
         b"garbage \xff",
@@ -195,7 +195,7 @@ def test_what_cannot_be_read_is_set_aside_and_counted(bench: Bench) -> None:
         bench.spill.read_bytes().split(b"\n")[4],
     ]
     again = bench.replay()
-    assert "0 lines read, 0 events replayed, 0 set aside" in again.output
+    assert "0 lines read, 0 events replayed, 0 quarantined" in again.output
     assert len(bench.bad.splitlines()) == 5
 
 
@@ -223,7 +223,7 @@ def test_a_source_that_rejects_bad_signatures_rejects_them_here_too(bench: Bench
 def test_a_dry_run_leaves_everything_as_it_is(bench: Bench) -> None:
     bench.write(b"garbage", *clicks(2), clicks(1)[0][:40], end=b"")
     before = sorted(bench.place.rglob("*"))
-    assert "2 events would be replayed, 2 set aside" in bench.replay("--dry-run").output
+    assert "2 events would be replayed, 2 quarantined" in bench.replay("--dry-run").output
     assert sorted(bench.place.rglob("*")) == before
 
 
