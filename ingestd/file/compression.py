@@ -72,11 +72,10 @@ def compress(path: Path, method: str, pause: Callable[[], None] = lambda: None) 
             copy = durable.temporary_name(target)
             try:
                 _write_copy(source, copy, method, pause)
-                copy.replace(target)
+                durable.replace(copy, target)
             except BaseException:
                 durable.unlink_quietly(copy)  # half a copy must not fill a disk that is full
                 raise
-            durable.fsync_directory(path.parent)
         durable.unlink_quietly(path)
     return target
 
