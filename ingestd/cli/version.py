@@ -16,6 +16,7 @@ from ingestd.cli.options import json_option
 COMPILED = (
     "ingestd._hot__mypyc",
     "ingestd._tally",
+    "ingestd.http._head",
     "ingestd.kafka._packer",
     "ingestd.sources._line",
     "ingestd.sources._scan",

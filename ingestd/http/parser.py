@@ -6,6 +6,7 @@ A callback of ours that raises stops the parser; a refusal is our answer, anythi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,12 @@ from ingestd.http.request import Headers, Request
 # What an unparsable first line looks like when only its method is unknown to the parser.
 _METHOD_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_")
 _KNOWN = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT"))
+
+recognize: Callable[[bytes, dict[bytes, bytes]], tuple[bytes, bytes, bytes] | None] | None
+try:
+    from ingestd.http._head import recognize
+except ImportError:  # without a compiler httptools parses every request
+    recognize = None
 
 _RAISED = (httptools.HttpParserUpgrade, httptools.HttpParserError)
 
@@ -62,7 +69,7 @@ class RequestParser:
     def __init__(self, limits: Limits, handler: RequestHandler) -> None:
         self._limits = limits
         self._handler = handler
-        self._small = min(limits.target, limits.headers)
+        self._small = min(limits.target, limits.headers, limits.body)
         self._target: list[bytes] = []
         self._headers = Headers()
         self._request = Request(b"", b"", self._headers, b"")
@@ -99,11 +106,23 @@ class RequestParser:
     def feed(self, data: bytes) -> None:
         """Parse bytes as they came. Raises RequestRefusedError; any other exception is our bug.
 
+        Nearly always they are one whole request in the plain form of nginx, which is recognized in one
+        compiled pass; httptools, between two requests then, does not see it. All else is for httptools.
+
         How the bytes are cut makes no difference, but for one thing: what a head may hold in white space
         and repetition beyond its limits is bounded only where it comes in several pieces.
         """
         if self.ended:
             return
+        if not self._target and len(data) <= self._small and recognize is not None:
+            parts = recognize(data, self._headers)
+            if parts is not None:
+                request = self._request
+                request.method, request.target, request.body = parts
+                request.keep = True
+                self._handler.on_request(request)
+                request.clear()
+                return
         if self._target:
             self._fed += len(data)
         else:

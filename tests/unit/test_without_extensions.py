@@ -12,6 +12,7 @@ from tests.support.daemon import environment
 
 EQUALS = {
     "ingestd._tally": "from ingestd import tally as m; assert m.count_lines is m.count_lines_in_python",
+    "ingestd.http._head": "from ingestd.http import parser as m; assert m.recognize is None",
     "ingestd.kafka._packer": "from ingestd.kafka import packer as m; "
     "assert m.packer(1000, with_ids=True) is None",
     "ingestd.sources._line": "from ingestd.config.source import SourceConfig; "
