@@ -22,6 +22,8 @@ ATTRIBUTES_NOT_WANTED = {
     ("os", "posix_spawn"), ("importlib", "import_module"), ("tempfile", "mktemp"),
     ("asyncio", "create_subprocess_shell"), ("asyncio", "create_subprocess_exec"),
 }  # fmt: skip
+# A command's module is loaded by its name in the table of commands, never by a name from outside.
+KNOWN = {"cli/__init__.py": ["import_module"]}
 
 
 def found(tree: ast.AST) -> Iterator[str]:
@@ -44,7 +46,8 @@ def found(tree: ast.AST) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_runs_no_code_from_outside_and_no_program(path: Path) -> None:
-    assert list(found(ast.parse(path.read_text("utf-8")))) == []
+    known = KNOWN.get(str(path.relative_to(PACKAGE)), [])
+    assert list(found(ast.parse(path.read_text("utf-8")))) == known
 
 
 @pytest.mark.parametrize(

@@ -28,13 +28,13 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     **{
         f"ingestd/spool/{name}.py": (
-            "spool/spool", "spool/checkpoint", "spool/damage", "spool/format", "spool/fs", "spool/full",
-            "spool/inspect", "spool/missing", "spool/model", "spool/real", "spool/recovery", "spool/scan",
-            "cli/spool_command",
+            "spool/spool", "spool/checkpoint", "spool/damage", "spool/envelope", "spool/format", "spool/fs",
+            "spool/full", "spool/inspect", "spool/missing", "spool/model", "spool/real", "spool/recovery",
+            "spool/scan", "cli/spool_command",
         )
         for name in (
-            "spool", "checkpoint", "directory", "format", "fs", "inspect", "recovery", "scan", "segment",
-            "trend",
+            "spool", "checkpoint", "directory", "envelope", "format", "fs", "inspect", "recovery", "scan",
+            "segment", "trend",
         )
     },
     "ingestd/kafka/progress.py": ("kafka/progress", "kafka/delivery", "kafka/delivery_bounds"),

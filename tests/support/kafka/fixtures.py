@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import confluent_kafka
 import pytest
 
 from tests.support.kafka.broker import KafkaBroker
-from tests.support.kafka.install import KafkaUnavailableError
+from tests.support.kafka.install import KafkaUnavailableError, installation
 from tests.support.kafka.mock import MockCluster
 from tests.support.kafka.proxy import KafkaProxy
 
@@ -28,6 +29,16 @@ def real_broker(workdir: Path, **options: Any) -> KafkaBroker:
         if os.environ.get("INGESTD_REQUIRE_KAFKA"):
             raise
         pytest.skip(f"{error} (the mock cluster's tests still run)")
+
+
+def ran_against() -> str:
+    """The versions of the broker and of the mock cluster, or why there is no broker."""
+    try:
+        found = installation()
+        real = f"real Apache Kafka {found.kafka_version} on Java {found.java_version}"
+    except KafkaUnavailableError as error:
+        real = str(error)
+    return f"Kafka: {real}; mock cluster of librdkafka {confluent_kafka.libversion()[0]}"
 
 
 @pytest.fixture(scope="session")
