@@ -19,7 +19,7 @@ from bench import mix
 from bench.paths import CALLBACKS, cache_dir
 from bench.stages import KINDS, Stage, Workbench, audit, file_commit, manifest, pack, recovery
 from ingestd.http import connection
-from ingestd.sources.scan import NATIVE
+from ingestd.sources.query import NATIVE
 
 LEAST_SECONDS = 0.05  # a repeat is at least this long, so that the clock's steps do not show
 
@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
         if unknown:
             parser.error(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(everything)}")
         costs = interleaved({name: everything[name] for name in names}, args.repeats, args.passes)
-    print("scan:", "compiled" if NATIVE else "in Python, no compiler was at hand at installation")
+    print("scan:", "compiled" if NATIVE else "declines all, no compiler was at hand at installation")
     print("hot path:", "interpreted" if connection.__file__.endswith(".py") else "compiled by mypyc")
     print(table(costs, earlier))
     if args.json:

@@ -36,8 +36,8 @@ from ingestd.pipeline.buffer import Buffer
 from ingestd.pipeline.counters import Counters, SourceCounters
 from ingestd.sources import query
 from ingestd.sources.factory import build
+from ingestd.sources.query import scan
 from ingestd.sources.router import Router
-from ingestd.sources.scan import scan
 from ingestd.sources.source import Source
 from ingestd.spool.envelope import payloads
 

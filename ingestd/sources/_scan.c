@@ -1,8 +1,8 @@
-/* A query string in, its parameters as JSON text out, in one pass: see scan.py.
+/* A query string in, its parameters as JSON text out, in one pass: see query.py.
  *
- * Where a query is not clean, or has a name twice, the answer is None, and the caller's careful way decides. So
- * a doubt may always end in None here; what must never happen is a result that differs from that of
- * scan_in_python in scan.py.
+ * Where a query is not clean, or has a name twice, the answer is None, and the general path in query.py decides.
+ * None is always right; a result that differs from that of the general path never is. tests/unit/sources/
+ * test_scan.py compares the two.
  */
 #include "_query.h"
 
@@ -90,7 +90,7 @@ static PyObject *scan(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     return result;
 }
 
-PyDoc_STRVAR(scan_doc, "scan(query, wanted, /)\n--\n\nSee ingestd.sources.scan.");
+PyDoc_STRVAR(scan_doc, "scan(query, wanted, /)\n--\n\nSee ingestd.sources.query.");
 
 static PyMethodDef methods[] = {
     {"scan", (PyCFunction)(void (*)(void))scan, METH_FASTCALL, scan_doc},

@@ -1,23 +1,50 @@
-"""Query strings and form bodies: decoded once, as `urllib.parse.parse_qsl(keep_blank_values=True)` would.
+"""Query strings and form bodies, decoded once: as `urllib.parse.parse_qsl(keep_blank_values=True)` would
+(WHATWG URL, application/x-www-form-urlencoded parsing).
 
-A clean query is decoded in one pass (scan.py). Any other goes the careful way, which says what is odd.
+The compiled scan (_scan.c) decodes a clean query in one pass and declines any other; the general path in
+Python decodes all, and says what is odd.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 import orjson
 
 from ingestd.sources import macros
-from ingestd.sources.scan import scan
 
 Params = dict[str, str | list[str]]
 
+# The parameters as a JSON object, byte for byte as `orjson.dumps` writes their dictionary; the value of each
+# wanted name (a decoded name as UTF-8), None where it is absent; name and value of each parameter whose value
+# begins and ends like a macro, which a regular expression must confirm.
+Scanned: TypeAlias = tuple[bytes, tuple[str | None, ...], tuple[tuple[str, str], ...]]
+
+
+def declines(query: bytes, wanted: tuple[bytes, ...], /) -> Scanned | None:
+    """The scan where nothing was compiled: it declines every query."""
+    return None
+
+
+# None where the query is not clean (an empty pair, a pair without `=`, a bad percent escape, bytes that are
+# not UTF-8, a repeated name, more than 256 pairs), or not surely so: None is always right.
+scan: Callable[[bytes, tuple[bytes, ...]], Scanned | None]
+try:
+    from ingestd.sources._scan import scan
+except ImportError:
+    scan = declines
+
+NATIVE = scan is not declines
+
 
 class Decoded(NamedTuple):
-    """Parameters, the same as JSON, what is odd about them, and whether bytes were lost."""
+    """Decoded parameters.
+
+    `encoded`: the same as JSON. `flags`: `bad_percent`, `bad_utf8`. `lossy`: `params` alone does not give
+    back the query, up to the spelling of its percent escapes.
+    """
 
     params: Params
     encoded: bytes
@@ -29,19 +56,17 @@ NOTHING = Decoded({}, b"{}", (), False)
 
 
 def decode(query: bytes) -> Decoded:
-    """Decode a query. Never fails: what is no UTF-8 or no percent escape is flagged and kept as it can be.
-
-    `lossy`: `params` alone does not give back the query (up to the spelling of its percent escapes).
-    """
+    """Decode a query or a form. Never fails: bad escapes and bytes are flagged, and kept where possible."""
     if not query:
         return NOTHING
     clean = scan(query, ())
     if clean is None:
-        return _decode_carefully(query)
+        return general_path(query)
     return Decoded(orjson.loads(clean[0]), clean[0], (), False)
 
 
-def _decode_carefully(query: bytes) -> Decoded:
+def general_path(query: bytes) -> Decoded:
+    """Decode any query, at several times the cost of the scan."""
     params: Params = {}
     flags: dict[str, None] = {}
     lossy = False

@@ -23,9 +23,8 @@ from ingestd.sources import encoder, macros, null_values, query, responses
 from ingestd.sources.dedup_window import DuplicateWindow
 from ingestd.sources.event_time import EventClock
 from ingestd.sources.privacy import Privacy
-from ingestd.sources.query import Params
+from ingestd.sources.query import Params, scan
 from ingestd.sources.rate_limit import RateLimit
-from ingestd.sources.scan import scan
 from ingestd.sources.signatures import Token, Verifier
 
 dumps = orjson.dumps

@@ -19,7 +19,8 @@ EQUALS = {
     "from ingestd.sources.encoder import maker; "
     "one = SourceConfig(name='demo', path='/c/demo'); "
     "assert maker(one, 'n', b'', keep_raw=False) is None",
-    "ingestd.sources._scan": "from ingestd.sources import scan as m; assert m.scan is m.scan_in_python",
+    "ingestd.sources._scan": "from ingestd.sources import query as m; "
+    "assert m.scan is m.declines and m.decode(b'a=%41').params == {'a': 'A'}",
 }
 
 
