@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import time_ns
 
 import click
 import orjson
+from click.core import ParameterSource
 
 from ingestd import config
-from ingestd.cli import EX_CONFIG
+from ingestd.cli import EX_CONFIG, check_unit, unit_file
 from ingestd.cli.options import config_option, json_option
+from ingestd.cli.unit_file import Unit
 from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.sources import advice
 from ingestd.sources.factory import secret_problems
@@ -34,14 +38,25 @@ class CheckReport:
 
 @click.command("check")
 @config_option
+@click.option(
+    "--unit", "unit_name", metavar="NAME",
+    help="Judge as this systemd unit would run it: ingestd, ingestd@1. Run it as root.",
+)  # fmt: skip
 @click.option("--unconfirmed", is_flag=True, help="List what no document of the platforms confirms.")
 @json_option
-def command(config_path: Path, unconfirmed: bool, as_json: bool) -> int:
+@click.pass_context
+def command(
+    ctx: click.Context, config_path: Path, unit_name: str | None, unconfirmed: bool, as_json: bool
+) -> int:
     """Check the configuration and what it needs of this machine.
 
     A problem is something with which the daemon does not start, or refuses events; a warning, something that
     may not be meant. Facts about the platforms that no document confirms are only counted: --unconfirmed
     lists them.
+
+    With --unit it is judged as the service would run: its user, the directories it may write to
+    (ReadWritePaths=), its secrets (LoadCredential=), homes that are hidden from it (ProtectHome=), ports in
+    use, and the environment the unit sets. The configuration is then the unit's, unless -c names one.
 
     \b
     Exit status: 0 the configuration can be used, 78 it cannot.
@@ -49,8 +64,15 @@ def command(config_path: Path, unconfirmed: bool, as_json: bool) -> int:
     \b
     Example:
       ingestd check -c /etc/ingestd/ingestd.toml
+      sudo ingestd check --unit ingestd
     """
-    report = examine(config_path)
+    if unit_name is None:
+        report = examine(config_path)
+    else:
+        unit = unit_file.read(unit_name)
+        if ctx.get_parameter_source("config_path") == ParameterSource.DEFAULT:
+            config_path = check_unit.config_of(unit) or config_path
+        report = examine(config_path, unit)
     if as_json:
         tree = {
             "ok": not report.problems,
@@ -64,17 +86,32 @@ def command(config_path: Path, unconfirmed: bool, as_json: bool) -> int:
     return EX_CONFIG if report.problems else 0
 
 
-def examine(path: Path) -> CheckReport:
-    """Check a configuration file and this machine. Takes some seconds if Kafka is unreachable."""
+def examine(path: Path, unit: Unit | None = None) -> CheckReport:
+    """Check a configuration file and this machine, for the unit's service or for the user that runs this.
+
+    Takes some seconds if Kafka is unreachable. Raises IngestdError if the unit cannot be judged.
+    """
+    with contextlib.ExitStack() as stack:
+        environ: Mapping[str, str] = os.environ
+        if unit is not None:
+            environ = stack.enter_context(check_unit.environment(unit))
+        return _examine(path, unit, environ)
+
+
+def _examine(path: Path, unit: Unit | None, environ: Mapping[str, str]) -> CheckReport:
     report = CheckReport()
     if error := clock.error(time_ns()):  # not a problem of the configuration, and it may pass by itself
         report.warnings.append(Problem("this machine", error, "events are refused until it is right"))
     try:
-        settings = report.settings = config.load(path)
+        settings = report.settings = config.load(path, environ)
     except ConfigError as failure:
         report.problems += failure.problems
         return report
     report.problems += surroundings(settings)
+    if unit is None:
+        report.problems += unwritable_directories(settings)
+    else:
+        report.problems += check_unit.judge(unit, path, settings, Path(environ["CREDENTIALS_DIRECTORY"]))
     report.warnings += advice.advice(settings)
     report.unconfirmed += advice.unconfirmed(settings)
     if settings.kafka is not None and not report.problems:
@@ -100,7 +137,7 @@ def _show(path: Path, report: CheckReport, *, unconfirmed: bool) -> None:
 
 
 def surroundings(settings: config.Config) -> list[Problem]:
-    """Files, groups, directories and packages the configuration needs and this machine or user lacks."""
+    """Secrets, groups and packages that the configuration needs and this machine lacks."""
     problems = secret_problems(settings)
     if settings.kafka is not None:
         from ingestd.kafka.producer import connection_options
@@ -116,15 +153,13 @@ def surroundings(settings: config.Config) -> list[Problem]:
         )
     if settings.tracing.endpoint and not tracing.installed():
         problems.append(Problem("tracing.endpoint", tracing.MISSING, tracing.HINT))
-    directories = {"file.directory": settings.file.directory} if settings.file is not None else {}
-    if settings.kafka is not None:
-        directories["kafka.dead_letter_directory"] = settings.kafka.dead_letter_directory
-        if settings.spool.enabled:
-            directories["spool.directory"] = settings.spool.directory
-    for key, directory in directories.items():
-        if reason := unwritable(directory):
-            problems.append(Problem(key, reason, CREATE_IT))
     return problems
+
+
+def unwritable_directories(settings: config.Config) -> list[Problem]:
+    """The directories of the configuration to which this user cannot write."""
+    found = {key: unwritable(directory) for key, directory in check_unit.directories(settings).items()}
+    return [Problem(key, reason, CREATE_IT) for key, reason in found.items() if reason]
 
 
 def unwritable(directory: Path) -> str:

@@ -162,7 +162,7 @@ def next_steps(host: Host, root: Path) -> Sequence[str]:
     steps = [
         "systemd-sysusers ingestd.conf && systemd-tmpfiles --create ingestd.conf",
         f"# your sources: {host.config}; your name and certificate: /etc/nginx/conf.d/ingestd.conf",
-        f"{host.binary} check -c {host.config}",
+        f"{host.binary} check --unit {host.names[0]}",
         f"{host.binary} nginx -c {host.config} -o /etc/nginx/ingestd",
         f"systemctl daemon-reload && systemctl enable --now {sockets} {services} {SPILL_TIMER}",
         "nginx -t && systemctl reload nginx",

@@ -48,7 +48,7 @@ def test_it_writes_every_file_to_its_place_and_ends_with_what_to_run(tmp_path: P
     assert written(tmp_path)[SITE] == (ROOT / "nginx" / "ingestd.conf").read_text()
     steps = done.output.partition("\nNext:\n")[2]
     assert "systemd-sysusers" in steps
-    assert f"{BINARY} check -c /etc/ingestd/ingestd.toml" in steps
+    assert f"{BINARY} check --unit ingestd" in steps
     assert "systemctl enable --now ingestd.socket ingestd ingestd-spill.timer\n" in steps
 
 
