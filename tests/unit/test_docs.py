@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -131,6 +132,16 @@ def test_a_finding_has_a_date_and_the_command_that_printed_it(name: str) -> None
 def test_every_finding_is_in_the_index() -> None:
     listed = {re.sub(r"\[.*\]\((.*)\)", r"findings/\1", row[0]) for row in rows(read("findings/README.md"))}
     assert listed == {name for name in DOCUMENTS if re.fullmatch(r"findings/(?!README)[\w-]+\.md", name)}
+
+
+def test_every_script_of_the_findings_is_in_the_index_has_a_date_and_can_be_run() -> None:
+    scripts = sorted((ROOT / "findings").glob("*.sh"))
+    assert [name for name in documents.links(read("findings/README.md")) if name.endswith(".sh")] == [
+        path.name for path in scripts
+    ]
+    for path in scripts:
+        assert os.access(path, os.X_OK), path
+        assert re.search(r"[Ss]hown on 20\d\d-\d\d-\d\d", path.read_text("utf-8")), path
 
 
 def test_every_surprise_is_in_its_index() -> None:
