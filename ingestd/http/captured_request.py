@@ -14,7 +14,7 @@ _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
 
 
 class _Catch(RequestHandler):
-    """Keeps the one request it is given."""
+    """Keeps the request it is given."""
 
     caught: Request | None = None
 
@@ -23,7 +23,7 @@ class _Catch(RequestHandler):
         self.caught = Request(request.method, request.target, headers, request.body)
 
     def on_expect_continue(self) -> None:
-        """The body follows anyway."""
+        """Nothing to do: the body follows at once."""
 
 
 def is_whole(data: bytes) -> bool:

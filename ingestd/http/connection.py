@@ -1,7 +1,7 @@
 """One connection: bytes to requests, requests to the intake, replies back in the order of the requests.
 
-A reply may come at once or long after (when its batch is on disk); a later request's reply waits for
-the earlier ones (RFC 9112, 9.3.2). Nothing here knows what becomes of an event.
+A reply may be known at once or much later, when its batch is on disk. It waits for the replies to earlier
+requests (RFC 9112, 9.3.2).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from ingestd.http.request import Exchange, Request
 
 logger = logging.getLogger(__name__)
 
-# Requests of one connection that may wait for their replies; past it we stop reading from the client.
+# Back-pressure: requests of one connection that may wait for their replies before it stops reading.
 MAX_PIPELINE = 256
-# Connections beyond the limit that may be open until they have read why; past it they end without a word.
-MAX_TURNED_AWAY = 64
+# Connections over the limit that may stay open until they have read the refusal. Any more are aborted.
+MAX_REFUSED = 64
 
 
 class ServerState:
-    """What all connections share.
+    """The state that all connections share.
 
-    `take` gets each whole request with its exchange, `refused` the reason of each that cannot be taken.
-    `tick` counts the rounds of the listener's sweeper.
+    `take` is called with each whole request and its exchange, `refused` with the reason of each request that
+    cannot be parsed or taken. `tick` counts the rounds of the listener's sweeper.
     """
 
     __slots__ = ("connections", "limits", "max_connections", "refused", "take", "tick")
@@ -53,33 +53,35 @@ class ServerState:
 
 
 class Connection(RequestHandler, asyncio.Protocol):
-    """The asyncio protocol of one client connection (behind nginx: of one of its keep-alive ones)."""
+    """The asyncio protocol of one client connection; behind nginx one of its keep-alive connections.
+
+    `due`: the exchanges whose replies have not been written, in order. `since`: the tick at which the present
+    wait began, for a request, a body or a reply. `behind_proxy`: the peer is nginx, on a Unix socket.
+    """
 
     __slots__ = (
-        "_hung_up", "_state", "_writable", "behind_proxy", "client_address", "draining", "due", "eof",
+        "_refused", "_state", "_writable", "behind_proxy", "client_address", "draining", "due", "eof",
         "parser", "reading", "since", "transport",
     )  # fmt: skip
 
     def __init__(self, state: ServerState) -> None:
-        # for the connection's life
         self._state = state
         self.parser = RawTargetParser(state.limits, self)
         self.transport: asyncio.Transport | None = None
         self.client_address = ""
         self.behind_proxy = True
         self.due: deque[Exchange] = deque()
-        # how it is doing
-        self.since = state.tick  # when the present wait began: for a request, a body, or anything at all
+        self.since = state.tick
         self.draining = False
         self.reading = True
-        self._writable = True  # the client takes its replies
+        self._writable = True  # the client reads its replies
         self.eof = False
-        self._hung_up = False  # a request was refused in a way that ends the connection
+        self._refused = False  # a refusal is the last reply
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Admit the connection, or turn it away where there are too many."""
+        """Admit the connection, or refuse it if there are too many."""
         self.transport = cast("asyncio.Transport", transport)
         state = self._state
         state.connections.add(self)
@@ -90,17 +92,17 @@ class Connection(RequestHandler, asyncio.Protocol):
             self.parser.take_any_value()
         if len(state.connections) > state.max_connections:
             self.refuse("connections")
-            if len(state.connections) > state.max_connections + MAX_TURNED_AWAY:
+            if len(state.connections) > state.max_connections + MAX_REFUSED:
                 self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone; what it sent goes its way all the same, only the replies have no taker."""
+        """The client has gone. Its requests are still handled, and their replies discarded."""
         self.transport = None
         self._state.connections.discard(self)
         self.due.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the client."""
+        """Parse bytes from the client, refuse malformed ones, and pause behind MAX_PIPELINE replies."""
         parser = self.parser
         begun, in_body = parser.in_request, parser.in_body
         try:
@@ -116,17 +118,17 @@ class Connection(RequestHandler, asyncio.Protocol):
             self._pause()
 
     def eof_received(self) -> bool:
-        """The client sends no more. Keep the way back open while replies are due."""
+        """The client sends no more: True, which keeps the connection half-open, while replies are due."""
         self.eof = True
         return bool(self.due)
 
     def pause_writing(self) -> None:
-        """The client does not take its replies: take no more of its requests."""
+        """Back-pressure: the client does not read its replies, so read none of its requests."""
         self._writable = False
         self._pause()
 
     def resume_writing(self) -> None:
-        """The client reads again."""
+        """Read requests again, now that the client reads its replies."""
         self._writable = True
         self._resume_if_due()
 
@@ -145,7 +147,7 @@ class Connection(RequestHandler, asyncio.Protocol):
     # RequestHandler
 
     def on_request(self, request: Request) -> None:
-        """A whole request: its reply is due from now on."""
+        """Hand a whole request to the intake; its reply is due from now on."""
         if self.parser.ended:
             return
         state = self._state
@@ -163,7 +165,7 @@ class Connection(RequestHandler, asyncio.Protocol):
             self.refuse("internal")
 
     def on_expect_continue(self) -> None:
-        """Invite the body; behind earlier replies still due, the invitation waits its turn."""
+        """Answer `100 Continue`, behind the replies that are due before it."""
         if self.due:
             invitation = Exchange()
             invitation.out = responses.CONTINUE
@@ -174,11 +176,11 @@ class Connection(RequestHandler, asyncio.Protocol):
     # replies
 
     def is_last(self, exchange: Exchange) -> bool:
-        """No reply is due after this one."""
+        """Whether no reply is due after this one."""
         return bool(self.due) and self.due[-1] is exchange
 
     def send_ready(self) -> None:
-        """Write the replies that are known and next in order; close after one that says so."""
+        """Write the known replies up to the first unknown one; close after one with `Connection: close`."""
         due, transport = self.due, self.transport
         if transport is None:
             return
@@ -202,33 +204,32 @@ class Connection(RequestHandler, asyncio.Protocol):
                 self.stop_reading()
 
     def refuse(self, reason: str) -> None:
-        """Answer a request that cannot be parsed or taken, after the replies due before it, and hang up."""
+        """Refuse a request, behind the replies due before it, and close the connection after that."""
         self._state.refused(reason)
         refused = Exchange()
         refused.connection, refused.keep, refused.head = self, False, False
         self.due.append(refused)
-        self._hung_up = self.parser.ended = True
+        self._refused = self.parser.ended = True
         refused.answer(responses.REFUSAL_REPLIES[reason])
 
     def _close(self, transport: asyncio.Transport) -> None:
-        """Close once the client has had its reply.
+        """Close, or after a refusal only half-close; then the client's own close or the sweeper ends it.
 
-        A Unix socket closed with bytes unread resets the peer, which may then lose our last reply: after
-        a refusal the way is only half closed, and the sweeper or the client's own close ends it.
+        A Unix socket that is closed with bytes unread resets the peer, which may lose the last reply.
         """
         self.since = self._state.tick
-        if self._hung_up and not self.eof and transport.can_write_eof():
+        if self._refused and not self.eof and transport.can_write_eof():
             if not transport.is_closing():
                 transport.write_eof()
         else:
             transport.close()
 
-    # the listener's sweeper and drain
+    # for the listener
 
     @property
     def waiting_for(self) -> str:
-        """What the connection is waiting for: "reply", "body", "head", "request" (idle) or "close"."""
-        if self._hung_up and not self.due:
+        """The present wait: for "reply" (ours), "body", "head", "request" (idle) or the client's "close"."""
+        if self._refused and not self.due:
             return "close"
         if self.due:
             return "reply"
@@ -237,16 +238,16 @@ class Connection(RequestHandler, asyncio.Protocol):
         return "head" if self.parser.in_request else "request"
 
     def drain(self) -> None:
-        """From now on every reply says `Connection: close`; an idle connection ends now."""
+        """Begin a graceful shutdown: the last reply says `Connection: close`; an idle connection ends now."""
         self.draining = True
         if not self.due and not self.parser.in_request:
             self.stop_reading()
 
     def stop_reading(self) -> None:
-        """Take what the client has sent already, then see its end.
+        """Read what the client has sent already, and nothing more.
 
-        On a Unix socket the peer's next write fails at once, so nginx sends the request elsewhere, and
-        nothing it had written before is lost. TCP has no such thing: there it is a plain close.
+        On a Unix socket shutdown(SHUT_RD) makes the peer's next write fail, so nginx sends that request to
+        another instance, and nothing written before is lost. On TCP the connection is closed.
         """
         if self.transport is None or self.transport.is_closing():
             return

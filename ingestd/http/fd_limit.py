@@ -1,4 +1,4 @@
-"""Open files: a client's connections must never take those that files, the spool and Kafka need."""
+"""Keeps open files in reserve for files, the spool and Kafka, so that clients cannot use them up."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import resource
 
 logger = logging.getLogger(__name__)
 
-# What everything but clients may have open at once: listeners, files and their worker, segments of the spool,
-# brokers, 64 admin connections, and connections that are being turned away.
+# Open files of everything but client connections: listeners, files and their thread, segments of the spool,
+# brokers, 64 admin connections, and connections that are being refused.
 RESERVED = 256
 
 
 def room(connections: int) -> int:
-    """How many connections there may be, at most `connections`, by the process' limit of open files.
+    """The number of connections that RLIMIT_NOFILE allows, at most `connections`.
 
-    The soft limit is raised as far as the hard one allows.
+    Raises the soft limit as far as the hard one allows.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + RESERVED

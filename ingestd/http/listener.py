@@ -1,4 +1,4 @@
-"""The connections that listening sockets bring: accepted, swept for time-outs, drained."""
+"""Accepts connections, ends those that time out, and drains them at a graceful shutdown."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from ingestd.http.connection import Connection, ServerState
 
-# Time-outs are told by the rounds of a sweeper, seconds apart: no timer per connection or request.
+# Time-outs are counted in rounds of a sweeper, seconds apart: no timer per connection or request.
 SWEEP_PERIOD = 0.5
-# Of the open connections the sweeper looks at this many without a break.
+# Connections that the sweeper checks before it lets the loop turn.
 SLICE = 2000
-# After a refusal the client has this long to read it and close, seconds.
+# Seconds for a client to read a refusal and close.
 LINGER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds a client may take: for a request's head, for its body, between requests."""
+    """Seconds for a request's head, for its body, and between two requests."""
 
     header: float
     body: float
@@ -28,14 +28,14 @@ class Timeouts:
 
 
 class Listener:
-    """All listening sockets of the daemon and their connections."""
+    """The daemon's listening sockets and their connections. `owned`: socket files to remove at the end."""
 
     def __init__(
         self, state: ServerState, timeouts: Timeouts, sockets: list[socket.socket], owned: list[Path]
     ) -> None:
         self._state = state
         self._sockets = sockets
-        self._owned = owned  # socket files we made, and remove
+        self._owned = owned
         self._servers: list[asyncio.Server] = []
         self._rounds = {
             "head": timeouts.header / SWEEP_PERIOD,
@@ -45,14 +45,14 @@ class Listener:
         }
 
     async def start(self, backlog: int) -> None:
-        """Accept connections."""
+        """Accept connections. `backlog`: of each socket, see listen(2)."""
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
             make = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
             self._servers.append(await make(lambda: Connection(self._state), sock=sock, backlog=backlog))
 
     async def sweep(self) -> None:
-        """End connections that take too long; runs until cancelled."""
+        """End connections that time out; runs until cancelled."""
         state = self._state
         while True:
             await asyncio.sleep(SWEEP_PERIOD)
@@ -68,10 +68,10 @@ class Listener:
                     _end(connection, waiting_for)
 
     async def drain(self) -> None:
-        """Take no new connection, answer what is under way, end the rest; returns when none is open.
+        """Accept no new connection, answer the requests under way, return when no connection is open.
 
-        The socket file goes first: then no new connection can come, and those that wait in the backlog
-        are still accepted. A socket handed over by systemd stays open there for the next process.
+        The socket file is removed first: no new connection can come then, and those in the backlog are still
+        accepted. A socket that systemd handed over stays open there for the next process.
         """
         for path in self._owned:
             with contextlib.suppress(FileNotFoundError):
@@ -92,7 +92,7 @@ class Listener:
             await asyncio.sleep(0.02)
 
     def abort(self) -> None:
-        """End every connection at once; the drain has had its time."""
+        """End every connection at once, when the time for draining is over."""
         for connection in list(self._state.connections):
             if connection.transport is not None:
                 connection.transport.abort()
@@ -104,7 +104,7 @@ def _end(connection: Connection, waiting_for: str) -> None:
     elif waiting_for == "body":
         connection.refuse("body_timeout")
     elif connection.transport is not None:
-        if connection.transport.is_closing():  # a client that does not take its replies would keep it open
+        if connection.transport.is_closing():  # or a client that does not read would keep it open
             connection.transport.abort()
         else:
             connection.transport.close()

@@ -1,7 +1,7 @@
-"""HTTP/1 requests out of bytes: httptools with our limits. No I/O: bytes in, requests or one refusal out.
+"""HTTP/1 requests (RFC 9112) out of bytes: httptools with our limits. No I/O: bytes in, requests out.
 
 httptools calls back in the order of the bytes: url, headers, headers complete, body, message complete.
-A callback of ours that raises stops the parser; a refusal is our answer, anything else is our bug.
+A callback that raises stops it: RequestRefusedError is the answer to the client, anything else is a bug.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mypy_extensions import mypyc_attr
 from ingestd.errors import RequestRefusedError
 from ingestd.http.request import Headers, Request
 
-# What an unparsable first line looks like when only its method is unknown to the parser.
+# The characters of a method. A first line that begins with such a word has only its method unknown.
 _METHOD_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_")
 _KNOWN = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT"))
 
@@ -34,7 +34,7 @@ _CHUNK_FRAME = 16
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes a request may have: its target, all its headers, its body (as sent)."""
+    """The most bytes of a request: its target, all its headers, its body as sent."""
 
     target: int = 32 * 1024
     headers: int = 32 * 1024
@@ -48,7 +48,7 @@ class RequestHandler:
     __slots__ = ()
 
     def on_request(self, request: Request) -> None:
-        """One whole request. The parser uses it again afterwards."""
+        """Handle one whole request. The parser reuses the object afterwards."""
         raise NotImplementedError
 
     def on_expect_continue(self) -> None:
@@ -81,17 +81,17 @@ class RequestParser:
         self._foreign = 0  # of these, what may belong to earlier requests
         self._any_value = False
         self.in_body = False
-        self.ended = False  # no request follows on this connection: what still comes is thrown away
-        # Bound methods of the containers: httptools fills them with no Python frame of ours between.
+        self.ended = False  # no request follows on this connection: bytes that still come are discarded
+        # Bound methods of the containers: httptools fills them without a call of Python code.
         self.on_url = self._target.append
         self.on_header = self._headers.__setitem__
         self._parser: Any = httptools.HttpRequestParser(self)
 
     def take_any_value(self) -> None:
-        """Take control characters in headers' values from now on, as nginx hands them on.
+        """Accept control characters in the values of headers, which nginx passes on.
 
-        The same leniency folds lines, and ends one with a control in it at a bare LF: only for a peer that is
-        known to send neither.
+        The same leniency of llhttp unfolds lines, and lets a bare LF end a line with a control character in
+        it: only for a peer that sends neither.
         """
         self._any_value = True
         self._parser.set_dangerous_leniencies(lenient_headers=True)
@@ -100,7 +100,7 @@ class RequestParser:
 
     @property
     def in_request(self) -> bool:
-        """Part of a request has been read, and not its end."""
+        """Whether a part of a request has been read, and not its end."""
         return bool(self._target)
 
     def feed(self, data: bytes) -> None:
@@ -142,15 +142,15 @@ class RequestParser:
             raised: Exception = error
         else:
             return
-        # Not while it is being handled: the next that httptools raises would have it for its `__context__`,
-        # where the exception of a callback of ours is looked for.
+        # Not in the except block: the next exception of httptools would have this one for its `__context__`,
+        # which is where the exception of a callback is looked for.
         try:
             self._go_on(raised, data)
         finally:
             del raised  # it holds this frame
 
     def _go_on(self, error: Exception, data: bytes | memoryview) -> None:
-        """What the parser raised: an upgrade, an exception of our own, or the client's fault."""
+        """Handle an exception of httptools: an upgrade, a callback's exception, or a malformed request."""
         while isinstance(error, httptools.HttpParserUpgrade):  # not taken: what follows is HTTP/1 as before
             data = memoryview(data)[error.args[0] :]
             if not data or self.ended:
@@ -167,7 +167,7 @@ class RequestParser:
         self._refuse(error, bytes(data))
 
     def _refuse(self, error: Exception, data: bytes) -> None:
-        if self.ended:  # what follows a request with `Connection: close` is no request
+        if self.ended:  # bytes after a request with `Connection: close` are discarded
             return
         if not self.in_body:
             self._check_target()
@@ -175,10 +175,10 @@ class RequestParser:
             raise RequestRefusedError(_bad_method(data)) from None
         raise RequestRefusedError(_reason(str(error))) from None
 
-    # limits of what has not ended
+    # limits of an incomplete request
 
     def _check_open(self) -> None:
-        """Bound a head, or a chunked body's framing and trailers, by the bytes that are surely its own."""
+        """Limit a head, or a chunked body's framing and trailers, by the bytes that are certainly its own."""
         own, allowed = self._fed - self._foreign, self._limits.headers + self._limits.target
         if not self.in_body:
             if self._fed > self._limits.target:
@@ -200,7 +200,7 @@ class RequestParser:
     # callbacks of httptools, in the order of the bytes
 
     def on_headers_complete(self) -> None:
-        """Check the limits before any of the body is taken."""
+        """Check the limits before any of the body is read."""
         headers = self._headers
         self.in_body = True
         if (
@@ -217,7 +217,7 @@ class RequestParser:
             self._check_target()
             if sum(len(name) + len(value) + 4 for name, value in headers.items()) > limits.headers:
                 raise RequestRefusedError("headers_too_large")
-        # In nginx's spelling only: in any other, on_body stops what is too large, only later.
+        # Only in nginx's spelling: in any other, on_body refuses a body that is too large.
         length = headers.get(b"Content-Length")
         if length is not None and int(length) > limits.body:
             raise RequestRefusedError("body_too_large")
@@ -228,9 +228,9 @@ class RequestParser:
             self._handler.on_expect_continue()
 
     def on_chunk_header(self) -> None:
-        """Seal the headers: a trailer must not pass for one (X-Real-IP is believed).
+        """Keep the headers apart from trailers, which must not replace them (X-Real-IP is trusted).
 
-        Only plain `chunked` is undone here; a 1.0 client means nothing by it (RFC 9112, 6.1).
+        Only plain `chunked` is decoded; in HTTP/1.0 it has no meaning (RFC 9112, 6.1).
         """
         if self._sealed is None:
             coding = self._headers.find(b"Transfer-Encoding") or b""
@@ -240,14 +240,14 @@ class RequestParser:
         self._framing += _CHUNK_FRAME
 
     def on_body(self, data: bytes) -> None:
-        """Gather the body up to its limit; a chunked one has no length to check beforehand."""
+        """Gather the body up to its limit; a chunked one has no length that could be checked before."""
         self._body_size += len(data)
         if self._body_size > self._limits.body:
             raise RequestRefusedError("body_too_large")
         self._body.append(data)
 
     def on_message_complete(self) -> None:
-        """Hand over the request and make room for the next."""
+        """Hand the request over and prepare for the next."""
         parser, target, headers, body = self._parser, self._target, self._headers, self._body
         request = self._request
         request.keep = keep = parser.should_keep_alive()
@@ -273,18 +273,18 @@ class RequestParser:
             self.ended = True
 
     def _check_unusual(self) -> None:
-        """Only where the connection is a matter, or the method CONNECT, is it an upgrade or not HTTP/1.1."""
+        """Refuse other versions of HTTP, and an upgrade or CONNECT with a body."""
         parser, headers = self._parser, self._headers
         if parser.get_http_version() not in ("1.1", "1.0"):
             raise RequestRefusedError("version")
-        # httptools takes the body of such a request for the other protocol.
+        # httptools takes the body of such a request for bytes of the other protocol.
         has_body = headers.find(b"Content-Length") or headers.find(b"Transfer-Encoding")
         if has_body and parser.should_upgrade():
             raise RequestRefusedError("upgrade")
 
 
 def _bad_method(data: bytes) -> str:
-    for request in data.split(b"\r\n\r\n"):  # it may stand behind others
+    for request in data.split(b"\r\n\r\n"):  # it may follow others
         word = request.lstrip(b"\r\n").partition(b" ")[0]
         if word not in _KNOWN:
             break

@@ -1,7 +1,7 @@
 """Request targets with bytes above 127: platforms send them (raw GBK), and nginx passes them on.
 
-httptools refuses such a target. Here each of these bytes is replaced by a mark before httptools sees the
-request line, and the target is then cut out of the line as it came.
+httptools refuses such a target. Here each of these bytes is replaced by `~` before httptools sees the request
+line, and the target is then cut out of the line as received.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class RawTargetParser(RequestParser):
 
     def __init__(self, limits: Limits, handler: RequestHandler) -> None:
         super().__init__(limits, handler)
-        self._marking = False  # the request line is fed with marks, and its end has not come
-        self._cut_at_cr = False  # the last piece of a head ended with CR: its target cannot go on
+        self._marking = False  # a request line is being fed with replaced bytes
+        self._cut_at_cr = False  # the last piece of a head ended with CR: its target is complete
 
     def _parse(self, data: bytes) -> None:
         if self._marking or not data.isascii():
@@ -42,7 +42,7 @@ class RawTargetParser(RequestParser):
             super()._refuse(error, data)
 
     def _feed_raw(self, data: bytes) -> None:
-        """Feed request lines by themselves, with marks; the parser tells after each piece what is next."""
+        """Feed request lines one by one, with bytes replaced. Each piece tells what comes next."""
         at, in_headers = 0, False
         while at < len(data) and not self.ended:
             if not (self._target or self._marking):
@@ -63,12 +63,12 @@ class RawTargetParser(RequestParser):
             at = end
             if is_line and (self._marking or not self._target):
                 self._feed_marked(piece)
-            else:  # a line that goes on may be a header's, whose bytes are not to be touched: see _refuse
+            else:  # the rest of a line may be a header's, which must not be changed: see _refuse
                 self._execute(piece)
             in_headers = in_headers if not is_line else piece.endswith(b"\n")
 
     def _body_end(self, data: bytes, at: int) -> int:
-        """Where the body ends, or a place before it."""
+        """The offset where the body ends, or an earlier one."""
         length = self._headers.find(b"Content-Length") if self._sealed is None else None
         if length is not None:
             return at + int(length) - self._body_size
@@ -77,7 +77,7 @@ class RawTargetParser(RequestParser):
         return _after(b"\r\n\r\n", data, at - 3)
 
     def _feed_marked(self, line: bytes) -> None:
-        """Feed (part of) a request line, and keep the target as it came."""
+        """Feed a request line or a part of one, and keep the target as received."""
         known, marked = len(self._target), line.translate(_MARKED)
         self._marking = not line.endswith(b"\n")
         self._execute(marked)
@@ -87,7 +87,7 @@ class RawTargetParser(RequestParser):
             self._target[-1] = line[start : start + len(url)]
 
     def _begin_again(self) -> None:
-        """A target went on with bytes above 127: a new parser, brought to where the old one was."""
+        """Replace the parser by one in the same state that has seen no byte above 127 of the target."""
         start = b"".join(self._target)
         method = self._parser.get_method()
         self._target.clear()
@@ -99,6 +99,6 @@ class RawTargetParser(RequestParser):
 
 
 def _after(mark: bytes, data: bytes, at: int) -> int:
-    """The place behind the next mark, or the end."""
+    """The offset behind the next `mark`, or the end."""
     place = data.find(mark, at)
     return place + len(mark) if place >= 0 else len(data)

@@ -1,6 +1,6 @@
-"""HTTP replies as ready-made bytes, and the one table from a refusal's reason to its status.
+"""HTTP responses as ready-made bytes, and the one table from a refusal's reason to its status.
 
-A reply is built when the configuration is read and only ever written afterwards.
+A response is rendered when the configuration is read, and afterwards only written.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Reply:
-    """One reply in the four forms a connection may need: keep or close, with or without its body.
+    """One response in the four forms a connection may need: keep or close, with its body or without.
 
-    No `Date` header: nginx writes its own, and formatting a date is work per event.
+    `keep`: the usual form, keep-alive with the body. There is no `Date` header: nginx writes its own.
     """
 
     __slots__ = ("close", "head_close", "head_keep", "keep", "status")
@@ -31,7 +31,7 @@ class Reply:
     ) -> None:
         self.status = status
         lines = [f"HTTP/1.1 {status} {_phrase(status)}"]
-        if status in (204, 304):  # have no body: a client would take it for the beginning of the next reply
+        if status in (204, 304):  # a client would take a body for the next response
             body = b""
         else:
             lines.append(f"Content-Length: {len(body)}")
@@ -45,7 +45,7 @@ class Reply:
         self.close = self.head_close + body
 
     def form(self, *, head: bool, keep_alive: bool) -> bytes:
-        """The bytes to write: for a HEAD request without the body, and saying whether we close."""
+        """The bytes to write. `head`: without the body; not `keep_alive`: with `Connection: close`."""
         if head:
             return self.head_keep if keep_alive else self.head_close
         return self.keep if keep_alive else self.close
@@ -70,13 +70,13 @@ class Replies:
 def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
-    except ValueError:  # a source may configure a status no registry knows
+    except ValueError:  # a source may configure a status that is not registered
         return "Status"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """How one reason is answered. `close`: the bytes that follow cannot be trusted, so we hang up."""
+    """The response to one reason. `close`: the connection is closed, as what follows cannot be parsed."""
 
     status: int
     text: str
@@ -86,9 +86,8 @@ class Refusal:
 
 RETRY = (("Retry-After", "1"),)
 
-# Every "no" ingestd says, under a bounded reason that is also the metric's label. Reasons of events
-# that belong to a source (overload, storage, stalled, clock) are answered in the source's own overload form;
-# the status here is their default.
+# Every reason, which is also a metric's label. If the source is known those with status 503 are answered in
+# its own overload form (`on_overload`); the status here is the default.
 REFUSALS: dict[str, Refusal] = {
     "bad_request": Refusal(400, "malformed HTTP request", close=True),
     "bad_length": Refusal(400, "conflicting or bad Content-Length or Transfer-Encoding", close=True),
@@ -124,7 +123,7 @@ REFUSAL_REPLIES: dict[str, Reply] = {
 
 
 def method_refusal(methods: Iterable[str]) -> Reply:
-    """405 with the methods that a source does take; it takes HEAD always."""
+    """405 with the methods a source takes; HEAD is always one of them."""
     return _method_refusal(", ".join(sorted({*methods, "HEAD"})))
 
 

@@ -19,9 +19,10 @@ logger = logging.getLogger(__name__)
 def open_sockets(
     addresses: tuple[str, ...], handed_over: list[socket.socket], mode: int, group: str
 ) -> tuple[list[socket.socket], list[Path]]:
-    """The listening sockets: those systemd handed over, else the configured ones. Raises ListenError.
+    """The listening sockets, and the paths of the socket files created for them.
 
-    Also returns the paths of socket files made here.
+    `addresses`: `unix:<path>` or `tcp:<host>:<port>`; ignored if systemd has handed sockets over. `mode`,
+    `group`: of socket files; an empty group leaves it as it is. Raises ListenError.
     """
     if handed_over:
         return handed_over, []
@@ -62,7 +63,7 @@ def tcp_socket(address: str) -> socket.socket:
 
 
 def unix_socket(path: Path, mode: int, group: str) -> socket.socket:
-    """A Unix socket bound to `path`, replacing one nobody listens on. Raises ListenError."""
+    """A Unix socket bound to `path`, replacing a stale one. Raises ListenError."""
     group_id = _group_id(path, group) if group else -1
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -80,7 +81,7 @@ def unix_socket(path: Path, mode: int, group: str) -> socket.socket:
 
 
 def _bind(sock: socket.socket, path: Path, mode: int, group_id: int) -> None:
-    """Bound closed to everyone, then opened as configured: no moment with too much access."""
+    """Bind with no permissions, then set them: at no moment has anybody more access than configured."""
     old_mask = os.umask(0o777)
     try:
         sock.bind(str(path))
@@ -90,7 +91,7 @@ def _bind(sock: socket.socket, path: Path, mode: int, group_id: int) -> None:
         os.chown(path, -1, group_id)
         path.chmod(mode)
     except OSError:
-        path.unlink()  # closed to everyone, it could not even be found stale
+        path.unlink()  # without permissions nobody could find out that it is stale
         raise
 
 
@@ -109,9 +110,7 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(state.st_mode):
-        raise ListenError(
-            f"cannot listen on unix:{path}: there is a file of that name that is no socket; move it away"
-        )
+        raise ListenError(f"cannot listen on unix:{path}: the file there is not a socket; move it away")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:

@@ -58,7 +58,7 @@ def test_a_socket_a_killed_daemon_left_is_replaced(daemon: Daemon) -> None:
 def test_a_file_that_is_no_socket_is_left_alone(place: Path) -> None:
     daemon = Daemon(place)
     daemon.socket.write_text("somebody's notes")
-    assert "there is a file of that name that is no socket" in refused(daemon)
+    assert "the file there is not a socket" in refused(daemon)
     assert daemon.socket.read_text() == "somebody's notes"
 
 

@@ -22,7 +22,7 @@ from ingestd.admin.server import MAX_CONNECTIONS
 from ingestd.cli import main
 from ingestd.config.messages import model_at
 from ingestd.config.source import MAX_KEYS, MAX_WINDOW, SourceConfig
-from ingestd.http.connection import MAX_PIPELINE, MAX_TURNED_AWAY
+from ingestd.http.connection import MAX_PIPELINE, MAX_REFUSED
 from ingestd.http.fd_limit import RESERVED
 from ingestd.http.responses import REFUSALS
 from ingestd.pipeline.batch_metrics import BatchMetrics
@@ -346,7 +346,7 @@ def test_the_limits_are_the_codes() -> None:
         "admin connections": f"{MAX_CONNECTIONS}",
         "subscribers of `/tail`": f"{MAX_SUBSCRIBERS}",
     }
-    assert f"503 for up to {MAX_TURNED_AWAY} of them" in section(CONF, "## Limits")
+    assert f"503 for up to {MAX_REFUSED} of them" in section(CONF, "## Limits")
 
 
 def test_every_reason_has_its_status_in_the_table_of_responses_and_no_other() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from ingestd.http.connection import MAX_TURNED_AWAY, Connection, ServerState
+from ingestd.http.connection import MAX_REFUSED, Connection, ServerState
 from ingestd.http.parser import Limits
 from ingestd.http.request import Exchange, Request
 from ingestd.http.responses import REFUSALS, Replies, Reply
@@ -257,9 +257,9 @@ def test_of_a_flood_of_connections_few_are_told_why_and_none_is_kept() -> None:
     intake = HeldIntake()
     refused: list[str] = []
     state = ServerState(intake, Limits(), refused.append, max_connections=2)
-    transports = [connect(intake, state=state)[0] for _ in range(2 + MAX_TURNED_AWAY + 5)]
-    assert [transport.aborted for transport in transports] == [False] * (2 + MAX_TURNED_AWAY) + [True] * 5
-    assert len(refused) == MAX_TURNED_AWAY + 5
+    transports = [connect(intake, state=state)[0] for _ in range(2 + MAX_REFUSED + 5)]
+    assert [transport.aborted for transport in transports] == [False] * (2 + MAX_REFUSED) + [True] * 5
+    assert len(refused) == MAX_REFUSED + 5
 
 
 # expect

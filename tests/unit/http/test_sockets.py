@@ -57,7 +57,7 @@ def test_a_socket_whose_backlog_is_full_is_alive(tmp_path: Path) -> None:
 def test_a_file_that_is_no_socket_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     path.write_text("precious")
-    with pytest.raises(ListenError, match="no socket; move it away"):
+    with pytest.raises(ListenError, match="not a socket; move it away"):
         unix_socket(path, 0o600, "")
     assert path.read_text() == "precious"
 
