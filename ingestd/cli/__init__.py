@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "audit": "Compare files or topics with their manifests.",
     },
     "Set up": {
+        "init": "Write a first configuration and print the tracking links.",
         "install-units": "Install the systemd units, directories and nginx site.",
         "nginx": "Generate nginx's replies, limits and spill log format.",
     },

@@ -82,7 +82,7 @@ def command(
         }
         click.echo(orjson.dumps(tree, option=orjson.OPT_INDENT_2))
     else:
-        _show(config_path, report, unconfirmed=unconfirmed)
+        show(config_path, report, unconfirmed=unconfirmed)
     return EX_CONFIG if report.problems else 0
 
 
@@ -121,7 +121,8 @@ def _examine(path: Path, unit: Unit | None, environ: Mapping[str, str]) -> Check
     return report
 
 
-def _show(path: Path, report: CheckReport, *, unconfirmed: bool) -> None:
+def show(path: Path, report: CheckReport, *, unconfirmed: bool) -> None:
+    """Print a report, problems and warnings to standard error; `unconfirmed`: list those facts."""
     for warning in [*report.warnings, *(report.unconfirmed if unconfirmed else ())]:
         click.echo(f"{path}: warning: {warning}", err=True)
     if report.unconfirmed and not unconfirmed:

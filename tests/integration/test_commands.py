@@ -305,3 +305,22 @@ def test_the_quickstart_serves_and_is_sent_to(tmp_path: Path) -> None:
             assert daemon.stop() == 0
         [file] = (place / "var" / "clicks").glob("*.ndjson")
         assert file.read_bytes().count(b"\n") == 50
+
+
+def test_from_init_to_the_first_event(tmp_path: Path) -> None:
+    """With the commands it prints, on sockets of the test's own."""
+    with open_place() as place:
+        done = run("init", str(place), "--source", "ocean", "--base", "https://click.example.com", "--no-ask")
+        assert done.returncode == 0, done.stderr
+        daemon = Daemon(place)
+        text = (place / "ingestd.toml").read_text()
+        text = text.replace("tcp:127.0.0.1:8080", f"unix:{daemon.socket}")
+        daemon.config.write_text(text.replace("tcp:127.0.0.1:9401", f"unix:{daemon.admin}"))
+        with daemon:
+            assert run("send", "-c", str(daemon.config), "--source", "ocean", "-n", "1").returncode == 0
+            assert daemon.status()["sources"]["ocean"]["stored"] == 1
+            assert daemon.stop() == 0
+        [file] = (place / "var" / "clicks").glob("*.ndjson")
+        event = json.loads(file.read_bytes())
+        assert (event["source"], event["route"]) == ("ocean", "ingestd-test")
+        assert event["event_at"] is not None
