@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ pytest.importorskip("setuptools", reason="no setuptools here, so a build that fa
 from setuptools import Distribution, Extension
 
 from ingestd import _build
+from ingestd.cli.version import COMPILED
 from tests.support import compiled
+from tests.support.daemon import ROOT
 
 MODULE = """
 #include <Python.h>
@@ -37,3 +40,12 @@ def test_where_one_module_does_not_build_none_is_left(
     command.ensure_finalized()
     command.run()
     assert len(list(tmp_path.glob("lib/*.so"))) == (0 if broken else 2)
+
+
+def test_every_c_source_is_an_extension_that_is_built() -> None:
+    """One that pyproject.toml does not name is missing without a word: its fast path declines all."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    modules = settings["ext-modules"]
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / "ingestd").rglob("*.c")}
+    assert {source for module in modules for source in module["sources"]} == there
+    assert {module["name"] for module in modules} | {"ingestd._hot__mypyc"} == set(COMPILED)
