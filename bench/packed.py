@@ -16,7 +16,7 @@ from ingestd.config.kafka import KafkaConfig
 from ingestd.file.compression import compressor
 from ingestd.kafka.aiokafka_internals import compress
 from ingestd.kafka.batches import Chunker, ready_batch
-from ingestd.kafka.records import Topics
+from ingestd.kafka.topics import Topics
 
 LINES = 640
 TOPIC = "clicks"

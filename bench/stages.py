@@ -31,7 +31,7 @@ from ingestd.http.raw_target import RawTargetParser
 from ingestd.http.request import Exchange, Headers, Request
 from ingestd.intake import Intake
 from ingestd.kafka.batches import Chunker
-from ingestd.kafka.records import Topics
+from ingestd.kafka.topics import Topics
 from ingestd.pipeline.buffer import Buffer
 from ingestd.pipeline.counters import Counters, SourceCounters
 from ingestd.sources import query

@@ -27,20 +27,11 @@ def build(config: Config, counters: Counters, node: str, tracing: Tracing | None
     if config.file is not None:
         sinks.append(FileSink(config.file, ingest.instance, time.monotonic, time.time))
     if config.kafka is not None:
-        from ingestd.kafka.sink import KafkaSink
+        from ingestd.kafka.factory import kafka_sink
 
+        drain_timeout = DRAIN_SHARE * ingest.drain_timeout
         sinks.append(
-            KafkaSink(
-                config.kafka,
-                config.spool,
-                _topics(config),
-                counters.record,
-                instance=ingest.instance,
-                node=node,
-                acks=ingest.ack == "stored",
-                patience=DRAIN_SHARE * ingest.drain_timeout,
-                tracing=tracing,
-            )
+            kafka_sink(config, counters.record, node=node, drain_timeout=drain_timeout, tracing=tracing)
         )
     sink = sinks[0] if len(sinks) == 1 else Fanout(sinks, config.flush.stall_timeout, counters.record)
     if not _quarantines(config):
@@ -70,8 +61,10 @@ def reconfigure(sink: Sink, config: Config) -> None:
     """
     if config.kafka is None:
         return
+    from ingestd.kafka.direct import DirectKafkaSink
     from ingestd.kafka.producer import connection_options
     from ingestd.kafka.sink import KafkaSink
+    from ingestd.kafka.topics import Topics
 
     try:
         connection_options(config.kafka)
@@ -80,8 +73,8 @@ def reconfigure(sink: Sink, config: Config) -> None:
     if isinstance(sink, Quarantine):
         sink = sink.sink
     for one in [branch.sink for branch in sink.branches] if isinstance(sink, Fanout) else [sink]:
-        if isinstance(one, KafkaSink):
-            one.renew(config.kafka, _topics(config))
+        if isinstance(one, KafkaSink | DirectKafkaSink):
+            one.reconfigure(config.kafka, Topics.configured(config.kafka, config.source))
 
 
 def need_restart(old: Config, new: Config) -> list[str]:
@@ -96,11 +89,7 @@ def need_restart(old: Config, new: Config) -> list[str]:
         changed.append("source.on_bad_signature")
     if old.kafka is None or new.kafka is None:
         return changed + (["kafka"] if old.kafka is not new.kafka else [])
-    from ingestd.kafka.sink import NEED_RESTART
+    from ingestd.kafka.factory import NEED_RESTART
 
     keys = [name for name in NEED_RESTART if getattr(old.kafka, name) != getattr(new.kafka, name)]
     return changed + [f"kafka.{name}" for name in keys]
-
-
-def _topics(config: Config) -> dict[str, str]:
-    return {source.name: source.topic for source in config.source if source.topic}

@@ -24,6 +24,7 @@ from ingestd.config.kafka import KafkaConfig
 from ingestd.errors import IngestdError
 from ingestd.kafka.aiokafka_internals import fetch_metadata
 from ingestd.kafka.producer import connection_options, stop
+from ingestd.kafka.topics import Topics
 from ingestd.tally import HOUR_MS, Key, Row, Rows, Tally, add_row, hour_text, parse_hour
 
 START_TIMEOUT = 15.0
@@ -55,11 +56,8 @@ def audit(settings: config.Config, hours: Hours, first_hour: int | None) -> Audi
 
 def topics_of(settings: config.Config, kafka: KafkaConfig) -> list[str]:
     """Every topic to which a configured source's events go, sorted."""
-    names = {
-        (one.topic or kafka.topic).replace("{source}", one.name).replace("{type}", one.type)
-        for one in settings.source
-    }
-    return sorted(names)
+    topics = Topics.configured(kafka, settings.source)
+    return sorted({topics.of_source(source.name, source.type) for source in settings.source})
 
 
 async def _audit(

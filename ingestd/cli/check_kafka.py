@@ -11,9 +11,9 @@ from aiokafka.errors import KafkaError
 
 from ingestd.config.kafka import KafkaConfig
 from ingestd.config.sections import Config
-from ingestd.config.source import SourceConfig
 from ingestd.errors import IngestdError, Problem
 from ingestd.kafka.producer import connection_options
+from ingestd.kafka.topics import Topics
 
 TIMEOUT = 5.0
 COMPACT = "create it with cleanup.policy=compact"
@@ -43,9 +43,10 @@ def _wanted(settings: Config, kafka: KafkaConfig) -> dict[tuple[str, str], str]:
     """The topics by the key that names them, and what to do where one is missing."""
     create = "create it, or its events become dead letters"
     wanted: dict[tuple[str, str], str] = {}
+    topics = Topics.configured(kafka, settings.source)
     for source in settings.source:
         key = f"source {source.name}: topic" if source.topic else "kafka.topic"
-        wanted[key, _topic(source, kafka)] = create
+        wanted[key, topics.of_source(source.name, source.type)] = create
     if kafka.delivery == "exactly_once":
         wanted["kafka.checkpoint_topic", kafka.checkpoint_topic] = f"{COMPACT}, or nothing is delivered"
     if kafka.manifest_topic:
@@ -53,10 +54,6 @@ def _wanted(settings: Config, kafka: KafkaConfig) -> dict[tuple[str, str], str]:
     if kafka.dead_letter_topic:
         wanted["kafka.dead_letter_topic", kafka.dead_letter_topic] = "create it, or they go to files"
     return wanted
-
-
-def _topic(source: SourceConfig, kafka: KafkaConfig) -> str:
-    return (source.topic or kafka.topic).replace("{source}", source.name).replace("{type}", source.type)
 
 
 async def _topics(kafka: KafkaConfig) -> set[str]:

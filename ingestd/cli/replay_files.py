@@ -19,10 +19,8 @@ from ingestd.errors import IngestdError
 from ingestd.event import LINE_START
 from ingestd.file import names
 from ingestd.file.compression import UNREADABLE, open_plain
-from ingestd.kafka.dead_letter_file import DeadLetterFile
-from ingestd.kafka.delivery_report import Sent
-from ingestd.kafka.producer import Client
-from ingestd.kafka.records import Topics
+from ingestd.kafka.delivery_report import DeliveryReport
+from ingestd.kafka.factory import command_sender
 from ingestd.kafka.sender import Sender
 from ingestd.spool import inspect
 from ingestd.spool.envelope import is_envelope
@@ -43,7 +41,7 @@ class ReplayTotals:
         self.delivered = 0
         self.dead: dict[str, int] = {}
 
-    def add(self, sent: Sent) -> None:
+    def add(self, sent: DeliveryReport) -> None:
         """Count what Kafka did with one round."""
         self.delivered += sum(count for count, _ in sent.delivered.values())
         for (_, reason), count in sent.dead.items():
@@ -93,21 +91,14 @@ def expand(inputs: tuple[Path, ...]) -> Iterator[Path]:
 async def _replay(
     settings: config.Config, files: list[Path], marks: Checkpoints, totals: ReplayTotals, dry_run: bool
 ) -> None:
-    client: Client | None = None
-    sender: Sender | None = None
-    if settings.kafka is not None and not dry_run:
-        kafka = settings.kafka
-        client = Client(kafka, "ingestd-replay")
-        topics = Topics(kafka.topic, {one.name: one.topic for one in settings.source if one.topic})
-        dead = DeadLetterFile(kafka.dead_letter_directory, "replay")
-        sender = Sender(client, topics, kafka.dead_letter_topic, dead, kafka.max_batch_bytes)
+    sender = None if settings.kafka is None or dry_run else command_sender(settings)
     try:
         with click.progressbar(length=sum(map(size_of, files)), label="replaying") as bar:
             for file in files:
                 await _replay_file(file, str(file), sender, marks, totals, bar)
     finally:
-        if client is not None:
-            await client.discard("done")
+        if sender is not None:
+            await sender.close()
 
 
 async def _replay_file(

@@ -20,15 +20,10 @@ from ingestd import config
 from ingestd.cli import spill_log
 from ingestd.cli.replay_checkpoint import Checkpoints
 from ingestd.cli.spill_events import Converter, Round
-from ingestd.config.kafka import KafkaConfig
 from ingestd.errors import IngestdError
 from ingestd.event import RECEIVED_AT_SLICE
 from ingestd.file import names
-from ingestd.kafka.dead_letter_file import DeadLetterFile
-from ingestd.kafka.delivery_report import Sent
-from ingestd.kafka.producer import Client
-from ingestd.kafka.records import Topics
-from ingestd.kafka.sender import Sender
+from ingestd.kafka.factory import command_sender
 from ingestd.spool.envelope import payloads
 from ingestd.system import durable, log
 
@@ -85,7 +80,7 @@ async def _replay(
     if dry_run:
         pass
     elif settings.kafka is not None:
-        sink = KafkaOut(settings, settings.kafka, totals)
+        sink = KafkaOut(settings, totals)
     elif settings.file is not None:
         sink = FileOut(settings.file, totals)
     try:
@@ -163,22 +158,19 @@ async def _store(
 class KafkaOut:
     """Sends the events to Kafka, as the daemon does."""
 
-    def __init__(self, settings: config.Config, kafka: KafkaConfig, totals: SpillTotals) -> None:
+    def __init__(self, settings: config.Config, totals: SpillTotals) -> None:
         self._totals = totals
-        self._client = Client(kafka, "ingestd-replay")
-        topics = Topics(kafka.topic, {one.name: one.topic for one in settings.source if one.topic})
-        dead = DeadLetterFile(kafka.dead_letter_directory, "replay")
-        self._sender = Sender(self._client, topics, kafka.dead_letter_topic, dead, kafka.max_batch_bytes)
+        self._sender = command_sender(settings)
 
     async def store(self, name: str, now: Round) -> None:
         """Returns when every event is confirmed, or a dead letter."""
-        sent: Sent = await self._sender.send(payloads(now.entries))
-        for (_, reason), count in sent.dead.items():
+        report = await self._sender.send(payloads(now.entries))
+        for (_, reason), count in report.dead.items():
             self._totals.dead[reason] += count
 
     async def close(self) -> None:
         """Close the connection, without waiting for Kafka."""
-        await self._client.discard("done")
+        await self._sender.close()
 
 
 class FileOut:

@@ -1,4 +1,4 @@
-"""What travels to Kafka: chunks, each of records of one partition that go as one batch.
+"""Chunks: records of one partition that go to Kafka as one batch.
 
 Records are encoded once, when a chunk is made, and decoded again only where something goes wrong with one.
 """
@@ -16,7 +16,8 @@ import google_crc32c
 
 from ingestd.kafka.aiokafka_internals import BATCH_HEADER, ReadyBatch, RecordEncoder, decode_batch
 from ingestd.kafka.packer import packer
-from ingestd.kafka.records import Record, Topics, partition, record_of, source_of
+from ingestd.kafka.records import Record, partition, record_of, source_of
+from ingestd.kafka.topics import Topics
 from ingestd.spool.envelope import SpooledEvent, event_at
 from ingestd.tally import HOUR_MS, key_of
 
@@ -61,7 +62,7 @@ class Chunk:
         return chunk
 
     def records(self) -> list[Record]:
-        """The records, decoded."""
+        """Decode the records, their headers included."""
         found = []
         for timestamp, key, value, headers in decode_batch(_whole(self, self.body, 0)):
             source = dict(headers).get("source", b"").decode()
@@ -123,6 +124,7 @@ def ready_batch(chunk: Chunk, body: bytes, method: int, *, transactional: bool) 
 class _Route(NamedTuple):
     """Where a source's events go: a topic and its partitions, 0 and the reason where they cannot go there."""
 
+    source: str
     topic: str
     partitions: int
     problem: str
@@ -174,17 +176,19 @@ class Chunker:
         source = source_of(event.line)
         route = self._routes.get(source) or await self._find(source, event.line)
         if not route.partitions:
-            self.undeliverable.setdefault(route.problem, []).append(record_of(event, self._topics))
+            records = self.undeliverable.setdefault(route.problem, [])
+            records.append(record_of(event, route.source, route.topic))
         elif not self._put(event):
             if key_of(event.line) is None:
                 raise ValueError(f"not an event: {event.line[:100]!r}")
             number = partition(event.key, route.partitions, self._turn)
-            self._others.setdefault((route.topic, number), []).append(record_of(event, self._topics))
+            others = self._others.setdefault((route.topic, number), [])
+            others.append(record_of(event, route.source, route.topic))
 
     async def _find(self, source: bytes, line: bytes) -> _Route:
-        name, topic, _ = self._topics.of(line)
+        name, topic = self._topics.of_line(line)
         count, problem = await self._partitions(topic)
-        route = self._routes[source] = _Route(topic, count, problem)
+        route = self._routes[source] = _Route(name, topic, count, problem)
         if self._packer is not None and count:
             place = self._places.setdefault(topic, len(self._places))
             self._packer.route(source, place, count)

@@ -1,4 +1,4 @@
-"""The last place for a record Kafka will not have: a file, one line each, with the reason. Blocking.
+"""The file for records that Kafka refuses, one line each, with the reason. Blocking.
 
 A line is JSON: `reason`, the `topic` it was meant for, `at` (ms since the epoch), and `event`, the
 original bytes.
@@ -53,7 +53,7 @@ class DeadLetterFile:
 
 
 def dead_letter(record: Record, reason: str) -> bytes:
-    """One line."""
+    """The line of one record, as JSON, without a newline."""
     return orjson.dumps(
         {
             "reason": reason,

@@ -1,8 +1,8 @@
-"""From the spool to Kafka, in rounds: what has just come, and beside it a bounded share of any backlog.
+"""Delivers the spool to Kafka in rounds: the events that have just come, and a bounded share of any backlog.
 
-What has just come is still in memory (the window); when Kafka is away the window overflows and what it
-held is read back from disk later, as a gap. A round waits for Kafka as long as it takes: it is never sent
-anew because of time, so an outage makes no repeats. Memory: the window and one round, whatever the backlog.
+New events are still in memory (the window); while Kafka is unreachable the window overflows, and what it held
+becomes a gap, read back from disk later. A round waits for Kafka as long as it takes and is never sent again
+because of time, so an outage makes no repeats. Memory: the window and one round, whatever the backlog.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ingestd.errors import SinkError
-from ingestd.kafka.delivery_report import Sent
-from ingestd.kafka.progress import Progress
+from ingestd.kafka.delivery_report import DeliveryReport
 from ingestd.kafka.records import source_of
+from ingestd.kafka.state import Progress
 from ingestd.pipeline.sink import CommitResult
 from ingestd.spool.envelope import lines
 from ingestd.spool.spool import Position, Spool
@@ -25,7 +25,7 @@ from ingestd.spool.spool import Position, Spool
 logger = logging.getLogger(__name__)
 
 RETRY_PAUSE = 1.0
-# With more gaps than this the newest events wait for the oldest, or the gaps would be without number.
+# With more gaps than this the newest events wait for the oldest, or the number of gaps would not be bounded.
 MAX_GAPS = 64
 
 
@@ -47,55 +47,65 @@ class Pace:
     window_bytes: int
 
 
+class SavedState(Protocol):
+    """Where the progress is saved: see `state.State`."""
+
+    def snapshot(self, progress: Progress) -> Progress:
+        """A copy for the thread that saves it."""
+
+    def save(self, snapshot: Progress) -> None:
+        """Blocking; a failure is only logged."""
+
+
 class Delivery:
-    """Delivers what is spooled. `in_thread` runs the spool's blocking calls, one at a time."""
+    """Delivers what is spooled.
+
+    `send` sends payloads, and commits the progress they make where it sends in transactions. `in_thread` runs
+    the blocking calls of `spool` and `state`, one at a time. `publish` is called between rounds.
+    `error`: why nothing is delivered now, in words; "" while delivery goes on.
+    """
 
     def __init__(
-        self,
-        spool: Spool,
-        progress: Progress,
-        send: Callable[[Sequence[bytes], Progress], Awaitable[Sent]],
-        save: Callable[[Progress], None],
-        in_thread: Callable[..., Awaitable[Any]],
-        report: Callable[[CommitResult], None],
-        pace: Pace,
+        self, spool: Spool, progress: Progress, state: SavedState, pace: Pace, *,
+        send: Callable[[Sequence[bytes], Progress], Awaitable[DeliveryReport]],
+        in_thread: Callable[..., Awaitable[Any]], report: Callable[[CommitResult], None],
         publish: Callable[[], Awaitable[None]],
-        snapshot: Callable[[Progress], Progress] = Progress.copy,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._spool = spool
+        self._state = state
+        self._pace = pace
         self._send = send
-        self._save = save
         self._in_thread = in_thread
         self._report = report
-        self._pace = pace
         self._publish = publish
-        self._snapshot = snapshot
         self._window: deque[Spooled] = deque()
         self._window_bytes = 0
-        self._old = spool.end  # what lies before it was spooled by an earlier run
+        self._old = spool.end  # what lies before it was spooled by an earlier process
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
-        self._free = asyncio.Event()  # not set while something of the spool is on its way by another way
+        self._free = asyncio.Event()  # not set while a direct send has events of the spool under way
         self._free.set()
         self._changes = self._recorded = 0  # of the progress: made, and of these known to the disk
         self.progress = progress
-        self.trouble = ""  # why nothing is delivered now, in words
+        self.error = ""
         progress.skip_to(spool.end)
 
-    async def take_up(self, committed: Progress) -> None:
-        """Before the first round: what Kafka holds counts, whatever the disk says. Raises SinkError."""
+    async def resume(self, committed: Progress) -> None:
+        """Before the first round: take the progress Kafka holds, whatever the disk says. Raises SinkError."""
         committed.skip_to(self.progress.live)
         self.progress = committed
-        await self._in_thread(self._record, self._snapshot(self.progress))  # there may be no round to do it
+        await self._in_thread(
+            self._record, self._state.snapshot(self.progress)
+        )  # there may be no round to do it
 
     def hold(self, end: Position) -> None:
-        """What was just appended up to `end` is on its way already: deliver nothing until `let_go`."""
+        """Suspend delivery until `release`: a direct send has the events up to `end` under way."""
         self._free.clear()
         self._idle.clear()
         self.leave_on_disk(end)
 
-    def let_go(self, delivered: tuple[Position, Position] | None) -> None:
-        """It has arrived (or not: None)."""
+    def release(self, delivered: tuple[Position, Position] | None) -> None:
+        """Resume delivery after the direct send; `delivered` is its range, None if it failed."""
         if delivered is not None:
             self.progress.deliver(*delivered)
             self._changes += 1
@@ -103,7 +113,7 @@ class Delivery:
         self._arrived.set()
 
     def add(self, end: Position, payloads: Sequence[bytes]) -> None:
-        """Take over what was just appended, up to `end`."""
+        """Take over payloads just appended to the spool, up to `end`."""
         size = sum(map(len, payloads))
         self._window.append(Spooled(end, payloads, size))
         self._window_bytes += size
@@ -113,18 +123,18 @@ class Delivery:
         self._arrived.set()
 
     def leave_on_disk(self, end: Position) -> None:
-        """Everything up to `end` that is not on its way is read back later."""
+        """Drop the window: everything up to `end` that is not under way is read back later."""
         self.progress.skip_to(end)
         self._window.clear()
         self._window_bytes = 0
 
-    def look_up(self) -> None:
-        """There may be something to publish."""
+    def wake(self) -> None:
+        """Have `publish` called, even if there is nothing to deliver."""
         self._arrived.set()
 
     @property
     def pending(self) -> bool:
-        """Something of the spool is not delivered yet, or is and not released."""
+        """Whether something in the spool is not delivered yet, or is delivered and not released."""
         return bool(self._window or self.progress.gaps) or self._recorded != self._changes
 
     async def drained(self) -> None:
@@ -133,7 +143,7 @@ class Delivery:
             await self._idle.wait()
 
     async def run(self) -> None:
-        """Deliver until cancelled."""
+        """Deliver until cancelled; a failed round is retried after RETRY_PAUSE seconds."""
         while True:
             if not self.pending:
                 self._idle.set()
@@ -147,11 +157,11 @@ class Delivery:
             try:
                 await self._round()
             except SinkError as error:
-                self.trouble = str(error)
-                logger.error("delivery pauses", extra={"error": self.trouble})
+                self.error = str(error)
+                logger.error("delivery failed, retrying in 1 s", extra={"error": self.error})
                 await asyncio.sleep(RETRY_PAUSE)
                 continue
-            self.trouble = ""
+            self.error = ""
             await self._publish()
 
     async def _round(self) -> None:
@@ -183,7 +193,7 @@ class Delivery:
             self.progress.deliver(start, stop)
         self._changes += 1
         changes = self._changes
-        await self._in_thread(self._record, self._snapshot(self.progress))
+        await self._in_thread(self._record, self._state.snapshot(self.progress))
         self._recorded = changes
 
     def _take_live(self) -> tuple[list[bytes], Position]:
@@ -198,11 +208,11 @@ class Delivery:
         return payloads, end
 
     def _record(self, progress: Progress) -> None:
-        """In the thread: what is delivered need not be kept, and a restart need not send it again.
+        """In the thread: save the progress, and give back the room of what is delivered.
 
-        With a snapshot, for the loop goes on: half of a change seen would release what is not delivered.
+        `progress` is a snapshot, for the loop goes on: half of a change would release what is not delivered.
         """
-        self._save(progress)
+        self._state.save(progress)
         self._spool.release(progress.oldest)
 
 

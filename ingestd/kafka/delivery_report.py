@@ -1,4 +1,4 @@
-"""What becomes of what is sent to Kafka: confirmed, to be sent again, or refused for good."""
+"""Kafka's answers to what is sent: confirmed, retry, or refused for good."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ingestd.tally import Rows
 
 logger = logging.getLogger(__name__)
 
-# One record of the batch is at fault. UnknownError is what aiokafka makes of the codes it does not know,
-# the refusals of a broker's own validation (INVALID_RECORD) among them.
+# One record of the batch is at fault. UnknownError is aiokafka's for the codes it does not know, among them
+# the one by which a broker's own validation refuses (INVALID_RECORD).
 ONE_AT_FAULT = (
     kafka_errors.MessageSizeTooLargeError,
     kafka_errors.RecordListTooLargeError,
     kafka_errors.InvalidTimestampError,
     kafka_errors.UnknownError,
 )
-# Of a transactional producer: another one took over, or its transaction lasted too long.
+# Another producer took over the transactional id, or the transaction lasted too long.
 FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
-# Sent again it would be refused again.
+# A retry would be refused again.
 REFUSED = (
     *ONE_AT_FAULT,
     kafka_errors.TopicAuthorizationFailedError,
@@ -39,10 +39,10 @@ REFUSED = (
 
 
 @dataclass
-class Sent:
-    """What became of payloads: per source, records delivered [count, bytes], and dead letters by reason.
+class DeliveryReport:
+    """The outcome of a send: [records, bytes] delivered by source, dead letters by source and reason.
 
-    `rows`: what was delivered, for the manifest; None where there is none.
+    `rows`: the delivered records as rows of the manifest; None where there is no manifest.
     """
 
     delivered: dict[str, list[int]] = field(default_factory=dict)
@@ -50,9 +50,10 @@ class Sent:
     rows: Rows | None = None
 
     def result(self, *, from_spool: bool, recovered: Mapping[str, int] | None = None) -> CommitResult:
-        """As the counters take it. `from_spool`: the events were counted as spooled, which ends here.
+        """The report as the counters take it.
 
-        `recovered`: of the events, by source, those that an earlier process had spooled.
+        `from_spool`: the events were counted as spooled, which ends here. `recovered`: how many of them, by
+        source, an earlier process had spooled.
         """
         shares = {source: Share(events, size) for source, (events, size) in self.delivered.items()}
         result = CommitResult(delivered={"kafka": shares}, dead_lettered=self.dead)
@@ -66,9 +67,9 @@ class Sent:
         return result
 
     def add(self, chunk: Chunk) -> None:
-        """Count what Kafka has confirmed."""
+        """Count a chunk that Kafka has confirmed."""
         if chunk.dead:
-            self.bury(chunk.records(), chunk.dead)
+            self.dead_letter(chunk.records(), chunk.dead)
             return
         if self.rows is not None:
             count_rows(self.rows, chunk.groups)
@@ -77,32 +78,36 @@ class Sent:
             counts[0] += group.events
             counts[1] += group.size
 
-    def bury(self, letters: Sequence[Record], reason: str) -> None:
-        """Count dead letters."""
-        for record in letters:
+    def dead_letter(self, records: Sequence[Record], reason: str) -> None:
+        """Count records that became dead letters."""
+        for record in records:
             key = (record.source, reason)
             self.dead[key] = self.dead.get(key, 0) + 1
 
 
 @dataclass
 class Attempt:
-    """One try: chunks confirmed, chunks to send again, and records refused, with the reason."""
+    """Kafka's answers to one try: chunks confirmed, chunks to retry, and records refused, with the reason.
+
+    `found_fault`: some record or topic was refused; what failed beside it may have failed because of it.
+    `fenced`: the error by which another producer of this transactional id shows, else None.
+    """
 
     confirmed: list[Chunk] = field(default_factory=list)
-    again: list[Chunk] = field(default_factory=list)
+    retry: list[Chunk] = field(default_factory=list)
     refused: list[tuple[list[Record], str]] = field(default_factory=list)
-    found_fault: bool = False  # what failed beside a record at fault, failed because of it
-    fenced: Exception | None = None  # another producer of this transactional id has started
+    found_fault: bool = False
+    fenced: Exception | None = None
 
     @property
-    def trouble(self) -> bool:
-        """No record was at fault: a pause may help."""
-        return bool(self.again) and not self.found_fault
+    def pause(self) -> bool:
+        """Whether to wait before the retry: nothing was refused, so time may help."""
+        return bool(self.retry) and not self.found_fault
 
     @property
     def complete(self) -> bool:
-        """All is confirmed."""
-        return not self.again and not self.refused
+        """Whether every chunk of the attempt is confirmed."""
+        return not self.retry and not self.refused
 
     def failed(self, chunk: Chunk, error: Exception) -> None:
         """Sort a failed chunk; it is halved until the record at fault stands alone."""
@@ -111,15 +116,18 @@ class Attempt:
             self.fenced = error
         records = chunk.records() if isinstance(error, ONE_AT_FAULT) else []
         if isinstance(error, kafka_errors.InvalidTimestampError) and records[0].timestamp != UNDATED:
-            # Our clock is ahead. All that is sent now would be refused, one by one, and hold up everything.
-            logger.error("kafka refuses the timestamps, sent without", extra={"records": chunk.count})
+            # Our clock is ahead. All events of this time would be refused, one by one, and hold up the
+            # others.
+            logger.error(
+                "kafka refuses the timestamps; retrying without them", extra={"records": chunk.count}
+            )
             self.found_fault = True
             undated = [record._replace(timestamp=UNDATED) for record in records]
-            self.again.append(Chunk.of(chunk.topic, chunk.number, undated, chunk.dead))
+            self.retry.append(Chunk.of(chunk.topic, chunk.number, undated, chunk.dead))
         elif isinstance(error, ONE_AT_FAULT) and chunk.count > 1:
             self.found_fault = True
             half = chunk.count // 2
-            self.again += [
+            self.retry += [
                 Chunk.of(chunk.topic, chunk.number, part, chunk.dead)
                 for part in (records[:half], records[half:])
             ]
@@ -127,5 +135,5 @@ class Attempt:
             self.found_fault = True
             self.refused.append((chunk.records(), chunk.dead or reason))
         else:
-            logger.warning("batch failed, sent again", extra={"error": reason, "records": chunk.count})
-            self.again.append(chunk)
+            logger.warning("batch failed, retrying", extra={"error": reason, "records": chunk.count})
+            self.retry.append(chunk)

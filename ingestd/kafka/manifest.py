@@ -1,8 +1,8 @@
-"""What Kafka has confirmed, by source and hour, for the manifest topic.
+"""The manifest: the events that Kafka has confirmed, by source and hour.
 
-The figures are kept with the spool's progress, so a round that is sent again after a crash counts once.
-A part is what one accumulator has counted; its record in the topic is cumulative, so the latest wins, and
-the parts of an hour add up. A part is forgotten some time after its hour; late events begin another.
+The figures are kept with the spool's progress, so a round that is sent again after a crash counts once. A
+part is the count of one accumulator; its record in the topic is cumulative, so the latest wins, and the parts
+of an hour add up. A part is forgotten some time after its hour; late events begin another.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from ingestd.tally import HOUR_MS, Key, Row, Rows, add_row, hour_text, parse_hou
 
 logger = logging.getLogger(__name__)
 
-# How often rows go to the topic whose hour is not over, seconds.
+# Seconds between two publications of a row whose hour is not over.
 PERIOD = 60.0
-# ... and at the most, where a backlog of hours that are over is delivered.
+# ... and of one whose hour is over, while a backlog of that hour is delivered.
 PAUSE = 5.0
-# A part is forgotten this many hours after its own, once it is published; or earlier, past so many parts.
+# A published part is forgotten this many hours after its own, or earlier, past this number of parts.
 KEEP_HOURS = 2
 MAX_PARTS = 2000
 
 
 class Part(NamedTuple):
-    """One accumulator. `name` tells it from others of its key."""
+    """One accumulator; its `name` is unique among those of its source and hour."""
 
     name: str
     row: Row
@@ -41,7 +41,9 @@ Figures = tuple[int, int, int]
 
 
 class KafkaManifest:
-    """The accumulators of one instance. `wall`: seconds since the epoch."""
+    """The accumulators of one instance. `failures`: publications that failed. `wall`: seconds since the
+    epoch.
+    """
 
     def __init__(self, topic: str, instance: str, wall: Callable[[], float] = time.time) -> None:
         self.topic = topic
@@ -54,7 +56,9 @@ class KafkaManifest:
         self._not_before = 0.0
 
     def load(self, tree: Any) -> None:
-        """Take up what `tree` made in an earlier run; what cannot be read is left out, and said."""
+        """Load what `tree` returned in an earlier process; a row that cannot be read is left out and
+        logged.
+        """
         self._parts, self._published = {}, {}
         for one in tree or ():
             try:
@@ -63,12 +67,12 @@ class KafkaManifest:
                 logger.error("lost a row of the manifest", extra={"row": str(one), "error": repr(error)})
 
     def add(self, rows: Rows) -> None:
-        """Count what Kafka has confirmed."""
+        """Count rows that Kafka has confirmed."""
         for key, row in rows.items():
             self._part(key).row.add(*row.figures())
 
     def tree(self, more: Rows | None = None) -> list[dict[str, Any]]:
-        """For JSON: everything, with `more` added that is about to be confirmed."""
+        """All parts, for JSON, including the rows of `more`, which are about to be confirmed."""
         for key in more or ():
             self._part(key)
         return [self._one(key, part, more or {}) for key, part in list(self._parts.items())]
@@ -85,10 +89,10 @@ class KafkaManifest:
             row.add(*added.figures())
         return {"source": key[0], "hour": hour_text(key[1]), "part": part.name, **row.tree()}
 
-    # what goes to the topic
+    # the records of the topic
 
     def due(self) -> bool:
-        """Whether something is to be published now."""
+        """Whether a row is to be published now."""
         now = self._wall()
         if now < self._not_before:
             return False
@@ -99,15 +103,15 @@ class KafkaManifest:
             return False
         return now >= self._next or key[1] < int(now * 1000) // HOUR_MS
 
-    def records(self, more: Rows | None = None, *, all_of_it: bool = False) -> list[tuple[Key, Record]]:
-        """The records to publish now; or all that are not yet, whatever the time."""
+    def records(self, *, all_of_it: bool = False) -> list[tuple[Key, Record]]:
+        """The records to publish now; or all that are not published yet, whatever the time."""
         now, found = self._wall(), []
         for key, part in self._parts.items():
-            tree = self._one(key, part, more or {})
-            figures = Row.parse(tree).figures()
-            unsaid = figures[0] > 0 and self._published.get(key) != figures
-            if (all_of_it and unsaid) or (now >= self._not_before and self._is_due(key, figures, now)):
-                found.append((key, self._record(tree, int(now * 1000))))
+            figures = part.row.figures()
+            unpublished = figures[0] > 0 and self._published.get(key) != figures
+            due = now >= self._not_before and self._is_due(key, figures, now)
+            if due or (all_of_it and unpublished):
+                found.append((key, self._record(self._one(key, part, {}), int(now * 1000))))
         return found
 
     def _record(self, tree: dict[str, Any], now_ms: int) -> Record:
@@ -116,7 +120,7 @@ class KafkaManifest:
         return Record(tree["source"], self.topic, name.encode(), value, now_ms, [])
 
     def published(self, sent: Sequence[tuple[Key, Record]]) -> None:
-        """These are in the topic; what is long over is forgotten."""
+        """Remember that these records are in the topic, and forget parts whose hour is long over."""
         for key, record in sent:
             self._published[key] = Row.parse(orjson.loads(record.value)).figures()
         now = self._wall()
@@ -131,13 +135,13 @@ class KafkaManifest:
                 del self._parts[key], self._published[key]
 
     def failed(self, reason: str) -> None:
-        """Try again in a while: delivery must not suffer."""
+        """Count and log a failure; retry after PERIOD seconds, so that delivery does not suffer."""
         self.failures += 1
         self._not_before = self._wall() + PERIOD
         logger.error("cannot write the manifest", extra={"topic": self.topic, "error": reason})
 
 
 def count_rows(rows: Rows, groups: Sequence[Group]) -> None:
-    """Add what a confirmed chunk holds to rows. 0.2 us a record, the hash."""
+    """Add a confirmed chunk's groups to rows: 0.2 us a record, for the hash of its id."""
     for source, hour, events, size, ids in groups:
         add_row(rows, (source, hour), events, size, sum(map(xxh3_128_intdigest, ids or ())))

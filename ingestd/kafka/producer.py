@@ -1,4 +1,4 @@
-"""A connection to Kafka, tried for as long as it takes. Every wait is bounded or can be cancelled."""
+"""The connection to Kafka, retried for as long as it takes. Every wait is bounded or can be cancelled."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ T = TypeVar("T")
 START_TIMEOUT = 15.0
 STOP_TIMEOUT = 3.0
 FIRST_BACKOFF, LAST_BACKOFF = 0.25, 5.0
-# What a producer raises. Where a transaction has failed it says of the next step that none is open, which is
-# no KafkaError, or asserts its state.
+# The errors of a producer. Where a transaction has failed it says of the next step that none is open, which
+# is not a KafkaError, or asserts its state.
 PRODUCER_ERRORS = (KafkaError, IllegalOperation, AssertionError)
 # aiokafka's sequence numbers wrap wrongly after 2^31 records of a partition: every later batch fails.
 MAX_RECORDS = 1 << 30
 
 
 def connection_options(settings: KafkaConfig) -> dict[str, Any]:
-    """What producers and consumers need to connect: servers, TLS, SASL. Reads the secrets anew.
+    """The options by which producers and consumers connect: servers, TLS, SASL. Reads the secret files.
 
     Raises IngestdError where a file cannot be read.
     """
@@ -61,7 +61,7 @@ def _secret(path: Path) -> str:
     try:
         return secrets.read(path)[0].reveal().decode()
     except UnicodeDecodeError:  # from None: the error holds the secret
-        raise IngestdError(f"{path}: is no UTF-8") from None
+        raise IngestdError(f"{path}: not valid UTF-8") from None
 
 
 def _tls(security: KafkaSecurityConfig) -> ssl.SSLContext:
@@ -79,7 +79,11 @@ def _tls(security: KafkaSecurityConfig) -> ssl.SSLContext:
 
 
 class Client:
-    """Keeps one started producer. `error`: why there is none, in words; "" while there is one."""
+    """Keeps one started producer.
+
+    `error`: why it has no producer, in words; "" while it has one. `connects`: how often one was started.
+    `stale`: the settings differ from those the producer was started with.
+    """
 
     def __init__(self, settings: KafkaConfig, client_id: str, transactional_id: str | None = None) -> None:
         self._settings = settings
@@ -90,20 +94,20 @@ class Client:
         self._records = 0
         self.error = "not connected yet"
         self.connects = 0
-        self.stale = False  # the settings are others than those the producer was started with
+        self.stale = False
 
     def renew(self, settings: KafkaConfig) -> None:
         """Connect with these settings, and the secrets as they are now, before the next round.
 
-        A round that Kafka does not answer gives up its producer, whose old password may be the reason.
+        A round that Kafka does not answer discards its producer: the old password may be the reason.
         """
         self._settings = settings
         self.stale = True
 
     async def fresh(self) -> AIOKafkaProducer:
-        """The producer, for a round that begins: nothing of an earlier one is under way.
+        """The producer for a round that begins, when nothing of an earlier round is under way.
 
-        Another one where the settings are, or where it has sent enough.
+        A new one where the settings have changed, or where the present one has sent MAX_RECORDS.
         """
         if self.stale:
             await self.discard("connecting with new settings")
@@ -112,7 +116,7 @@ class Client:
         return await self.producer()
 
     async def producer(self) -> AIOKafkaProducer:
-        """The producer, started; waits until Kafka can be reached."""
+        """The producer, started; waits until Kafka is reachable."""
         if self._producer is not None:
             return self._producer
         async with self._starting:  # two of one transactional id would fence each other
@@ -128,7 +132,7 @@ class Client:
 
     def _cannot(self, reason: str) -> None:
         if reason != self.error:
-            logger.error("cannot reach kafka", extra={"error": reason})
+            logger.error("kafka is unreachable, retrying", extra={"error": reason})
         self.error = reason
 
     async def _start(self) -> AIOKafkaProducer:
@@ -155,22 +159,22 @@ class Client:
         return producer
 
     async def discard(self, reason: str) -> None:
-        """Give the producer up; the next one starts afresh, with the secrets as they are then."""
+        """End the producer at once; the next one starts with the secrets as they are then."""
         producer, self._producer = self._producer, None
         self.error = reason
         if producer is not None:
             await kill(producer)
 
     def count(self, records: int) -> None:
-        """Tell that so many records were sent. Their transaction may be open: the next round renews."""
+        """Count records that were sent. Their transaction may be open, so only the next round renews."""
         self._records += records
 
-    async def patiently(self, work: Awaitable[T]) -> T:
-        """Wait for as long as it takes, but not past new settings. Raises what `work` raises."""
+    async def wait_for(self, work: Awaitable[T]) -> T:
+        """Await `work` for as long as it takes, but not past new settings. Raises KafkaTimeoutError then."""
         task = asyncio.ensure_future(work)
         try:
             while not task.done():
-                await asyncio.wait([task], timeout=self.patience)
+                await asyncio.wait([task], timeout=self.request_timeout)
                 if self.stale and not task.done():
                     raise KafkaTimeoutError("given up for new settings")
             return task.result()
@@ -179,21 +183,21 @@ class Client:
 
     @property
     def transactional(self) -> bool:
-        """Whether what is sent is part of a transaction."""
+        """Whether batches are sent in transactions."""
         return self._transactional_id is not None
 
     @property
     def compression(self) -> str:
-        """What batches are compressed with: none, gzip, snappy, lz4 or zstd."""
+        """The method that compresses batches: none, gzip, snappy, lz4 or zstd."""
         return self._settings.compression
 
     @property
-    def patience(self) -> float:
-        """Seconds after which a silent Kafka is asked whether it is there at all."""
+    def request_timeout(self) -> float:
+        """Seconds without an answer after which the cluster is asked what it has."""
         return self._settings.request_timeout
 
 
 async def stop(consumer: Any) -> None:
-    """Stop a consumer within a bound."""
+    """Stop a consumer, within STOP_TIMEOUT seconds."""
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
         await within(consumer.stop(), STOP_TIMEOUT)

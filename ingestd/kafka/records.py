@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
-
-import orjson
 
 from ingestd.event import ID_SLICE, RECEIVED_AT_SLICE, SCHEMA_VERSION
 from ingestd.kafka.aiokafka_internals import Headers, murmur2
@@ -28,28 +26,6 @@ class Record(NamedTuple):
     headers: Headers
 
 
-class Topics:
-    """Where a source's events go: its own topic, or the template with `{source}` and `{type}` filled in."""
-
-    def __init__(self, template: str, own: Mapping[str, str] = {}) -> None:
-        self._template = template
-        self._own = dict(own)
-        self._known: dict[bytes, tuple[str, str, tuple[str, bytes]]] = {}
-
-    def of(self, line: bytes) -> tuple[str, str, tuple[str, bytes]]:
-        """The source's name, its topic, and its header, of an event line."""
-        source = source_of(line)
-        return self._known.get(source) or self._look_up(source, line)
-
-    def _look_up(self, source: bytes, line: bytes) -> tuple[str, str, tuple[str, bytes]]:
-        name = source.decode()
-        topic = self._own.get(name, self._template)
-        if "{" in topic:
-            topic = topic.replace("{source}", name).replace("{type}", orjson.loads(line)["type"])
-        found = self._known[source] = (name, topic, ("source", source))
-        return found
-
-
 def source_of(line: bytes) -> bytes:
     """The source's name in an event line; it stands before anything that came from outside.
 
@@ -65,11 +41,10 @@ def _timestamp(line: bytes) -> int:
     return int(time) if time.isdigit() else UNDATED
 
 
-def record_of(event: SpooledEvent, topics: Topics) -> Record:
-    """The record of one spooled event. Raises ValueError where its line is not an event's."""
+def record_of(event: SpooledEvent, source: str, topic: str) -> Record:
+    """The record of one spooled event of a source, for a topic."""
     line = event.line
-    source, topic, header = topics.of(line)
-    headers = [("id", line[ID_SLICE]), header, _VERSION]
+    headers = [("id", line[ID_SLICE]), ("source", source.encode()), _VERSION]
     if event.trace is not None:
         headers.append(("traceparent", event.trace))
     return Record(source, topic, event.key, line, _timestamp(line), headers)

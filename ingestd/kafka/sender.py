@@ -1,7 +1,7 @@
-"""Payloads to Kafka, whole batches at a time; what Kafka will not have goes to the dead letters.
+"""Sends payloads to Kafka, whole batches at a time; what Kafka refuses goes to the dead letters.
 
-A failed batch leaves a hole in its partition's sequence numbers, which the broker refuses to jump: after
-any failure the producer is given up, and what is not confirmed goes out by a new one.
+A failed batch leaves a hole in its partition's sequence numbers, which the broker refuses to jump: after any
+failure the producer is discarded, and what is not confirmed goes out by a new one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -17,114 +16,100 @@ from typing import Any
 
 from aiokafka import errors as kafka_errors
 
-from ingestd.errors import SinkError
-from ingestd.kafka.aiokafka_internals import compress, fetch_metadata
+from ingestd.config.kafka import KafkaConfig
+from ingestd.kafka.aiokafka_internals import compress
 from ingestd.kafka.batches import Chunk, Chunker, ready_batch
 from ingestd.kafka.dead_letter_file import DeadLetterFile
-from ingestd.kafka.deadline import within
-from ingestd.kafka.delivery_report import Attempt, Sent
+from ingestd.kafka.dead_letters import DeadLetters
+from ingestd.kafka.delivery_report import Attempt, DeliveryReport
 from ingestd.kafka.manifest import KafkaManifest
 from ingestd.kafka.producer import PRODUCER_ERRORS, Client
-from ingestd.kafka.records import Record, Topics, partition
+from ingestd.kafka.records import Record, partition
+from ingestd.kafka.topics import Partitions, Topics, present_topics
+from ingestd.spool.envelope import traces
+from ingestd.system.tracing import Tracing
 
-logger = logging.getLogger(__name__)
-
-# The loop must turn: at most this many payloads are packed without a break, and so many bytes compressed.
+# The loop must turn: payloads packed without a break, and bytes compressed in the loop instead of a thread.
 SLICE = 4
 IN_LOOP = 32 * 1024
 RETRY_PAUSE = 0.5
-ASK_TIMEOUT = 5.0
-# So long a topic is looked for before the cluster is asked for all it has, seconds.
-LOOK_AGAIN = 2.0
-UNKNOWN = kafka_errors.UnknownTopicOrPartitionError.__name__
 
 
 class Sender:
-    """Sends payloads and returns only when every record is confirmed or a dead letter."""
+    """Sends payloads and returns only when every record is confirmed or a dead letter.
+
+    `waiting_since`: monotonic seconds at which the present send began, None between two sends.
+    """
 
     def __init__(
-        self, client: Client, topics: Topics, dead_topic: str | None, dead_file: DeadLetterFile,
-        max_batch_bytes: int,
+        self, settings: KafkaConfig, topics: Topics, *, client_id: str, instance: str,
+        transactional_id: str | None = None, manifest: KafkaManifest | None = None,
+        tracing: Tracing | None = None,
     ) -> None:  # fmt: skip
-        self._client = client
-        self.dead_topic = dead_topic
-        self._dead_file = dead_file
-        self._max_batch = max_batch_bytes
-        self._round_robin = itertools.count().__next__
+        """`instance` names the files of dead letters."""
+        self.client = Client(settings, client_id, transactional_id)
         self.topics = topics
-        self._lost: set[str] = set()  # topics the cluster had not when it was asked last
-        self.manifest: KafkaManifest | None = None
-        self.waiting_since: float | None = None  # monotonic seconds at which the present send began
+        self.manifest = manifest
+        self.waiting_since: float | None = None
+        self._turn = itertools.count().__next__  # for records without a key
+        self._partitions = Partitions(self.client)
+        self._max_batch = settings.max_batch_bytes
+        self.dead_letters = DeadLetters(
+            settings.dead_letter_topic, DeadLetterFile(settings.dead_letter_directory, instance),
+            self._max_batch, self._turn,
+        )  # fmt: skip
+        self._tracing = tracing
 
-    async def send(self, payloads: Sequence[bytes]) -> Sent:
-        """Send; waits for Kafka as long as it takes (cancel it to stop waiting).
+    def reconfigure(self, settings: KafkaConfig, topics: Topics) -> None:
+        """Take new settings from the next send on, but for the directory of dead letters and batch sizes."""
+        self.client.renew(settings)
+        self.topics = topics
+        self.dead_letters.topic = settings.dead_letter_topic
+
+    async def close(self) -> None:
+        """Give the connection up; what is under way fails."""
+        await self.client.discard("closed")
+
+    async def send(self, payloads: Sequence[bytes]) -> DeliveryReport:
+        """Send payloads; waits for Kafka as long as it takes (cancel it to stop waiting).
 
         Raises SinkError where dead letters cannot be kept; what is not counted in that case is sent again.
         """
-        outcome = Sent(rows={} if self.manifest is not None else None)
-        with self.waiting():
-            chunks = await self.chunks(payloads, outcome)
+        report = DeliveryReport(rows={} if self.manifest is not None else None)
+        with self.sending(payloads):
+            chunks = await self.chunks(payloads, report)
             while chunks:
-                attempt = await self.attempt(await self._client.producer(), chunks)
+                attempt = await self.attempt(await self.client.producer(), chunks)
                 for chunk in attempt.confirmed:
-                    outcome.add(chunk)
+                    report.add(chunk)
                     await asyncio.sleep(0)
-                chunks = attempt.again
-                for letters, reason in attempt.refused:
-                    chunks += await self.bury(letters, reason, outcome)
-                if attempt.trouble:
+                chunks = attempt.retry
+                for records, reason in attempt.refused:
+                    chunks += await self.dead_letter(records, reason, report)
+                if attempt.pause:
                     await asyncio.sleep(RETRY_PAUSE)
-        return outcome
-
-    async def publish(self, *, all_of_it: bool, transactional: bool) -> None:
-        """The manifest's rows that are due, into their topic; where that fails, later. Between two sends.
-
-        Raises KafkaError, SinkError.
-        """
-        manifest = self.manifest
-        if manifest is None or not (due := manifest.records(all_of_it=all_of_it)):
-            return
-        producer = await self._client.producer()
-        chunks = await self._manifest_chunks(producer, manifest, [record for _, record in due])
-        if not chunks:
-            return
-        if transactional:
-            await producer.begin_transaction()
-        attempt = await self.attempt(producer, chunks)
-        if not attempt.complete:
-            manifest.failed(", ".join(reason for _, reason in attempt.refused) or "not confirmed")
-            return
-        if transactional:
-            await self._client.patiently(producer.commit_transaction())
-        manifest.published(due)
-
-    async def _manifest_chunks(
-        self, producer: Any, manifest: KafkaManifest, due: Sequence[Record]
-    ) -> list[Chunk]:
-        """Records for the manifest topic by partition; none, and it is said, where there is no such topic."""
-        count, problem = await self.partitions(producer, manifest.topic)
-        if not count:
-            manifest.failed(f"{problem}; create it with cleanup.policy=compact")
-            return []
-        by_number: dict[int, list[Record]] = {}
-        for record in due:
-            by_number.setdefault(partition(record.key, count, self._round_robin), []).append(record)
-        return [Chunk.of(manifest.topic, number, records) for number, records in by_number.items()]
+        return report
 
     @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Tell since when Kafka is waited for."""
+    def sending(self, payloads: Sequence[bytes]) -> Iterator[None]:
+        """Tell since when Kafka is waited for, and trace it, while the payloads are sent."""
         self.waiting_since = time.monotonic()
+        tracing = self._tracing
         try:
-            yield
+            with (
+                contextlib.nullcontext()
+                if tracing is None
+                else tracing.produce(traces(payloads), sum(map(len, payloads)))
+            ):
+                yield
         finally:
             self.waiting_since = None
 
-    async def chunks(self, payloads: Sequence[bytes], outcome: Sent) -> list[Chunk]:
-        """Payloads as chunks by topic and partition, each small enough for one batch."""
-        producer = await self._client.fresh()
+    async def chunks(self, payloads: Sequence[bytes], report: DeliveryReport) -> list[Chunk]:
+        """Payloads as chunks by topic and partition, each small enough for one batch. Raises SinkError."""
+        producer = await self.client.fresh()
         chunker = Chunker(
-            self.topics, self._max_batch, partial(self.partitions, producer), self._round_robin,
+            self.topics, self._max_batch, partial(self.partitions, producer), self._turn,
             with_ids=self.manifest is not None,
         )  # fmt: skip
         for number, payload in enumerate(payloads):
@@ -132,170 +117,111 @@ class Sender:
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         chunks = chunker.take()
-        for problem, lost in chunker.undeliverable.items():
-            chunks += await self.bury(lost, problem, outcome)
+        for problem, records in chunker.undeliverable.items():
+            chunks += await self.dead_letter(records, problem, report)
+        return chunks
+
+    async def partitions(self, producer: Any, topic: str) -> tuple[int, str]:
+        """How many partitions a topic has; 0 and the reason where it is unavailable. Raises SinkError."""
+        return await self._partitions.count(producer, topic)
+
+    def partition(self, key: bytes | None, count: int) -> int:
+        """The partition of `count` for a key; without one they are taken in turn."""
+        return partition(key, count, self._turn)
+
+    async def dead_letter(
+        self, records: Sequence[Record], reason: str, report: DeliveryReport
+    ) -> list[Chunk]:
+        """Keep records as dead letters; returns those still to be sent to their topic. Raises SinkError."""
+        partitions = partial(self.partitions, await self.client.producer())
+        chunks = await self.dead_letters.add(records, reason, partitions)
+        if not chunks:
+            report.dead_letter(records, reason)
         return chunks
 
     async def attempt(self, producer: Any, chunks: Sequence[Chunk]) -> Attempt:
-        """Send once. After any failure the producer is given up."""
+        """Send once. After any failure the producer is discarded."""
         result = Attempt()
-        flying = await self._take_off(producer, chunks, result)
-        while flying:
-            done, _ = await asyncio.wait(flying, timeout=self._client.patience)
+        pending = await self._queue(producer, chunks, result)
+        while pending:
+            done, _ = await asyncio.wait(pending, timeout=self.client.request_timeout)
             for future in done:
-                chunk = flying.pop(future)
+                chunk = pending.pop(future)
                 try:
                     future.result()
                 except kafka_errors.KafkaError as error:
                     result.failed(chunk, error)
                 else:
                     result.confirmed.append(chunk)
-            if not done and self._client.stale:
-                await self._client.discard("connecting with new settings")  # which fails what is flying
+            if not done and self.client.stale:
+                await self.client.discard("connecting with new settings")  # which fails what is pending
             elif not done:
-                await self._look_for_lost_topics(producer, flying, result)
+                await _refuse_missing_topics(producer, pending, result)
         if not result.complete:
             reasons = ",".join({reason for _, reason in result.refused}) or "batch failed"
-            await self._client.discard(reasons)
-        self._client.count(sum(chunk.count for chunk in chunks))
+            await self.client.discard(reasons)
+        self.client.count(sum(chunk.count for chunk in chunks))
         return result
 
-    async def _take_off(
+    async def _queue(
         self, producer: Any, chunks: Sequence[Chunk], result: Attempt
     ) -> dict[asyncio.Future[Any], Chunk]:
-        """Queue all chunks that have a place to go."""
-        flying: dict[asyncio.Future[Any], Chunk] = {}
+        """Queue all chunks that have a partition to go to."""
+        pending: dict[asyncio.Future[Any], Chunk] = {}
         found = {topic: await self.partitions(producer, topic) for topic in {one.topic for one in chunks}}
         for chunk in chunks:
             count, problem = found[chunk.topic]
             if problem:
                 result.refused.append((chunk.records(), chunk.dead or problem))
                 continue
-            if chunk.number >= count:  # the topic was made anew, with fewer
-                result.again += [
-                    Chunk.of(chunk.topic, partition(one.key, count, self._round_robin), [one], chunk.dead)
+            if chunk.number >= count:  # the topic was created again, with fewer partitions
+                result.retry += [
+                    Chunk.of(chunk.topic, self.partition(one.key, count), [one], chunk.dead)
                     for one in chunk.records()
                 ]
                 continue
             try:
-                flying[await self._submit(producer, chunk)] = chunk
+                pending[await self._submit(producer, chunk)] = chunk
             except kafka_errors.UnknownTopicOrPartitionError:
-                result.again.append(chunk)  # said as well when nobody answers: the next attempt asks
+                result.retry.append(chunk)  # raised as well when no broker answers: the next attempt asks
             except PRODUCER_ERRORS as error:
                 result.failed(chunk, error)
-        return flying
+        return pending
 
     async def _submit(self, producer: Any, chunk: Chunk) -> asyncio.Future[Any]:
         """Queue a chunk as one batch; waits for room in the partition's queue, not for delivery."""
         if len(chunk.body) > IN_LOOP:
-            body, method = await asyncio.to_thread(compress, chunk.body, self._client.compression)
+            body, method = await asyncio.to_thread(compress, chunk.body, self.client.compression)
         else:
-            body, method = compress(chunk.body, self._client.compression)
-        builder = ready_batch(chunk, body, method, transactional=self._client.transactional)
+            body, method = compress(chunk.body, self.client.compression)
+        batch = ready_batch(chunk, body, method, transactional=self.client.transactional)
         while True:
             try:
                 queued: asyncio.Future[Any] = await producer.send_batch(
-                    builder, chunk.topic, partition=chunk.number
+                    batch, chunk.topic, partition=chunk.number
                 )
             except kafka_errors.KafkaTimeoutError:
-                if self._client.stale:
+                if self.client.stale:
                     raise
-                continue  # the batch before it has not left yet: Kafka is away, and we wait
-            queued.add_done_callback(_heard)
+                continue  # the batch before it has not left yet: Kafka is unreachable, and we wait
+            queued.add_done_callback(_retrieve)
             return queued
 
-    async def _look_for_lost_topics(
-        self, producer: Any, flying: dict[asyncio.Future[Any], Chunk], result: Attempt
-    ) -> None:
-        """Nothing moves. If the cluster answers, and has a topic no more, its records are refused."""
-        present = await _topics(producer)
-        if present is None:
-            return
-        for future, chunk in list(flying.items()):
-            if chunk.topic not in present and not future.done():
-                del flying[future]
-                result.failed(chunk, kafka_errors.UnknownTopicOrPartitionError())
 
-    async def bury(self, letters: list[Record], reason: str, outcome: Sent) -> list[Chunk]:
-        """Dead letters: chunks for their topic, or where that will not have them lines in their file.
-
-        Raises SinkError.
-        """
-        topics = ",".join(sorted({record.topic for record in letters}))
-        logger.error("dead letters", extra={"reason": reason, "records": len(letters), "topic": topics})
-        topic = self.dead_topic
-        if topic is not None and letters[0].topic == topic:
-            letters = [_unmarked(record) for record in letters]
-        elif topic is not None:
-            count, _ = await self.partitions(await self._client.producer(), topic)
-            if count:
-                marked = [_marked(record, topic, reason) for record in letters]
-                return [
-                    Chunk.of(topic, partition(one.key, count, self._round_robin), [one], reason)
-                    for one in marked
-                ]
-        try:
-            await asyncio.to_thread(self._dead_file.write, letters, reason)
-        except OSError as error:
-            raise SinkError(f"dead letters cannot be written: {error}") from error
-        outcome.bury(letters, reason)
-        return []
-
-    async def partitions(self, producer: Any, topic: str) -> tuple[int, str]:
-        """How many partitions a topic has; 0 and the reason where Kafka says that we cannot have it.
-
-        aiokafka looks for a topic for a whole request_timeout, and every round would wait for it: after a
-        moment the cluster is asked, the next time at once. It says "unknown" as well when nobody answers:
-        then it is asked again, for as long as it takes. Raises SinkError where new settings came meanwhile.
-        """
-        while True:
-            if topic in self._lost and await self._is_lost(producer, topic):
-                return 0, UNKNOWN
-            asking = asyncio.ensure_future(producer.partitions_for(topic))
-            try:
-                await asyncio.wait([asking], timeout=LOOK_AGAIN)
-                if not asking.done() and await self._is_lost(producer, topic):
-                    return 0, UNKNOWN
-                return len(await asking), ""
-            except kafka_errors.TopicAuthorizationFailedError as error:
-                return 0, type(error).__name__
-            except kafka_errors.UnknownTopicOrPartitionError:
-                if await self._is_lost(producer, topic):
-                    return 0, UNKNOWN
-            finally:
-                asking.cancel()
-            if self._client.stale:
-                raise SinkError(f"topic {topic}: no answer, asked again with new settings")
-
-    async def _is_lost(self, producer: Any, topic: str) -> bool:
-        """Whether the cluster answers, and has no such topic."""
-        present = await _topics(producer)
-        lost = present is not None and topic not in present
-        (self._lost.add if lost else self._lost.discard)(topic)
-        return lost
+async def _refuse_missing_topics(
+    producer: Any, pending: dict[asyncio.Future[Any], Chunk], result: Attempt
+) -> None:
+    """Nothing moves. If the cluster answers, and does not have a topic any more, its records are refused."""
+    present = await present_topics(producer)
+    if present is None:
+        return
+    for future, chunk in list(pending.items()):
+        if chunk.topic not in present and not future.done():
+            del pending[future]
+            result.failed(chunk, kafka_errors.UnknownTopicOrPartitionError())
 
 
-def _heard(future: asyncio.Future[Any]) -> None:
-    """Where nobody waits for a batch any more the loop would complain of what it fails with."""
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Retrieve a batch's exception, which the loop would log where nobody waits for it any more."""
     if not future.cancelled():
         future.exception()
-
-
-def _unmarked(record: Record) -> Record:
-    """The record that was marked, by the last two headers of the mark."""
-    original = dict(record.headers)["topic"].decode()
-    return record._replace(topic=original, headers=record.headers[:-2])
-
-
-def _marked(record: Record, topic: str, reason: str) -> Record:
-    extra = [("reason", reason.encode()), ("topic", record.topic.encode())]
-    return record._replace(topic=topic, headers=[*record.headers, *extra])
-
-
-async def _topics(producer: Any) -> set[str] | None:
-    """The topics the cluster has now; None where it does not answer."""
-    try:
-        metadata = await within(fetch_metadata(producer), ASK_TIMEOUT)
-    except (kafka_errors.KafkaError, OSError, TimeoutError):
-        return None
-    return set(metadata.topics())

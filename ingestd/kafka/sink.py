@@ -1,299 +1,213 @@
-"""The Kafka sink. What counts as stored depends on the mode:
-
-stored, with a spool     in the spool, fdatasync'd; delivery follows (`Delivery`)
-stored, without          confirmed by Kafka within `direct_timeout`, else refused
-queued, with a spool     confirmed by Kafka, or in the spool where that takes longer than `direct_timeout`
-queued, without          confirmed by Kafka; the flusher holds on to it until then
-"""
+"""The Kafka sink through a spool: a batch is stored once it is in the spool, and delivered from there."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from ingestd.config.kafka import KafkaConfig, SpoolConfig
+from ingestd.config.kafka import KafkaConfig
 from ingestd.errors import SinkError
 from ingestd.event import Batch
-from ingestd.kafka.dead_letter_file import DeadLetterFile
+from ingestd.kafka.checkpoint_topic import FencedError
 from ingestd.kafka.delivery import Delivery, Pace
-from ingestd.kafka.delivery_report import Sent
+from ingestd.kafka.delivery_report import DeliveryReport
 from ingestd.kafka.gauges import KafkaGauges
-from ingestd.kafka.manifest import KafkaManifest
-from ingestd.kafka.producer import Client
-from ingestd.kafka.progress import Progress
-from ingestd.kafka.records import Topics
+from ingestd.kafka.manifest_topic import ManifestTopic
 from ingestd.kafka.sender import Sender
-from ingestd.kafka.state import Keeping
-from ingestd.kafka.transactions import FencedError, Transactions
+from ingestd.kafka.state import Progress, State
+from ingestd.kafka.topics import Topics
+from ingestd.kafka.transactions import Transactions
 from ingestd.pipeline.sink import CommitResult, Snapshot
-from ingestd.spool.envelope import payloads, traces
+from ingestd.spool.envelope import payloads
 from ingestd.spool.spool import Position, Spool
 from ingestd.system.io_thread import IoThread
-from ingestd.system.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
-# A commit may be this large; less room than that is "spool full".
+# Bytes that a probe asks the spool for: a commit may be this large.
 RESERVE = 4 << 20
 RETRY_PAUSE = 1.0
-# What only a new process takes up.
-NEED_RESTART = (
-    "delivery", "checkpoint_topic", "manifest_topic", "dead_letter_directory", "linger", "round_bytes",
-    "window_bytes", "max_batch_bytes",
-)  # fmt: skip
 
 
 class KafkaSink:
-    """Sink into Kafka, through a spool where there is one."""
+    """Appends batches to the spool, which one task delivers. Kafka may be unreachable at any time."""
 
     name = "kafka"
 
     def __init__(
-        self, settings: KafkaConfig, spool: SpoolConfig, topics: Mapping[str, str],
-        report: Callable[[CommitResult], None], *, instance: str, node: str, acks: bool, patience: float,
-        tracing: Tracing | None = None,
+        self, sender: Sender, spool: Spool, state: State, pace: Pace, report: Callable[[CommitResult], None],
+        *, drain_timeout: float, transactions: Transactions | None = None,
     ) -> None:  # fmt: skip
-        """`patience`: seconds `close` waits for Kafka."""
-        self._settings = settings
-        self._patience = patience
+        """`drain_timeout`: seconds that `close` waits for Kafka to take the rest."""
+        self.sender = sender
+        self.spool = spool
+        self._state = state
+        self._pace = pace
         self._report = report
-        self._acks = acks
-        self._tracing = tracing
-        self._worker = IoThread("spool")
-        self._spool = Spool(spool.directory / instance, max_bytes=spool.max_bytes) if spool.enabled else None
-        name = "ingestd-" + node.replace("/", "-")
-        exactly_once = settings.delivery == "exactly_once"
-        self._client = Client(settings, name, name if exactly_once else None)
-        self._sender = Sender(
-            self._client, Topics(settings.topic, topics), settings.dead_letter_topic,
-            DeadLetterFile(settings.dead_letter_directory, instance), settings.max_batch_bytes,
-        )  # fmt: skip
-        if settings.manifest_topic:
-            self._sender.manifest = KafkaManifest(settings.manifest_topic, node)
-        self._publishing: asyncio.Task[None] | None = None
-        self._transactions = (
-            Transactions(self._client, self._sender, settings, name) if exactly_once else None
-        )
-        self._keeping = Keeping(
-            self._client, self._sender, self._worker, spool.directory, instance, transactional=exactly_once
-        )
-        self._numbers = KafkaGauges(self._client, self._sender, self._spool)
-        self._delivery: Delivery | None = None
+        self._drain_timeout = drain_timeout
+        self._transactions = transactions
+        self._thread = IoThread("spool")
+        self._manifest = ManifestTopic(sender, self._save)
+        self._gauges = KafkaGauges(sender, spool)
+        self._delivery: Delivery  # from `open` on
+        self._opened = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._late: asyncio.Task[Sent] | None = None  # a send that takes longer than we wait for
-        # ... and that the spool had no room for: its batch is expected again.
-        self._refused: tuple[Batch, asyncio.Task[Sent]] | None = None
+        self._direct: asyncio.Task[DeliveryReport] | None = None
         self._fenced = ""
 
-    # Sink
-
     async def open(self) -> None:
-        """Take up the spool and begin to deliver; Kafka may be away."""
-        if self._spool is not None:
-            found = await self._worker.call(self._spool.open)
-            fields = {name: value for name, value in asdict(found).items() if value and name != "checkpoint"}
-            logger.info("spool opened", extra={"undelivered_bytes": self._spool.backlog_bytes, **fields})
-            pace = Pace(self._settings.linger, self._settings.round_bytes, self._settings.window_bytes)
-            self._delivery = Delivery(
-                self._spool, await self._keeping.load(self._spool), self._send, self._keeping.save,
-                self._worker.call, self._report, pace, self._publish, self._keeping.snapshot,
-            )  # fmt: skip
-            self._begin(self._deliver(self._delivery))
-        self._begin(self._connect())
-
-    def _begin(self, work: Any) -> None:
-        self._tasks = [task for task in self._tasks if not task.done() or task.exception() is not None]
-        self._tasks.append(asyncio.create_task(work))
+        """Open the spool and begin to deliver. Raises SinkError."""
+        found = await self._thread.call(self.spool.open)
+        fields = {name: value for name, value in asdict(found).items() if value and name != "checkpoint"}
+        logger.info("spool opened", extra={"undelivered_bytes": self.spool.backlog_bytes, **fields})
+        progress = await self._thread.call(self._state.load, self.spool.checkpoint, self.spool.end)
+        self._delivery = Delivery(
+            self.spool, progress, self._state, self._pace, send=self._send, in_thread=self._thread.call,
+            report=self._report, publish=self._manifest.publish,
+        )  # fmt: skip
+        self._opened = True
+        self._tasks = [asyncio.create_task(self._deliver()), asyncio.create_task(self._connect())]
 
     async def commit(self, batch: Batch) -> CommitResult:
-        """See the table above. Raises SinkError."""
+        """Append to the spool, durably. Raises SinkError."""
         if self._fenced:
             raise SinkError(self._fenced)
         lines = payloads(batch.entries)
-        if self._delivery is not None and (self._acks or self._late is not None):
-            end = await self._append(lines)
-            self._delivery.add(end, lines)
-            return _spooled(batch)
-        return await self._straight(batch, lines)
+        end = await self._thread.call(self.spool.append, lines)
+        self._delivery.add(end, lines)
+        return _spooled(batch)
+
+    async def commit_sent(self, batch: Batch, sending: asyncio.Task[DeliveryReport]) -> CommitResult:
+        """Append a batch that a direct send has under way; it is delivered from here only if that fails.
+
+        Delivery is suspended until then. Raises SinkError.
+        """
+        start = self.spool.end
+        end = await self._thread.call(self.spool.append, payloads(batch.entries))
+        self._delivery.hold(end)
+        self._direct = sending
+        sending.add_done_callback(lambda sent: self._sent(sent, start, end))
+        return _spooled(batch)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether delivery waits for the direct send of `commit_sent`."""
+        return self._direct is not None
+
+    def _sent(self, sending: asyncio.Task[DeliveryReport], start: Position, end: Position) -> None:
+        self._direct = None
+        if sending.cancelled():
+            return
+        error = sending.exception()
+        if error is not None:
+            logger.error("direct send failed, retrying from the spool", extra={"error": str(error)})
+            self._delivery.release(None)
+        else:
+            self._report(sending.result().result(from_spool=True))
+            self._count_rows(sending.result())
+            self._delivery.release((start, end))
 
     async def probe(self) -> None:
         """Raises SinkError unless a commit could succeed now."""
         if self._fenced:
             raise SinkError(self._fenced)
-        if self._spool is not None:
-            await self._worker.call(self._spool.probe, RESERVE)
-        elif self._client.error:
-            raise SinkError(f"kafka: {self._client.error}")
+        await self._thread.call(self.spool.probe, RESERVE)
+
+    async def rotate(self) -> None:
+        """Do nothing: there is no file to finish."""
 
     async def tick(self) -> None:
-        """Look at how fast the spool fills. Raises what a task of the sink has failed with: a bug."""
+        """Measure how fast the spool fills, publish due rows. Raises what a task of the sink failed with."""
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.result()
-        self._numbers.tick()
-        if self._keeping.due and not self._client.error:
-            if self._delivery is not None:
-                self._delivery.look_up()
-            elif self._publishing is None or self._publishing.done():
-                self._publishing = asyncio.create_task(self._publish())
+        self._gauges.tick()
+        if self._manifest.due and not self.sender.client.error:
+            self._delivery.wake()
 
-    def renew(self, settings: KafkaConfig, topics: Mapping[str, str]) -> None:
-        """Take new settings without a restart, but for those of `NEED_RESTART`."""
-        self._settings = settings
-        self._client.renew(settings)
-        self._sender.topics = Topics(settings.topic, topics)
-        self._sender.dead_topic = settings.dead_letter_topic
+    def reconfigure(self, settings: KafkaConfig, topics: Topics) -> None:
+        """Take new settings without a restart, but for those of `factory.NEED_RESTART`."""
+        self.sender.reconfigure(settings, topics)
         if self._transactions is not None:
-            self._transactions.settings = settings
-
-    async def rotate(self) -> None:
-        """There is no file to finish."""
+            self._transactions.reconfigure(settings)
 
     async def close(self) -> None:
-        """Deliver what Kafka takes in time; the rest stays in the spool."""
-        drained = not self._fenced
+        """Deliver what Kafka takes within the drain timeout; the rest stays in the spool."""
+        drained = self._opened and not self._fenced
         try:
-            if self._delivery is not None and not self._fenced:
-                await asyncio.wait_for(self._delivery.drained(), self._patience)
+            if drained:
+                await asyncio.wait_for(self._delivery.drained(), self._drain_timeout)
         except TimeoutError:
             drained = False
-            logger.warning("kafka is away, the rest stays in the spool", extra=self._rest())
+            left = {"spool_bytes": self.spool.backlog_bytes}
+            logger.warning("kafka is unreachable or slow; the rest stays in the spool", extra=left)
         finally:
-            refused = self._refused[1] if self._refused is not None else None
-            for task in [*self._tasks, self._late, refused, self._publishing]:
+            for task in (*self._tasks, self._direct):
                 if task is not None:
                     task.cancel()
                     with contextlib.suppress(asyncio.CancelledError, SinkError):
                         await task
-            if drained and not self._client.error:
-                await self._keeping.publish_rest(self._progress)
-            await self._client.discard("closed")
-            if self._spool is not None:
-                await self._worker.call(self._spool.close)
-            self._worker.close()
+            if drained and not self.sender.client.error:
+                await self._manifest.publish_rest()
+            await self.sender.close()
+            await self._thread.call(self.spool.close)
+            self._thread.close()
 
     def snapshot(self) -> Snapshot:
-        """Kafka and the spool. An error once another process has taken over; an unreachable Kafka is none."""
-        gauges = self._numbers.gauges()
-        status = {name: value for name, value in gauges.items() if value != float("inf")}
-        metrics = gauges | self._numbers.counters()
-        return Snapshot(self._fenced, metrics, {self.name: {"error": self._error(), **status}})
+        """Kafka and the spool. An error once another process has taken over, not for an unreachable Kafka."""
+        error = self._fenced or self.sender.client.error or (self._delivery.error if self._opened else "")
+        return self._gauges.snapshot(self.name, self._fenced, error)
 
-    def _error(self) -> str:
-        trouble = self._delivery.trouble if self._delivery is not None else ""
-        return self._fenced or self._client.error or trouble
-
-    def _rest(self) -> dict[str, Any]:
-        return {"spool_bytes": self._spool.backlog_bytes if self._spool is not None else 0}
-
-    # the ways of a batch
-
-    async def _append(self, lines: Sequence[bytes]) -> Position:
-        assert self._spool is not None  # noqa: S101 (whoever has a delivery has a spool)
-        return await self._worker.call(self._spool.append, lines)
-
-    async def _straight(self, batch: Batch, lines: Sequence[bytes]) -> CommitResult:
-        """To Kafka, if it confirms in time; if not, into the spool while the send goes on."""
-        task = self._sending(batch, lines)
-        done, _ = await asyncio.wait([task], timeout=self._settings.direct_timeout)
-        if done:
-            sent = task.result()
-            self._keeping.note(sent)
-            return sent.result(from_spool=False)
-        if self._spool is None or self._delivery is None:
-            task.cancel()
-            await self._client.discard("no confirmation in time")
-            self._begin(self._connect())  # or `probe` would never see it come back
-            raise SinkError(f"kafka did not confirm within {self._settings.direct_timeout:g} s")
-        start = self._spool.end
-        self._late = task
-        try:
-            end = await self._append(lines)
-        except SinkError:
-            self._late, self._refused = None, (batch, task)
-            raise
-        self._delivery.hold(end)
-        task.add_done_callback(lambda late: self._arrived(late, start, end))
-        return _spooled(batch)
-
-    def _sending(self, batch: Batch, lines: Sequence[bytes]) -> asyncio.Task[Sent]:
-        """A send; where the spool has refused the batch and it comes again, the one that is under way."""
-        refused, self._refused = self._refused, None
-        if refused is not None:
-            if refused[0] is batch:
-                return refused[1]
-            refused[1].cancel()
-        return asyncio.create_task(self._produce(lines))
-
-    def _arrived(self, late: asyncio.Task[Sent], start: Position, end: Position) -> None:
-        self._late = None
-        if late.cancelled() or self._delivery is None:
-            return
-        error = late.exception()
-        if error is not None:
-            logger.error("delivery failed, again from the spool", extra={"error": str(error)})
-            self._delivery.let_go(None)
-        else:
-            self._report(late.result().result(from_spool=True))
-            self._keeping.note(late.result())
-            self._delivery.let_go((start, end))
+    # delivery
 
     async def _connect(self) -> None:
-        await self._client.producer()
+        await self.sender.client.producer()
 
-    async def _deliver(self, delivery: Delivery) -> None:
+    async def _deliver(self) -> None:
         try:
             if self._transactions is not None:
-                await self._take_up(self._transactions, delivery)
-            await delivery.run()
+                await self._take_over(self._transactions)
+            await self._delivery.run()
         except FencedError as error:
-            self._fenced = f"kafka: another process delivers for this instance: {error}"
-            logger.critical("fenced, stops taking events", extra={"error": self._fenced})
+            self._fenced = f"kafka: fenced by another producer: {error}"
+            logger.critical("fenced by another producer; refusing new events", extra={"error": self._fenced})
 
-    async def _take_up(self, transactions: Transactions, delivery: Delivery) -> None:
+    async def _take_over(self, transactions: Transactions) -> None:
+        delivery = self._delivery
         while True:
             try:
-                last_owner = await self._keeping.last_owner()
+                last_owner = await self._thread.call(self._state.read_owner)
                 committed = await transactions.take_over(delivery.progress, last_owner)
-                await self._keeping.own(transactions.owner)
-                await delivery.take_up(committed)
+                await self._thread.call(self._state.write_owner, transactions.owner)
+                await delivery.resume(committed)
             except (SinkError, KafkaError, OSError, TimeoutError, ValueError) as error:
-                delivery.trouble = str(error) or type(error).__name__
-                logger.error("cannot take up the committed position", extra={"error": delivery.trouble})
+                delivery.error = str(error) or type(error).__name__
+                logger.error("cannot read the checkpoint, retrying", extra={"error": delivery.error})
                 await asyncio.sleep(RETRY_PAUSE)
             else:
-                delivery.trouble = ""
+                delivery.error = ""
                 return
 
-    async def _send(self, lines: Sequence[bytes], after: Progress) -> Sent:
-        sent = await self._produce(lines, after)
-        self._keeping.note(sent)
-        return sent
+    async def _send(self, lines: Sequence[bytes], after: Progress) -> DeliveryReport:
+        if self._transactions is not None:
+            report = await self._transactions.send(lines, after)
+        else:
+            report = await self.sender.send(lines)
+        self._count_rows(report)
+        return report
 
-    async def _produce(self, lines: Sequence[bytes], after: Progress | None = None) -> Sent:
-        """Send, in a transaction where that is asked for; `after`: the progress it makes."""
-        with self._span(lines):
-            if self._transactions is not None and after is not None:
-                return await self._transactions.send(lines, after)
-            return await self._sender.send(lines)
+    def _count_rows(self, report: DeliveryReport) -> None:
+        """Add to the manifest; the rows count once they are saved with the progress."""
+        if self.sender.manifest is not None and report.rows is not None:
+            self.sender.manifest.add(report.rows)
 
-    def _span(self, lines: Sequence[bytes]) -> contextlib.AbstractContextManager[None]:
-        if self._tracing is None:
-            return contextlib.nullcontext()
-        return self._tracing.produce(traces(lines), sum(map(len, lines)))
-
-    @property
-    def _progress(self) -> Progress | None:
-        return self._delivery.progress if self._delivery is not None else None
-
-    async def _publish(self) -> None:
-        await self._keeping.publish(self._progress)
+    async def _save(self) -> None:
+        await self._thread.call(self._state.save, self._state.snapshot(self._delivery.progress))
 
 
 def _spooled(batch: Batch) -> CommitResult:

@@ -1,97 +1,141 @@
-"""What the Kafka sink keeps beside its spool: how far it has delivered, and which process was the last to.
+"""The files beside the spool: the progress of delivery, and the process that delivered last.
 
-With that are counted the manifest's rows, which go from here to their topic.
+Undelivered are the progress' gaps, oldest first, and everything from `live` on: newer events may overtake a
+backlog. Positions only grow.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from ingestd.errors import SinkError
-from ingestd.kafka.delivery_report import Sent
-from ingestd.kafka.producer import PRODUCER_ERRORS, Client
-from ingestd.kafka.progress import OwnerFile, Progress, ProgressFile
-from ingestd.kafka.sender import Sender
-from ingestd.spool.spool import Spool
-from ingestd.system.io_thread import IoThread
+import orjson
+
+from ingestd.kafka.manifest import KafkaManifest
+from ingestd.spool.format import Position
+from ingestd.system import durable
 
 logger = logging.getLogger(__name__)
 
-# So long stopping waits for the manifest's last rows, seconds.
-LAST_ROWS = 2.0
+
+class Progress:
+    """Ranges of the spool still to be delivered, and the manifest's rows for what is delivered."""
+
+    def __init__(self, gaps: list[tuple[Position, Position]], live: Position, manifest: Any = None) -> None:
+        self.gaps = gaps
+        self.live = live
+        self.manifest = manifest
+
+    @classmethod
+    def decode(cls, data: bytes) -> Progress:
+        """Read what `encode` wrote. Raises ValueError."""
+        try:
+            tree: Any = orjson.loads(data)
+            gaps = [(Position.parse(start), Position.parse(end)) for start, end in tree["gaps"]]
+            return cls(gaps, Position.parse(tree["live"]), tree.get("manifest"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a progress: {error}") from error
+
+    def encode(self) -> bytes:
+        """JSON: `gaps`, a list of [start, end]; `live`; `manifest`, if there is one. Positions as text."""
+        gaps = [[str(start), str(end)] for start, end in self.gaps]
+        tree = {"gaps": gaps, "live": str(self.live)}
+        return orjson.dumps(tree if self.manifest is None else {**tree, "manifest": self.manifest})
+
+    @property
+    def oldest(self) -> Position:
+        """The position before which everything is delivered."""
+        return self.gaps[0][0] if self.gaps else self.live
+
+    def skip_to(self, position: Position) -> None:
+        """Leave everything from `live` to `position` for later, as a gap."""
+        if position <= self.live:
+            return
+        if self.gaps and self.gaps[-1][1] == self.live:
+            self.gaps[-1] = (self.gaps[-1][0], position)
+        else:
+            self.gaps.append((self.live, position))
+        self.live = position
+
+    def deliver(self, start: Position, end: Position) -> None:
+        """Record that everything from `start` to `end` is delivered."""
+        gaps = []
+        for low, high in self.gaps:
+            if low < min(high, start):
+                gaps.append((low, min(high, start)))
+            if max(low, end) < high:
+                gaps.append((max(low, end), high))
+        self.gaps = gaps
+
+    def copy(self) -> Progress:
+        """A copy that later deliveries do not change."""
+        return Progress(list(self.gaps), self.live, self.manifest)
+
+    def without(self, ranges: Iterable[tuple[Position, Position]]) -> Progress:
+        """The progress as it will be once the ranges are delivered, without the manifest's rows."""
+        after = Progress(list(self.gaps), self.live)
+        for start, end in ranges:
+            after.deliver(start, end)
+        return after
 
 
-class Keeping:
-    """Of one instance. `transactional`: rows go to their topic in a transaction."""
+class State:
+    """The files `<instance>.progress` and `<instance>.owner` in `directory`. Blocking, but for `snapshot`.
 
-    def __init__(
-        self, client: Client, sender: Sender, worker: IoThread, directory: Path, instance: str,
-        *, transactional: bool,
-    ) -> None:  # fmt: skip
-        self._client = client
-        self._sender = sender
-        self._worker = worker
-        self._transactional = transactional
-        self._progress_file = ProgressFile(directory / f"{instance}.progress")
-        self._owner_file = OwnerFile(directory / f"{instance}.owner")
+    The progress is a hint, not a promise: if it is lost or old, some events are sent again. The owner tells
+    under which name the checkpoint topic holds the progress of this disk.
+    """
 
-    async def load(self, spool: Spool) -> Progress:
-        """Where to take up an opened spool, and what the manifest has counted by then."""
-        progress: Progress = await self._worker.call(self._progress_file.load, spool.checkpoint, spool.end)
-        if self._sender.manifest is not None:
-            self._sender.manifest.load(progress.manifest)
+    def __init__(self, directory: Path, instance: str, manifest: KafkaManifest | None = None) -> None:
+        self._progress = directory / f"{instance}.progress"
+        self._owner = directory / f"{instance}.owner"
+        self._manifest = manifest
+
+    def load(self, checkpoint: Position, end: Position) -> Progress:
+        """The progress saved last, as far as it fits a spool that holds what lies between the two positions.
+
+        Else everything from the checkpoint on is undelivered. Gives the manifest its saved rows.
+        """
+        progress = self._read(checkpoint, end)
+        if self._manifest is not None:
+            self._manifest.load(progress.manifest)
         return progress
 
+    def _read(self, checkpoint: Position, end: Position) -> Progress:
+        try:
+            found = Progress.decode(self._progress.read_bytes())
+        except FileNotFoundError:
+            return Progress([], checkpoint)
+        except (OSError, ValueError) as error:
+            logger.warning("progress file unusable; some events are sent again", extra={"error": str(error)})
+            return Progress([], checkpoint)
+        if checkpoint <= found.oldest and found.live <= end:
+            return found
+        return Progress([], checkpoint, found.manifest)
+
     def snapshot(self, progress: Progress) -> Progress:
-        """As it is now, for the thread, with the manifest's rows as they are now: the loop goes on."""
+        """A copy with the manifest's rows of this moment, for the thread that saves it."""
         copy = progress.copy()
-        if self._sender.manifest is not None:
-            copy.manifest = self._sender.manifest.tree()
+        if self._manifest is not None:
+            copy.manifest = self._manifest.tree()
         return copy
 
     def save(self, snapshot: Progress) -> None:
-        """Blocking; a failure is only logged."""
-        self._progress_file.save(snapshot)
-
-    async def last_owner(self) -> str:
-        """Who delivered from this disk before. Raises OSError."""
-        owner: str = await self._worker.call(self._owner_file.read)
-        return owner
-
-    async def own(self, owner: str) -> None:
-        """Raises OSError."""
-        await self._worker.call(self._owner_file.write, owner)
-
-    # the manifest
-
-    def note(self, sent: Sent) -> None:
-        """Count it; until it is saved with the progress it does not count."""
-        if self._sender.manifest is not None and sent.rows is not None:
-            self._sender.manifest.add(sent.rows)
-
-    @property
-    def due(self) -> bool:
-        """Whether rows are to be published now."""
-        return self._sender.manifest is not None and self._sender.manifest.due()
-
-    async def publish(self, progress: Progress | None, *, all_of_it: bool = False) -> None:
-        """The rows that are due, once they are saved with the progress. Between two rounds."""
-        manifest = self._sender.manifest
-        if manifest is None or not (all_of_it or manifest.due()):
-            return
+        """Replace the saved progress; a failure is only logged."""
         try:
-            if progress is not None:
-                await self._worker.call(self.save, self.snapshot(progress))
-            await self._sender.publish(all_of_it=all_of_it, transactional=self._transactional)
-        except (SinkError, *PRODUCER_ERRORS) as error:
-            manifest.failed(str(error) or type(error).__name__)
-            await self._client.discard(type(error).__name__)
+            durable.atomic_write(self._progress, snapshot.encode(), sync=False)
+        except OSError as error:
+            logger.warning("cannot save the progress", extra={"error": str(error)})
 
-    async def publish_rest(self, progress: Progress | None) -> None:
-        """At the end, all that is left."""
+    def read_owner(self) -> str:
+        """The name of the process that last delivered from this disk, "" for none. Raises OSError."""
         try:
-            await asyncio.wait_for(self.publish(progress, all_of_it=True), LAST_ROWS)
-        except TimeoutError:
-            logger.warning("the manifest's last rows go to their topic at the next start")
+            return self._owner.read_text("ascii")
+        except FileNotFoundError:
+            return ""
+
+    def write_owner(self, owner: str) -> None:
+        """Make `owner` the last one, durably. Raises OSError."""
+        durable.atomic_write(self._owner, owner.encode("ascii"))

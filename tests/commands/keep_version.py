@@ -19,8 +19,8 @@ from pathlib import Path
 from ingestd import __version__
 from ingestd.cli.replay_checkpoint import Checkpoints
 from ingestd.kafka.dead_letter_file import DeadLetterFile
-from ingestd.kafka.progress import OwnerFile
 from ingestd.kafka.records import Record
+from ingestd.kafka.state import State
 from tests.support.daemon import environment, ingestd, toml
 from tests.support.kafka.daemon import KafkaDaemon
 from tests.support.kafka.mock import MockCluster
@@ -84,7 +84,7 @@ class Maker:
 
     def beside(self) -> None:
         """The files of the other parts."""
-        OwnerFile(self.place / "spool" / "0.owner").write("ingestd-fixture-0")
+        State(self.place / "spool", "0").write_owner("ingestd-fixture-0")
         plain = sorted(self.daemon.directory.glob("*.ndjson"))[0]
         event = plain.read_bytes().splitlines()[0]
         record = Record("demo", "clicks", b"k", event, 1, [])

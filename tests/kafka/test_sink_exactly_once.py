@@ -81,7 +81,7 @@ def test_a_commit_whose_outcome_is_unknown_is_looked_up_and_not_sent_again(
         kafka_proxy.set(Fault.STALL)
         daemon.signal_reload()
         until(lambda: "reloaded" in daemon.log(), "the reload")
-        until(lambda: "transaction failed" in daemon.log(), "the transaction given up")
+        until(lambda: "transaction failed" in daemon.log(), "a failed transaction")
         kafka_proxy.set(Fault.PASS)
         daemon.drained()
         assert send(daemon, 2) == 200
@@ -131,8 +131,8 @@ def test_a_twin_takes_over_and_the_one_before_stops_taking_events_and_says_why(
                 ledger.wait_for_status(503, 5)
                 twin.drained()
                 ready = first.look("/readyz")
-                assert (ready.status, b"another process delivers" in ready.body) == (503, True), ready.body
-                assert "another process" in first.kafka_status()["error"]
+                assert (ready.status, b"fenced by another producer" in ready.body) == (503, True), ready.body
+                assert "fenced by another producer" in first.kafka_status()["error"]
                 assert send(twin, 0) == 200
                 twin.drained()
                 assert twin.look("/readyz").status == 200
@@ -163,7 +163,7 @@ def test_a_fence_is_told_by_readyz_before_an_event_is_refused_for_it(
             twin.drained()
             assert send(first, 3) == 200
             until(lambda: first.look("/readyz").status == 503, "not ready")
-            assert b"another process delivers" in first.look("/readyz").body
+            assert b"fenced by another producer" in first.look("/readyz").body
             assert first.metrics()["ready"] == 0
             assert first.status()["sources"]["demo"]["rejected"] == {}
         first.stop()
@@ -236,7 +236,7 @@ def test_a_neighbours_open_transaction_does_not_hide_what_was_committed_behind_i
         else:
             kafka_proxy.set(Fault.STALL)
             daemon.signal_reload()
-            until(lambda: "transaction failed" in daemon.log(), "the transaction given up")
+            until(lambda: "transaction failed" in daemon.log(), "a failed transaction")
             kafka_proxy.set(Fault.PASS)
         assert send(daemon, 3) == 200
         until(lambda: "transaction of another instance is open" in daemon.log(), "a word of it")

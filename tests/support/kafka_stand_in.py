@@ -21,10 +21,11 @@ from aiokafka.errors import IllegalOperation, KafkaError, UnknownTopicOrPartitio
 
 from ingestd.config.kafka import KafkaConfig
 from ingestd.kafka.aiokafka_internals import ReadyBatch, decode_batch
-from ingestd.kafka.dead_letter_file import DeadLetterFile
+from ingestd.kafka.manifest_topic import ManifestTopic
 from ingestd.kafka.producer import Client
-from ingestd.kafka.records import Record, Topics
+from ingestd.kafka.records import Record
 from ingestd.kafka.sender import Sender
+from ingestd.kafka.topics import Topics
 
 
 class Cluster:
@@ -166,7 +167,18 @@ def kafka_settings(directory: Path, **keys: Any) -> KafkaConfig:
 
 def sender_of(directory: Path, *, transactional: bool = False) -> tuple[Client, Sender]:
     """A sender and the client it asks for producers."""
-    settings = kafka_settings(directory)
-    client = Client(settings, "ingestd-host-1", "ingestd-host-1" if transactional else None)
-    dead = DeadLetterFile(settings.dead_letter_directory, "one")
-    return client, Sender(client, Topics("clicks"), None, dead, settings.max_batch_bytes)
+    transactional_id = "ingestd-host-1" if transactional else None
+    sender = Sender(
+        kafka_settings(directory), Topics("clicks"), client_id="ingestd-host-1", instance="one",
+        transactional_id=transactional_id,
+    )  # fmt: skip
+    return sender.client, sender
+
+
+def manifest_topic_of(sender: Sender) -> ManifestTopic:
+    """The manifest topic of a sender without a spool."""
+
+    async def nothing_to_save() -> None:
+        pass
+
+    return ManifestTopic(sender, nothing_to_save)

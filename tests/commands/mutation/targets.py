@@ -37,8 +37,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
             "segment", "trend",
         )
     },
-    "ingestd/kafka/progress.py": ("kafka/progress", "kafka/delivery", "kafka/delivery_bounds"),
-    "ingestd/kafka/delivery.py": ("kafka/delivery", "kafka/delivery_bounds", "kafka/progress"),
+    "ingestd/kafka/state.py": ("kafka/state", "kafka/delivery", "kafka/delivery_bounds"),
+    "ingestd/kafka/delivery.py": ("kafka/delivery", "kafka/delivery_bounds", "kafka/state"),
     "ingestd/pipeline/fanout.py": ("pipeline/fanout", "pipeline/sink_contract"),
     "ingestd/kafka/dead_letter_file.py": ("kafka/dead_letter_file",),
     "ingestd/system/io_thread.py": ("system/io_thread",),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import orjson
 import pytest
@@ -19,7 +20,7 @@ from ingestd.cli.replay_checkpoint import Checkpoints
 from ingestd.cli.replay_files import ReplayTotals, event_of, expand, read_lines
 from ingestd.errors import IngestdError
 from ingestd.kafka.dead_letter_file import dead_letter
-from ingestd.kafka.delivery_report import Sent
+from ingestd.kafka.delivery_report import DeliveryReport
 from ingestd.kafka.records import Record
 from ingestd.kafka.sender import Sender
 from ingestd.spool.spool import Spool
@@ -41,13 +42,13 @@ class Recorder:
         self.rounds: list[bytes] = []
         self.fail = fail
 
-    async def send(self, lines: Sequence[bytes]) -> Sent:
+    async def send(self, lines: Sequence[bytes]) -> DeliveryReport:
         if len(self.rounds) == self.fail:
             raise IngestdError("killed")
         data = b"".join(lines)
         self.rounds.append(data)
         count = sum(line.startswith(b"{") for line in data.splitlines())
-        return Sent({"demo": [count, len(data)]})
+        return DeliveryReport({"demo": [count, len(data)]})
 
 
 class NoBar:
@@ -230,14 +231,16 @@ def test_dead_letters_are_told_by_reason_and_are_no_success(
     """A broker that refuses every second event; the rest of the command is as it is."""
     sender = Recorder()
 
-    async def half(lines: Sequence[bytes]) -> Sent:
+    async def half(lines: Sequence[bytes]) -> DeliveryReport:
         sent = await sender.send(lines)
         sent.delivered["demo"][0] -= 1
         sent.dead["demo", "MessageSizeTooLargeError"] = 1
         return sent
 
     monkeypatch.setattr(replay_files, "ROUND_BYTES", 1)
-    monkeypatch.setattr(replay_files, "Sender", lambda *arguments: SimpleNamespace(send=half))
+    monkeypatch.setattr(
+        replay_files, "command_sender", lambda _: SimpleNamespace(send=half, close=AsyncMock())
+    )
     (tmp_path / "a.ndjson").write_bytes(event_line(1) + event_line(2))
     dead = f'dead_letter_directory = "{tmp_path}"\n'
     done = replaying(tmp_path, monkeypatch, KAFKA + dead + CONFIG.format(place=tmp_path), "a.ndjson")

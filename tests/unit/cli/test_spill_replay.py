@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import jsonschema
 import orjson
@@ -19,7 +20,7 @@ from ingestd.cli import main, replay_spill
 from ingestd.cli.replay_checkpoint import Checkpoints
 from ingestd.cli.spill_events import Converter
 from ingestd.cli.spill_log import parse
-from ingestd.kafka.delivery_report import Sent
+from ingestd.kafka.delivery_report import DeliveryReport
 from ingestd.sources.event_schema import JSON_SCHEMA
 from ingestd.system import durable
 from tests.support.spilled import line
@@ -281,11 +282,13 @@ def test_with_kafka_every_event_goes_there_and_dead_letters_are_told(
     bench.config.write_text(kafka + SOURCES)
     sent: list[bytes] = []
 
-    async def send(payloads: Sequence[bytes]) -> Sent:
+    async def send(payloads: Sequence[bytes]) -> DeliveryReport:
         sent.extend(payloads)
-        return Sent({"demo": [2, 100]}, {("demo", "MessageSizeTooLargeError"): 1})
+        return DeliveryReport({"demo": [2, 100]}, {("demo", "MessageSizeTooLargeError"): 1})
 
-    monkeypatch.setattr(replay_spill, "Sender", lambda *arguments: SimpleNamespace(send=send))
+    monkeypatch.setattr(
+        replay_spill, "command_sender", lambda _: SimpleNamespace(send=send, close=AsyncMock())
+    )
     bench.write(*clicks(3))
     done = bench.replay()
     assert (done.exit_code, "       1  dead letters: MessageSizeTooLargeError" in done.output) == (1, True)

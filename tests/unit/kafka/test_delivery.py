@@ -12,8 +12,8 @@ import pytest
 
 from ingestd.errors import SinkError
 from ingestd.kafka.delivery import MAX_GAPS, Delivery, Pace
-from ingestd.kafka.delivery_report import Sent
-from ingestd.kafka.progress import Progress
+from ingestd.kafka.delivery_report import DeliveryReport
+from ingestd.kafka.state import Progress
 from ingestd.pipeline.counters import Counters
 from ingestd.spool.spool import Position, Spool, Stored
 from tests.support.loop import turns
@@ -95,19 +95,19 @@ class Rig:
         self.saved = b""
         self.published = 0
         self.delivery = Delivery(
-            cast(Spool, self.spool), Progress([], Position(1, 0)), self._send, self._save, self._call,
-            self.counters.record, Pace(linger, share, window), self._publish,
+            cast(Spool, self.spool), Progress([], Position(1, 0)), self, Pace(linger, share, window),
+            send=self._send, in_thread=self._call, report=self.counters.record, publish=self._publish,
         )  # fmt: skip
         self.task = asyncio.create_task(self.delivery.run())
 
-    async def _send(self, lines: Sequence[bytes], after: Progress) -> Sent:
+    async def _send(self, lines: Sequence[bytes], after: Progress) -> DeliveryReport:
         self.promised.append(after)
         await self.gate.wait()
         if self.failing:
             self.failing -= 1
             raise SinkError("no")
         self.rounds.append([number_of(one) for one in lines])
-        return Sent({"demo": [len(lines), sum(map(len, lines))]})
+        return DeliveryReport({"demo": [len(lines), sum(map(len, lines))]})
 
     async def _call(self, work: Any, *arguments: Any) -> Any:
         await asyncio.sleep(0)
@@ -116,7 +116,10 @@ class Rig:
     async def _publish(self) -> None:
         self.published += 1
 
-    def _save(self, progress: Progress) -> None:
+    def snapshot(self, progress: Progress) -> Progress:
+        return progress.copy()
+
+    def save(self, progress: Progress) -> None:
         self.saved = progress.encode()
 
     def append(self, count: int) -> None:
@@ -181,9 +184,9 @@ async def test_a_round_that_fails_is_sent_again_whole_with_what_came_meanwhile(m
     for _ in range(8):
         rig.append(2)
         await turns(3)
-    assert rig.delivery.trouble in ("", "no")
+    assert rig.delivery.error in ("", "no")
     await rig.finish()
-    assert rig.delivery.trouble == ""
+    assert rig.delivery.error == ""
 
 
 async def test_what_a_round_promises_is_what_is_left_when_it_is_done() -> None:
@@ -232,8 +235,8 @@ async def test_what_is_on_its_way_by_another_way_is_held_back_until_it_is_known(
     assert rig.sent == [0]
     if arrived:
         rig.rounds.append([number_of(one) for one in fresh])
-        rig.counters.record(Sent({"demo": [2, 0]}).result(from_spool=True))
-    rig.delivery.let_go((start, end) if arrived else None)
+        rig.counters.record(DeliveryReport({"demo": [2, 0]}).result(from_spool=True))
+    rig.delivery.release((start, end) if arrived else None)
     await waiting
     await rig.finish()
 
@@ -246,7 +249,7 @@ async def test_what_arrived_by_another_way_is_released_though_nothing_comes_afte
     start = rig.spool.end
     end, _ = rig.spool.append(2)
     rig.delivery.hold(end)
-    rig.delivery.let_go((start, end))
+    rig.delivery.release((start, end))
     await asyncio.wait_for(rig.delivery.drained(), FAR)
     assert (rig.spool.released, rig.sent) == (end, [])
     rig.task.cancel()
@@ -270,13 +273,13 @@ async def test_what_the_disk_would_not_release_is_released_once_it_does(monkeypa
     rig.append(2)
     await rig.finish()
     assert refused == [rig.spool.end] * 3
-    assert rig.delivery.trouble == ""
+    assert rig.delivery.error == ""
 
 
 async def test_the_committed_position_counts_and_is_released_at_once() -> None:
     rig = Rig(before=10)
     rig.task.cancel()
-    await rig.delivery.take_up(Progress([(Position(1, 2), Position(1, 4))], Position(1, 9)))
+    await rig.delivery.resume(Progress([(Position(1, 2), Position(1, 4))], Position(1, 9)))
     assert rig.spool.released == Position(1, 2)
     rig.task = asyncio.create_task(rig.delivery.run())
     await asyncio.wait_for(rig.delivery.drained(), FAR)
@@ -288,7 +291,7 @@ async def test_what_is_recorded_in_the_thread_does_not_change_under_it() -> None
     """The loop goes on while the thread writes: a window that overflows then must not be released."""
 
     rig = Rig()
-    save, seen = rig._save, []
+    save, seen = rig.save, []
 
     def overflow_meanwhile(progress: Progress) -> None:
         before = progress.encode()
@@ -296,11 +299,11 @@ async def test_what_is_recorded_in_the_thread_does_not_change_under_it() -> None
         seen.append(progress.encode() == before)
         save(progress)
 
-    rig.delivery._save = overflow_meanwhile
+    rig.save = overflow_meanwhile  # type: ignore[method-assign]
     rig.append(1)
     while not seen:
         await asyncio.sleep(0)
-    rig.delivery._save = save
+    rig.save = save  # type: ignore[method-assign]
     assert seen[0]
     await rig.finish()
 
@@ -312,7 +315,7 @@ async def test_who_is_told_to_look_publishes_what_is_due_though_nothing_comes() 
     before = rig.published
     await turns(20)
     assert rig.published == before, "it sleeps"
-    rig.delivery.look_up()
+    rig.delivery.wake()
     await turns(20)
     assert rig.published > before
     await rig.finish()
@@ -322,7 +325,7 @@ def test_events_that_became_dead_letters_are_not_waited_for_any_more() -> None:
     counters = Counters()
     source = counters.of("demo")
     source.spooled = 5
-    sent = Sent({"demo": [3, 300]}, {("demo", "MessageSizeTooLargeError"): 2})
+    sent = DeliveryReport({"demo": [3, 300]}, {("demo", "MessageSizeTooLargeError"): 2})
     counters.record(sent.result(from_spool=True))
     assert (source.spooled, source.delivered["kafka"]) == (0, 3)
     assert source.dead_lettered == {"MessageSizeTooLargeError": 2}

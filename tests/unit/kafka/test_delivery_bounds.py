@@ -10,7 +10,7 @@ import pytest
 from ingestd.errors import SinkError
 from ingestd.kafka import delivery
 from ingestd.kafka.delivery import RETRY_PAUSE, count_sources
-from ingestd.kafka.progress import Progress
+from ingestd.kafka.state import Progress
 from ingestd.spool.spool import Position, Stored
 from tests.support.loop import turns
 from tests.support.waiting import FAR
@@ -37,7 +37,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 async def test_it_begins_well_and_empty() -> None:
     rig = Rig()
-    assert (rig.delivery.trouble, rig.delivery.pending, rig.delivery.progress.gaps) == ("", False, [])
+    assert (rig.delivery.error, rig.delivery.pending, rig.delivery.progress.gaps) == ("", False, [])
     rig.task.cancel()
 
 
@@ -138,7 +138,7 @@ async def test_what_arrived_by_another_way_is_released_though_the_disk_refuses_i
     end, _ = rig.spool.append(2)
     rig.delivery.hold(end)
     rig.spool.release = refuse_once  # type: ignore[method-assign]
-    rig.delivery.let_go((start, end))
+    rig.delivery.release((start, end))
     await asyncio.wait_for(rig.delivery.drained(), FAR)
     assert (rig.spool.released, rig.sent) == (end, [])
     rig.task.cancel()

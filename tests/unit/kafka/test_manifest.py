@@ -8,8 +8,8 @@ import orjson
 
 from ingestd.kafka.batches import Chunk
 from ingestd.kafka.manifest import KEEP_HOURS, MAX_PARTS, PAUSE, PERIOD, KafkaManifest, count_rows
-from ingestd.kafka.progress import Progress, ProgressFile
-from ingestd.kafka.records import Topics, record_of
+from ingestd.kafka.records import record_of, source_of
+from ingestd.kafka.state import Progress, State
 from ingestd.spool.envelope import events
 from ingestd.spool.spool import Position
 from ingestd.tally import HOUR_MS, Row, Rows, Tally
@@ -28,7 +28,7 @@ class Wall:
 
 def rows_of(*lines: bytes) -> Rows:
     found: Rows = {}
-    records = [record_of(one, Topics("clicks")) for one in events(b"".join(lines))]
+    records = [record_of(one, source_of(one.line).decode(), "clicks") for one in events(b"".join(lines))]
     count_rows(found, Chunk.of("clicks", 0, records).groups)
     return found
 
@@ -168,7 +168,7 @@ def test_the_manifest_is_saved_in_one_file_with_the_progress(tmp_path: Any) -> N
     manifest = made(Wall())
     manifest.add(rows_of(event(1)))
     start, end = Position.parse("1:0"), Position.parse("1:100")
-    file = ProgressFile(tmp_path / "one.progress")
+    file = State(tmp_path, "one")
     file.save(Progress([], end, manifest.tree()))
     assert file.load(start, end).manifest == manifest.tree()
     # Of a spool that was replaced the position is of no use; what was delivered was delivered.
@@ -183,7 +183,8 @@ def test_a_record_without_events_is_never_published() -> None:
 
 
 def test_two_sources_in_one_batch_are_told_apart() -> None:
-    mixed = [record_of(one, Topics("clicks")) for one in events(event(1) + event(2, "ocean") + event(3))]
+    lines = event(1) + event(2, "ocean") + event(3)
+    mixed = [record_of(one, source_of(one.line).decode(), "clicks") for one in events(lines)]
     found: Rows = {}
     count_rows(found, Chunk.of("clicks", 0, mixed).groups)
     assert {key: row.events for key, row in found.items()} == {("demo", HOUR): 2, ("ocean", HOUR): 1}

@@ -17,7 +17,8 @@ from ingestd.kafka import packer as packing
 from ingestd.kafka.aiokafka_internals import BATCH_HEADER, compress
 from ingestd.kafka.batches import Chunk, Chunker, ready_batch
 from ingestd.kafka.packer import NATIVE, packer
-from ingestd.kafka.records import Record, Topics, partition, record_of
+from ingestd.kafka.records import Record, partition, record_of
+from ingestd.kafka.topics import Topics
 from ingestd.spool.envelope import events, payloads
 from tests.support.spooled import TRACE, MadeEntry, entries_of, line, made_entries
 
@@ -129,7 +130,7 @@ def test_chunks_hold_the_records_of_the_payloads(made: list[MadeEntry], native: 
         if not native:
             patch.setattr(packing, "_native", None)
         chunks, undeliverable = asyncio.run(chunked(data, Topics("clicks"), limit=8000))
-    wanted = [record_of(event, Topics("clicks")) for payload in data for event in events(payload)]
+    wanted = [record_of(event, "demo", "clicks") for payload in data for event in events(payload)]
     found = [record for chunk in chunks for record in chunk.records()]
     assert undeliverable == {}
     assert sorted(found, key=lambda one: one.headers) == sorted(wanted, key=lambda one: one.headers)

@@ -13,7 +13,7 @@ from ingestd.kafka.deadline import within
 from ingestd.kafka.manifest import KafkaManifest
 from ingestd.kafka.producer import connection_options
 from tests.support.event_files import event
-from tests.support.kafka_stand_in import Cluster, kafka_settings, sender_of
+from tests.support.kafka_stand_in import Cluster, kafka_settings, manifest_topic_of, sender_of
 from tests.support.loop import turns
 from tests.support.waiting import FAR
 from tests.unit.kafka.test_manifest import rows_of
@@ -46,7 +46,7 @@ async def test_a_producer_that_has_sent_enough_commits_its_transaction_first(
     sender.manifest = KafkaManifest("manifest", "host/1")
     sender.manifest.add(rows_of(event(1)))
     with cluster.in_place():
-        await asyncio.wait_for(sender.publish(all_of_it=True, transactional=True), FAR)
+        await asyncio.wait_for(manifest_topic_of(sender).publish(everything=True), FAR)
         assert cluster.producers[0].transactions == ["begun", "committed"]
         assert await client.fresh() is not cluster.producers[0]
     assert sender.manifest.records(all_of_it=True) == []
@@ -57,7 +57,7 @@ async def test_work_for_kafka_ends_with_its_own_error_and_is_given_up_for_new_se
 ) -> None:
     client, _ = sender_of(tmp_path)
     work: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    waiting = asyncio.create_task(client.patiently(work))
+    waiting = asyncio.create_task(client.wait_for(work))
     await asyncio.sleep(0.1)
     assert not waiting.done(), "however long that takes"
     client.renew(kafka_settings(tmp_path))
@@ -107,7 +107,7 @@ def test_the_secrets_are_read_when_a_producer_starts_and_errors_hold_none_of_the
     password.write_bytes(b"geheim\xff\n")
     for path in (user, password):
         path.chmod(0o600)
-    with pytest.raises(IngestdError, match="is no UTF-8") as raised:
+    with pytest.raises(IngestdError, match="not valid UTF-8") as raised:
         connection_options(settings)
     assert "geheim" not in str(raised.value)
     assert raised.value.__cause__ is None

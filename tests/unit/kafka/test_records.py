@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from ingestd.kafka.records import Record, Topics, partition, record_of
+from ingestd.kafka.records import Record, partition, record_of
 from ingestd.spool.envelope import events, payloads
 from tests.support.fakes import FakeEntry
-from tests.support.spooled import FIRST_MS, MadeEntry, entries_of, entry, line, made_entries
+from tests.support.spooled import FIRST_MS, MadeEntry, entries_of, entry, made_entries
 
 
 def records(entries: list[FakeEntry]) -> list[Record]:
-    topics = Topics("clicks")
-    return [record_of(event, topics) for payload in payloads(entries) for event in events(payload)]
+    return [record_of(event, "demo", "clicks") for payload in payloads(entries) for event in events(payload)]
 
 
 @given(made_entries)
@@ -30,14 +29,6 @@ def test_every_event_is_a_record_with_its_own_key_and_trace(made: list[MadeEntry
         identity = b"01920000-0000-7000-8000-%012x" % number
         headers = [("id", identity), ("source", b"demo"), ("v", b"1")]
         assert record.headers == headers + ([("traceparent", trace)] if trace is not None else [])
-
-
-def test_topics_by_template_and_by_source() -> None:
-    topics = Topics("{type}s.{source}", {"own": "mine", "other": "{source}-x"})
-    found = [topics.of(line(1, source, kind)[:-1])[1] for source, kind in [
-        ("demo", "click"), ("demo2", "impression"), ("own", "click"), ("other", "click"), ("demo", "click")
-    ]]  # fmt: skip
-    assert found == ["clicks.demo", "impressions.demo2", "mine", "other-x", "clicks.demo"]
 
 
 def test_without_a_key_records_are_spread() -> None:

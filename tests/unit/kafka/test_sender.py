@@ -21,7 +21,7 @@ from aiokafka.errors import (
 from ingestd.errors import SinkError
 from ingestd.kafka.manifest import PERIOD, KafkaManifest
 from tests.support.event_files import event
-from tests.support.kafka_stand_in import Cluster, kafka_settings, sender_of
+from tests.support.kafka_stand_in import Cluster, kafka_settings, manifest_topic_of, sender_of
 from tests.support.loop import turns
 from tests.unit.kafka.test_manifest import Wall, rows_of
 
@@ -51,13 +51,13 @@ async def test_rows_that_kafka_does_not_take_are_tried_again_later_and_counted(
     manifest.add(rows_of(event(1, hours=-1)))
     cluster.writing = [error]
     with cluster.in_place():
-        await sender.publish(all_of_it=False, transactional=transactional)
+        await manifest_topic_of(sender).publish()
         assert (manifest.failures, manifest.due(), cluster.values("manifest")) == (1, False, [])
         assert cluster.producers[0].closed
         assert "committed" not in cluster.producers[0].transactions
         wall.now += PERIOD
         assert manifest.due()
-        await sender.publish(all_of_it=False, transactional=transactional)
+        await manifest_topic_of(sender).publish()
     assert [orjson.loads(value)["events"] for value in cluster.values("manifest")] == [1]
     assert (manifest.failures, manifest.due()) == (1, False)
     assert cluster.producers[1].transactions == (["begun", "committed"] if transactional else [])
@@ -165,7 +165,7 @@ async def test_a_topic_nobody_answers_for_is_given_up_for_new_settings_and_sent_
         await asyncio.sleep(0.05)
         assert not sending.done()
         client.renew(kafka_settings(tmp_path))
-        with pytest.raises(SinkError, match="topic clicks: no answer, asked again with new settings"):
+        with pytest.raises(SinkError, match="topic clicks: no answer; retrying with new settings"):
             await sending
         assert sender.waiting_since is None
         cluster.answers = True

@@ -13,10 +13,13 @@ import pytest
 from aiokafka.errors import IllegalOperation, NotLeaderForPartitionError
 
 from ingestd.config.kafka import SpoolConfig
+from ingestd.config.sections import Config, IngestConfig
+from ingestd.config.source import SourceConfig
 from ingestd.errors import SinkError
 from ingestd.event import Batch
-from ingestd.kafka.manifest import PERIOD, KafkaManifest
-from ingestd.kafka.sink import KafkaSink
+from ingestd.kafka.direct import DirectKafkaSink
+from ingestd.kafka.factory import kafka_sink
+from ingestd.kafka.manifest import PERIOD
 from ingestd.pipeline.counters import Counters
 from ingestd.spool.spool import Spool, SpoolFullError
 from tests.support.event_files import event
@@ -36,12 +39,19 @@ class Rig:
         self.demo = self.counters.of("demo")
         self.wall = Wall()
         self.progress = directory / "spool" / "one.progress"
-        self.sink = KafkaSink(
-            kafka_settings(directory, manifest_topic="manifest", checkpoint_topic="checkpoint", **keys),
-            SpoolConfig(directory=directory / "spool", enabled=spool), {}, self.counters.record,
-            instance="one", node="host/1", acks=acks, patience=5.0,
+        kafka = kafka_settings(directory, manifest_topic="manifest", checkpoint_topic="checkpoint", **keys)
+        config = Config(
+            ingest=IngestConfig(instance="one", ack="stored" if acks else "queued"), kafka=kafka,
+            spool=SpoolConfig(directory=directory / "spool", enabled=spool),
+            source=(SourceConfig(name="demo", path="/c/demo"),),
         )  # fmt: skip
-        self.manifest = self.sink._sender.manifest = KafkaManifest("manifest", "host/1", self.wall)
+        self.sink = kafka_sink(config, self.counters.record, node="host/1", drain_timeout=5.0)
+        self.sender = self.sink.sender
+        self.spooling = self.sink.fallback if isinstance(self.sink, DirectKafkaSink) else self.sink
+        self.spool = self.spooling.spool if self.spooling is not None else None
+        assert self.sender.manifest is not None
+        self.manifest = self.sender.manifest
+        self.manifest._wall, self.manifest._next = self.wall, self.wall() + PERIOD
 
     def batch(self, *numbers: int) -> Batch:
         batch = Batch()
@@ -55,8 +65,8 @@ class Rig:
 
     async def delivered(self) -> None:
         """Wait until Kafka has all, and delivery waits for more: rows come due after that, not on the way."""
-        delivery = self.sink._delivery
-        assert delivery is not None
+        assert self.spooling is not None
+        delivery = self.spooling._delivery
         await until(lambda: not (self.demo.spooled or delivery.pending or delivery._arrived.is_set()))
 
     def arrived(self) -> list[bytes]:
@@ -72,7 +82,7 @@ async def opened(directory: Path, **options: Any) -> AsyncIterator[Rig]:
     rig = Rig(directory, **options)
     with rig.cluster.in_place():
         await rig.sink.open()
-        await until(lambda: not rig.sink._client.error)
+        await until(lambda: not rig.sender.client.error)
         try:
             yield rig
         finally:
@@ -101,15 +111,15 @@ async def test_what_the_spool_refuses_is_not_stored_and_goes_once_where_it_comes
     """Its send is under way: the flusher, which holds on to the batch, must not begin another."""
 
     async with opened(tmp_path, acks=False) as rig:
-        assert rig.sink._spool is not None
+        assert rig.spool is not None
         rig.cluster.open.clear()
         batch = rig.batch(1, 2)
         with monkeypatch.context() as patch:
-            full(rig.sink._spool, patch)
+            full(rig.spool, patch)
             for _ in range(2):
                 with pytest.raises(SinkError, match="the spool is full"):
                     await rig.commit(batch)
-                assert (rig.demo.spooled, rig.sink._spool.backlog_bytes) == (0, 0)
+                assert (rig.demo.spooled, rig.spool.backlog_bytes) == (0, 0)
         rig.cluster.open.set()
         await rig.commit(batch)
         assert (rig.arrived(), rig.demo.delivered) == ([event(1), event(2)], {"kafka": 2})
@@ -122,11 +132,11 @@ async def test_what_the_spool_refused_is_held_by_it_once_it_has_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(tmp_path, acks=False) as rig:
-        assert rig.sink._spool is not None
+        assert rig.spool is not None
         rig.cluster.open.clear()
         batch = rig.batch(1)
         with monkeypatch.context() as patch:
-            full(rig.sink._spool, patch)
+            full(rig.spool, patch)
             with pytest.raises(SinkError):
                 await rig.commit(batch)
         await rig.commit(batch)
@@ -142,15 +152,16 @@ async def test_what_the_spool_refused_and_nobody_brings_again_ends_with_another_
 ) -> None:
     before = asyncio.all_tasks()
     async with opened(tmp_path, acks=False) as rig:
-        assert rig.sink._spool is not None
-        full(rig.sink._spool, monkeypatch)
+        assert rig.spool is not None
+        full(rig.spool, monkeypatch)
         rig.cluster.open.clear()
         sends = []
         for number in (1, 2):
             with pytest.raises(SinkError):
                 await rig.commit(rig.batch(number))
-            assert rig.sink._refused is not None
-            sends.append(rig.sink._refused[1])
+            assert isinstance(rig.sink, DirectKafkaSink)
+            assert rig.sink._unstored is not None
+            sends.append(rig.sink._unstored[1])
         assert [send.cancelled() for send in sends] == [True, False]
         assert not sends[1].done()
         rig.cluster.open.set()
@@ -177,7 +188,7 @@ async def test_a_late_send_that_fails_is_delivered_from_the_spool(
         await rig.commit(rig.batch(1))
         assert (rig.demo.spooled, rig.arrived()) == (1, [])
         del rig.cluster.topics["clicks"]
-        await until(lambda: "delivery failed, again from the spool" in caplog.messages)
+        await until(lambda: "direct send failed, retrying from the spool" in caplog.messages)
         assert (rig.demo.spooled, rig.demo.dead_lettered) == (1, {}), "it is still to come"
         rig.cluster.topics["clicks"] = 1
         rig.cluster.open.set()
@@ -185,7 +196,7 @@ async def test_a_late_send_that_fails_is_delivered_from_the_spool(
         assert (rig.arrived(), rig.demo.delivered) == ([event(1)], {"kafka": 1})
         await rig.commit(rig.batch(2))
         assert rig.arrived() == [event(1), event(2)]
-    [record] = [one for one in caplog.records if one.message == "delivery failed, again from the spool"]
+    [record] = [one for one in caplog.records if one.message == "direct send failed, retrying from the spool"]
     assert "dead letters cannot be written" in record.__dict__["error"]
 
 
@@ -202,11 +213,11 @@ async def test_a_tick_has_rows_published_that_come_due_while_nothing_comes(tmp_p
         rig.progress.unlink(missing_ok=True)
         await asyncio.sleep(0.05)
         assert rig.published() == []
-        rig.sink._client.error = "away"
+        rig.sender.client.error = "away"
         await rig.sink.tick()
         await asyncio.sleep(0.05)
         assert rig.published() == [], "nobody waits for a cluster that is away"
-        rig.sink._client.error = ""
+        rig.sender.client.error = ""
         await rig.sink.tick()
         await until(rig.published)
         assert rig.published() == [2]
@@ -266,7 +277,7 @@ async def test_rows_whose_transaction_fails_are_tried_again_later_by_another_pro
 async def test_the_last_rows_are_not_waited_for_beyond_their_time_and_go_at_the_next_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingestd.kafka.state.LAST_ROWS", 0.05)
+    monkeypatch.setattr("ingestd.kafka.manifest_topic.LAST_ROWS", 0.05)
 
     async with opened(tmp_path, acks=True) as rig:
         await rig.commit(rig.batch(1))

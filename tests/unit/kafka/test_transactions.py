@@ -11,7 +11,7 @@ from aiokafka.errors import IllegalOperation, NotLeaderForPartitionError, Produc
 
 from ingestd.errors import SinkError
 from ingestd.kafka.producer import Client
-from ingestd.kafka.progress import Progress
+from ingestd.kafka.state import Progress
 from ingestd.kafka.transactions import Transactions
 from ingestd.spool.spool import Position
 from tests.support.event_files import event
@@ -24,13 +24,13 @@ AFTER = Progress([], Position(1, 9))
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingestd.kafka.transactions.RETRY_PAUSE", 0.05)
-    monkeypatch.setattr("ingestd.kafka.transactions.TWIN_PAUSE", 0.0)
+    monkeypatch.setattr("ingestd.kafka.transactions.RIVAL_PAUSE", 0.0)
 
 
 def made(directory: Path) -> tuple[Client, Transactions]:
     client, sender = sender_of(directory, transactional=True)
     settings = kafka_settings(directory, checkpoint_topic="checkpoint")
-    return client, Transactions(client, sender, settings, "ingestd-host-1")
+    return client, Transactions(sender, settings, "ingestd-host-1")
 
 
 def committed(cluster: Cluster) -> list[Progress]:
@@ -50,7 +50,7 @@ async def test_a_take_over_that_fails_gives_the_producer_up_and_can_be_tried_aga
     client, transactions = made(tmp_path)
     getattr(cluster, step).append(error)
     with cluster.in_place():
-        said = f"cannot take over ingestd-host-1: {type(error).__name__}"
+        said = f"cannot commit the first transaction: {type(error).__name__}"
         with pytest.raises(SinkError, match=said) as raised:
             await transactions.take_over(KNOWN, "")
         assert raised.value.__cause__ is error
@@ -84,11 +84,11 @@ async def test_a_round_is_given_up_with_its_transaction_where_new_settings_come(
             client.renew(kafka_settings(tmp_path))
 
         producer.begin_transaction = begin_and_fall_silent  # type: ignore[method-assign]
-        with pytest.raises(SinkError, match="asked again with new settings"):
+        with pytest.raises(SinkError, match="retrying with new settings"):
             await transactions.send([event(1)], AFTER)
         assert producer.closed
         assert producer.transactions == ["begun", "committed", "begun"]
-        assert client.error == "transaction given up"
+        assert client.error == "transaction abandoned"
         cluster.answers = True
         sent = await transactions.send([event(1)], AFTER)
     assert (sent.delivered["demo"][0], sent.dead) == (1, {})
@@ -121,12 +121,12 @@ async def test_a_commit_of_unknown_outcome_is_looked_up_before_anything_goes_aga
     _, transactions = made(tmp_path)
     with cluster.in_place():
         await transactions.take_over(KNOWN, "")
-        assert transactions._place == TopicPartition("checkpoint", 0)
+        assert transactions._checkpoint._place == TopicPartition("checkpoint", 0)
 
         async def newest() -> bytes:
             return last.encode()
 
-        monkeypatch.setattr(transactions, "_look_for_twin", newest)
+        monkeypatch.setattr(transactions._checkpoint, "newest", newest)
         cluster.committing = [IllegalOperation("no transaction")]
         sent = await transactions.send([event(1)], AFTER)
     assert sent.delivered["demo"][0] == 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestd.kafka.progress import OwnerFile, Progress, ProgressFile
+from ingestd.kafka.state import Progress, State
 from ingestd.spool.spool import Position
 from tests.support.filing import synced
 
@@ -86,13 +86,13 @@ def test_a_manifest_is_part_of_it_where_there_is_one() -> None:
     "text", [b"", b"{}", b"[]", b'{"gaps":[["x","y"]],"live":"1:0"}', b'{"gaps":1,"live":2}']
 )
 def test_no_progress_is_a_value_error(text: bytes) -> None:
-    with pytest.raises(ValueError, match="no progress"):
+    with pytest.raises(ValueError, match="not a progress"):
         Progress.decode(text)
 
 
-class TestProgressFile:
+class TestSavedProgress:
     def test_gives_back_what_it_was_given(self, tmp_path: Path) -> None:
-        file = ProgressFile(tmp_path / "0.progress")
+        file = State(tmp_path, "0")
         kept = Progress([(at(2), at(4))], at(9))
         file.save(kept)
         assert file.load(at(1), at(20)).encode() == kept.encode()
@@ -103,12 +103,12 @@ class TestProgressFile:
     def test_is_not_believed_where_it_does_not_fit_the_spool(
         self, tmp_path: Path, checkpoint: int, end: int
     ) -> None:
-        file = ProgressFile(tmp_path / "0.progress")
+        file = State(tmp_path, "0")
         file.save(Progress([(at(2), at(4))], at(9)))
         assert file.load(at(checkpoint), at(end)).encode() == Progress([], at(checkpoint)).encode()
 
     def test_is_believed_where_it_just_fits(self, tmp_path: Path) -> None:
-        file = ProgressFile(tmp_path / "0.progress")
+        file = State(tmp_path, "0")
         kept = Progress([(at(2), at(4))], at(9))
         file.save(kept)
         assert file.load(at(2), at(9)).encode() == kept.encode()
@@ -116,25 +116,25 @@ class TestProgressFile:
     def test_is_one_file_and_not_for_everybody_to_read(self, tmp_path: Path) -> None:
         path = tmp_path / "0.progress"
         for number in (1, 2):
-            ProgressFile(path).save(Progress([], at(number)))
+            State(tmp_path, "0").save(Progress([], at(number)))
         assert [(one, stat.S_IMODE(one.stat().st_mode)) for one in tmp_path.iterdir()] == [(path, 0o640)]
 
     def test_damaged_or_missing_means_from_the_checkpoint_on(self, tmp_path: Path) -> None:
         path = tmp_path / "0.progress"
-        assert ProgressFile(path).load(at(3), at(9)).oldest == at(3)
+        assert State(tmp_path, "0").load(at(3), at(9)).oldest == at(3)
         path.write_bytes(b'{"gaps":[[')
-        assert ProgressFile(path).load(at(3), at(9)).oldest == at(3)
+        assert State(tmp_path, "0").load(at(3), at(9)).oldest == at(3)
 
     def test_that_cannot_be_saved_is_no_failure(self, tmp_path: Path) -> None:
-        ProgressFile(tmp_path / "missing" / "0.progress").save(Progress([], at(1)))
+        State(tmp_path / "missing", "0").save(Progress([], at(1)))
 
 
-def test_the_owner_file_remembers_the_last_owner(tmp_path: Path) -> None:
-    file = OwnerFile(tmp_path / "0.owner")
-    assert file.read() == ""
-    file.write("a" * 32)
-    file.write("b" * 32)
-    assert OwnerFile(tmp_path / "0.owner").read() == "b" * 32
+def test_the_last_owner_is_remembered(tmp_path: Path) -> None:
+    state = State(tmp_path, "0")
+    assert state.read_owner() == ""
+    state.write_owner("a" * 32)
+    state.write_owner("b" * 32)
+    assert State(tmp_path, "0").read_owner() == "b" * 32
     assert [path.name for path in tmp_path.iterdir()] == ["0.owner"]
 
 
@@ -142,5 +142,5 @@ def test_the_owner_s_name_is_durable_when_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = synced(monkeypatch)
-    OwnerFile(tmp_path / "0.owner").write("a" * 32)
+    State(tmp_path, "0").write_owner("a" * 32)
     assert [what for _, what in seen] == [32, ["0.owner"]]
