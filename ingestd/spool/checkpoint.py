@@ -10,7 +10,7 @@ from ingestd.spool.fs import FileInfo, Fs
 
 _FILE_SIZE = 2 * SLOT_STRIDE
 _SLOTS = (0, SLOT_STRIDE)
-_UNREADABLE = b"?"  # stands for a slot the disk cannot read: neither valid nor empty
+_UNREADABLE = b"?"  # a slot that the disk cannot read: neither valid nor empty
 
 
 class Checkpoint:
@@ -27,10 +27,10 @@ class Checkpoint:
         self._sequence = 0
 
     def open(self, found: FileInfo | None) -> tuple[Position | None, bool]:
-        """The stored position, None when there is none, and whether one must have been there but is lost.
+        """The stored position, None if the file is new, and whether one must have been there but is lost.
 
-        `found` is what the directory has under the checkpoint's name. What is no checkpoint is renamed to
-        `checkpoint.<first free number>.bad` and a new one begun.
+        `found`: the directory's entry under the checkpoint's name. Anything but a checkpoint is renamed to
+        `checkpoint.<first free number>.bad`, and a new one begun.
         """
         if found is not None and found.regular:
             self._fd = self._fs.open_write(self._path)
@@ -38,15 +38,16 @@ class Checkpoint:
             newest = _newest(slots)
             if newest is not None:
                 sequence, position = newest
-                # What was read may be in the cache only, and segments are deleted because of it. Syncing it
-                # now would prove nothing if an earlier sync had failed; writing it again, where it is, does.
+                # The slot just read may be in the cache only, and segments are deleted because of it. To sync
+                # it now would prove nothing if an earlier sync had failed; to write it again in its place
+                # does.
                 self._sequence = sequence - 1
                 self.write(position)
                 return position, False
             self.close()
             found = found if any(map(any, slots)) else None  # only zeros: a crash while it was begun
         if found is not None:
-            _move_aside(self._fs, self._path)
+            _quarantine(self._fs, self._path)
         self._begin()
         return None, found is not None
 
@@ -73,7 +74,7 @@ class Checkpoint:
         self._sequence = 0
 
 
-def _move_aside(fs: Fs, path: Path) -> None:
+def _quarantine(fs: Fs, path: Path) -> None:
     taken = {info.name for info in fs.entries(path.parent)}
     number = 1
     while (name := f"{path.name}.{number}.bad") in taken:

@@ -1,4 +1,4 @@
-"""The files of a spool directory: their names, how they vouch for one another, setting bytes aside."""
+"""The files of a spool directory: their names, how they vouch for one another, the quarantine of bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"(\d{16})\.", re.ASCII)
 
 
 class SpoolError(SinkError):
-    """The spool's files cannot be used now. `errno` is the system's reason, None where there is none."""
+    """The spool's files cannot be used now. `errno` is the system's reason, if it has one."""
 
     def __init__(self, message: str, number: int | None = None) -> None:
         super().__init__(message)
@@ -61,13 +61,13 @@ class Link:
 
     @property
     def end(self) -> int:
-        """Where its confirmed bytes end, as far as can be told without reading them."""
+        """The end of its confirmed bytes, as far as that is known without reading them."""
         return self.size if self.vouched_end is None else min(self.size, self.vouched_end)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The names in a spool directory. `highest` is the greatest segment number in any of them."""
+    """The names in a spool directory. `highest`: the greatest segment number in any of them."""
 
     segments: tuple[tuple[int, Path, int], ...]
     checkpoint: FileInfo | None
@@ -81,7 +81,7 @@ def segment_path(directory: Path, number: int) -> Path:
 
 
 def list_directory(fs: Fs, directory: Path) -> Listing:
-    """Sort the names in `directory` into segments, bytes set aside, and what is none of ours."""
+    """Sort the names in `directory` into segments, quarantined bytes, and files of others. Raises OSError."""
     segments, checkpoint, bad, junk, highest = [], None, [], [], 0
     for info in sorted(fs.entries(directory)):
         if numbered := _NUMBER.match(info.name):
@@ -115,7 +115,7 @@ def read_chain(fs: Fs, segments: tuple[tuple[int, Path, int], ...]) -> list[Link
 
 
 def missing_segments(links: list[Link], checkpoint: Position) -> Iterator[Position]:
-    """The ends of segments that a later one names, that were not released and are not there."""
+    """The ends of segments that a later one names, and that are missing without having been released."""
     present = {link.number for link in links}
     for link in links:
         if link.header is not None and link.header.previous not in present:
@@ -143,8 +143,8 @@ def _read_header(fs: Fs, number: int, path: Path) -> SegmentHeader | None:
     return header
 
 
-def set_aside(fs: Fs, directory: Path, number: int, fd: int, gap: Gap) -> bool:
-    """Keep the bytes of `gap` in a `.bad` file, durably. True when they were copied.
+def quarantine(fs: Fs, directory: Path, number: int, fd: int, gap: Gap) -> bool:
+    """Quarantine the bytes of `gap`: keep them in a `.bad` file, durably. True when they were copied.
 
     Where they cannot be copied (a full disk, bytes the disk cannot read) the whole segment is kept instead,
     under a second name, and False is returned. Raises OSError when that fails too.

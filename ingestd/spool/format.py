@@ -1,8 +1,8 @@
 """The spool's bytes on disk. Nothing here touches a file.
 
-A spool directory holds `<segment number, 16 digits>.spool` files, one `checkpoint`, and what could not be
-read: `<segment>.<offset>.bad` (the damaged bytes) or `<segment>.spool.bad` (the whole file, where they could
-not be copied). Integers are unsigned little-endian; times are Unix milliseconds.
+A spool directory holds `<segment number, 16 digits>.spool` files, one `checkpoint`, and the quarantine of
+bytes that could not be read: `<segment>.<offset>.bad` (the damaged bytes) or `<segment>.spool.bad` (the whole
+file, where they could not be copied). Integers are unsigned little-endian; times are Unix milliseconds.
 
 Segment header, 56 bytes at offset 0:
 
@@ -87,7 +87,7 @@ START = Position(0, 0)
 
 
 class SegmentHeader(NamedTuple):
-    """What a segment says of itself and of the one before it."""
+    """The header of a segment: its own number and time, and the length of the segment before it."""
 
     version: int
     number: int

@@ -23,7 +23,7 @@ class FileInfo(NamedTuple):
 
 
 class Fs(Protocol):
-    """What the spool asks of a file system. Every method raises OSError as the system call does."""
+    """The file operations of the spool. Every method raises OSError as the system call does."""
 
     def make_directory(self, path: Path) -> None: ...
     def entries(self, directory: Path) -> list[FileInfo]: ...

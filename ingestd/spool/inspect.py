@@ -1,4 +1,4 @@
-"""Look at a spool from outside, the daemon running or not. Nothing is locked, cut, moved or deleted."""
+"""Read a spool from outside, whether the daemon runs or not. Locks, cuts, moves and deletes nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ingestd.spool.spool import Stored
 
 @dataclass(frozen=True, slots=True)
 class SpoolFinding:
-    """Something in a spool directory that is not as it should be; `harmless` where no data is concerned."""
+    """Something wrong at byte `offset` of a file; `harmless` where no data is concerned."""
 
     file: str
     offset: int
@@ -36,7 +36,7 @@ class SpoolFinding:
 
 @dataclass(slots=True)
 class SpoolReport:
-    """What `verify` read and found."""
+    """The result of `verify`: what it read, and its findings."""
 
     checkpoint: Position
     segments: int = 0
@@ -130,9 +130,9 @@ def _opened(fs: Fs, path: Path) -> Iterator[int]:
 
 def _names(listing: Listing) -> Iterator[SpoolFinding]:
     for name in listing.junk:
-        yield SpoolFinding(name, 0, 0, "not a file of the spool's", harmless=True)
+        yield SpoolFinding(name, 0, 0, "not a file of the spool", harmless=True)
     for name in listing.bad:
-        yield SpoolFinding(name, 0, 0, "damaged bytes that were set aside", harmless=True)
+        yield SpoolFinding(name, 0, 0, "quarantined damage", harmless=True)
     if listing.checkpoint is not None and not listing.checkpoint.regular:
         yield SpoolFinding(CHECKPOINT_NAME, 0, 0, "not a file")
 

@@ -1,4 +1,4 @@
-"""What happens to a spool directory when it is opened: after a clean stop, a crash, or damage.
+"""Opens a spool directory after a clean stop, a crash, or damage.
 
 Only segments whose length no later segment vouches for are read: the last one, and those beside a damaged
 header. So the time it takes does not grow with the backlog.
@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingestd.spool.directory import Link, Listing, Segment, missing_segments, read_chain, set_aside
+from ingestd.spool.directory import Link, Listing, Segment, missing_segments, quarantine, read_chain
 from ingestd.spool.format import SEGMENT_HEADER_SIZE, Position
 from ingestd.spool.fs import Fs
 from ingestd.spool.scan import Gap, scan
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Recovery:
-    """What `Spool.open` found. Damage further back is found, set aside and counted when it is read."""
+    """The findings of `Spool.open`. Damage further back is quarantined and counted when it is read."""
 
     checkpoint: Position
     checkpoint_lost: bool  # it was damaged: everything still on disk is delivered again
@@ -32,7 +32,7 @@ class Recovery:
     missing_bytes: int = 0  # segments that are shorter than the next one says they were
     missing_segments: list[int] = field(default_factory=list)
     released_segments: int = 0  # delivered before, but a crash came before they were deleted
-    junk: list[str] = field(default_factory=list)  # names that are none of ours, left alone
+    junk: list[str] = field(default_factory=list)  # names of other files, which are left alone
 
 
 def recover(fs: Fs, directory: Path, listing: Listing, found: Recovery) -> list[Segment]:
@@ -100,7 +100,7 @@ def _unvouched(fs: Fs, link: Link, found: Recovery) -> Segment | None:
                 "a spool segment has a torn tail",
                 extra={"file": link.path.name, "offset": end, "bytes": size - end},
             )
-            if set_aside(fs, link.path.parent, link.number, fd, torn) and frames:
+            if quarantine(fs, link.path.parent, link.number, fd, torn) and frames:
                 fs.truncate(fd, end)
                 size = end
         # A killed process's last append may be in the cache only; it is delivered, so it must be durable.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ingestd.spool.directory import Segment, set_aside
+from ingestd.spool.directory import Segment, quarantine
 from ingestd.spool.format import (
     FRAME_HEADER_SIZE,
     SEGMENT_HEADER_SIZE,
@@ -91,13 +91,13 @@ class SegmentWriter:
 
 
 class SegmentReader:
-    """Reads segments one after the other, setting aside and counting what is damaged."""
+    """Reads segments one after the other; counts damage, and quarantines it."""
 
     def __init__(self, fs: Fs) -> None:
         self.damaged = 0
         self._fs = fs
         self._open: tuple[int, int] | None = None  # segment number, descriptor
-        self._seen: set[Position] = set()  # damage that is set aside and counted already
+        self._seen: set[Position] = set()  # damage that is quarantined and counted already
 
     def frames(self, segment: Segment, offset: int, block: int) -> Iterator[Frame]:
         """The sound frames of `segment` from `offset` on. Raises OSError."""
@@ -107,10 +107,10 @@ class SegmentReader:
             self._count(Position(segment.number, 0), segment, "the file is gone")
             return
         if offset == 0 and segment.header_damaged:
-            self._set_aside(segment, fd, Gap(0, SEGMENT_HEADER_SIZE, "the segment header is damaged"))
+            self._quarantine(segment, fd, Gap(0, SEGMENT_HEADER_SIZE, "the segment header is damaged"))
         for item in scan(self._fs, fd, segment.number, offset, segment.end, block):
             if isinstance(item, Gap):
-                self._set_aside(segment, fd, item)
+                self._quarantine(segment, fd, item)
             else:
                 yield item
 
@@ -134,10 +134,10 @@ class SegmentReader:
             self._open = segment.number, self._fs.open_read(segment.path)
         return self._open[1]
 
-    def _set_aside(self, segment: Segment, fd: int, gap: Gap) -> None:
+    def _quarantine(self, segment: Segment, fd: int, gap: Gap) -> None:
         place = Position(segment.number, gap.offset)
         if place not in self._seen:
-            set_aside(self._fs, segment.path.parent, segment.number, fd, gap)
+            quarantine(self._fs, segment.path.parent, segment.number, fd, gap)
             self._count(place, segment, gap.what, gap.end - gap.offset)
 
     def _count(self, place: Position, segment: Segment, what: str, size: int = 0) -> None:

@@ -12,7 +12,7 @@ Four rules make it safe:
   a position is never used for two payloads, even when the directory was wiped or restored.
 - The checkpoint is durable before a released segment is deleted.
 
-Formats: `spool_format`. Opening after a crash: `spool_recovery`. Looking from outside: `spool_inspect`.
+Formats: `format`. Opening after a crash: `recovery`. Reading from outside: `inspect`.
 """
 
 from __future__ import annotations
@@ -170,9 +170,9 @@ class Spool:
     def read(self, position: Position, max_bytes: int) -> tuple[list[Stored], Position]:
         """Payloads from `position` on, up to `max_bytes` but at least one, and the position to go on from.
 
-        The list is empty only when the end is reached. What is damaged is set aside in a `.bad` file,
-        counted and passed over; the returned position is behind it. Before the checkpoint nothing is read.
-        Raises SpoolError.
+        The list is empty only when the end is reached. Damage is quarantined in a `.bad` file, counted and
+        passed over; the returned position is behind it. Before the checkpoint nothing is read. Raises
+        SpoolError.
         """
         position = max(position, self.checkpoint)
         entries: list[Stored] = []
