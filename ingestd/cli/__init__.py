@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Watch": {
         "top": "Show live figures: rates by source, buffer, spool, Kafka.",
         "tail": "Follow events as they are stored.",
+        "doctor": "Say what looks wrong, and collect what a maintainer would ask for.",
     },
     "Stored events": {
         "spool": "List, verify or export what waits on disk for Kafka.",

@@ -53,17 +53,32 @@ def _connection(address: str, timeout: float | None) -> http.client.HTTPConnecti
     return http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
 
 
-def status(address: str, timeout: float = TIMEOUT) -> dict[str, Any]:
-    """The /status of an instance. `timeout`: seconds. Raises IngestdError if it is unreachable."""
+def fetch(address: str, target: str, timeout: float = TIMEOUT) -> bytes:
+    """The body of an admin endpoint. `timeout`: seconds.
+
+    Raises IngestdError if the instance is unreachable or does not answer 200.
+    """
     try:
         with closing(_connection(address, timeout)) as connection:
-            connection.request("GET", "/status")
-            answer: dict[str, Any] = orjson.loads(connection.getresponse().read())
-            return answer
-    except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
+            connection.request("GET", target)
+            response = connection.getresponse()
+            body = response.read()
+    except (OSError, http.client.HTTPException) as error:
         raise IngestdError(
             f"cannot reach {address}: {error}; is ingestd running, and is this [admin] listen?"
         ) from error
+    if response.status != 200:
+        raise IngestdError(f"{address}: {target} is answered {response.status}")
+    return body
+
+
+def status(address: str, timeout: float = TIMEOUT) -> dict[str, Any]:
+    """The /status of an instance. `timeout`: seconds. Raises IngestdError if it is unreachable."""
+    try:
+        found: dict[str, Any] = orjson.loads(fetch(address, "/status", timeout))
+    except orjson.JSONDecodeError as error:
+        raise IngestdError(f"{address}: /status is not JSON: is this ingestd's [admin] listen?") from error
+    return found
 
 
 def follow_all(addresses: Sequence[str], query: str) -> Iterator[dict[str, Any]]:

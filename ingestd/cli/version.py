@@ -33,13 +33,19 @@ def command(as_json: bool) -> None:
     Example:
       ingestd version --json
     """
-    found = {"ingestd": __version__, "python": platform.python_version()}
-    found |= {name: metadata.version(name) for name in LIBRARIES}
-    missing = [name.rpartition(".")[2] for name in COMPILED if find_spec(name) is None]
-    again = f"not {', '.join(missing)}, slower: install a C compiler and ingestd again"
-    found["compiled"] = again if missing else "yes"
+    found = versions()
     if as_json:
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     else:
         others = ", ".join(f"{name} {value}" for name, value in found.items() if name != "ingestd")
         click.echo(f"ingestd {__version__} ({others})")
+
+
+def versions() -> dict[str, str]:
+    """Each version by its name; `compiled`: "yes", or which extensions are missing."""
+    found = {"ingestd": __version__, "python": platform.python_version()}
+    found |= {name: metadata.version(name) for name in LIBRARIES}
+    missing = [name.rpartition(".")[2] for name in COMPILED if find_spec(name) is None]
+    again = f"not {', '.join(missing)}, slower: install a C compiler and ingestd again"
+    found["compiled"] = again if missing else "yes"
+    return found

@@ -324,3 +324,31 @@ def test_from_init_to_the_first_event(tmp_path: Path) -> None:
         event = json.loads(file.read_bytes())
         assert (event["source"], event["route"]) == ("ocean", "ingestd-test")
         assert event["event_at"] is not None
+
+
+def test_doctor_says_what_looks_wrong_and_writes_a_report(tmp_path: Path) -> None:
+    """Of a daemon that is well, of one whose configuration has changed, and of one that is gone."""
+    with open_place() as place:
+        report = place / "report.txt"
+        words = ("doctor", "-o", str(report), "--nginx", str(place / "nginx"))
+        with Daemon(place) as daemon:
+            done = run(*words, "-c", str(daemon.config))
+            assert (done.returncode, "Nothing looks wrong." in done.stdout) == (0, True), done.stdout
+            text = report.read_text()
+            for section in (
+                "versions",
+                "machine",
+                "configuration",
+                f"status of unix:{daemon.admin}",
+                "metrics",
+            ):
+                assert f"\n== {section}" in text
+            assert f'"directory": "{daemon.directory}"' in text
+            assert "ingestd_events_received_total" in text
+            assert report.stat().st_mode & 0o777 == 0o600
+            daemon.config.write_text(daemon.config.read_text() + "\n# changed\n")
+            done = run(*words, "-c", str(daemon.config))
+            assert (done.returncode, "has changed since it was loaded" in done.stdout) == (1, True)
+        done = run(*words, "-c", str(daemon.config))
+        assert (done.returncode, "cannot reach" in done.stdout) == (1, True)
+        assert "cannot reach" in report.read_text()

@@ -185,6 +185,9 @@ def _exercise(daemon: Daemon, done: Run) -> None:
     # Its link is wrong: nothing is signed.
     done.command("explain", f"{BASE}/c/signed?click_id=1&callback_url={CALLBACK}", status=(3,))
     done.command("send", "-n", "20")  # signed with the first of each source's keys
+    report = done.place / "report.txt"
+    done.command("doctor", "-o", str(report), status=(1,))  # there is no Kafka
+    done.said["doctor's report"] = report.read_text()
     _follow(done)
     _replay_spilled(done)
     done.command("spool", "export")
