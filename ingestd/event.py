@@ -51,9 +51,9 @@ class Entry:
         """The commit takes too long: whoever waits for the reply is refused now. `settle` follows later."""
 
     def settle(self, refused: str | None) -> None:
-        """Called once, when it is known what became of the entry: stored (None), or refused for a reason.
+        """Called once, in stored mode, when the entry is stored (None) or refused for a reason.
 
-        Only in stored mode; in queued mode nobody waits to hear it.
+        In queued mode it is not called.
         """
 
 
@@ -94,5 +94,5 @@ class Batch:
         return shares
 
     def data(self) -> bytes:
-        """All lines, in the order they came."""
+        """All lines, in the order of the entries."""
         return b"".join([entry.data for entry in self.entries])

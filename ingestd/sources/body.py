@@ -1,7 +1,7 @@
-"""Request bodies: decompressed under a cap, then form, JSON, JSON array, NDJSON or plain text.
+"""Request bodies: decompressed under a cap, then split into the events they hold.
 
-JSON goes into the event byte for byte: parsed only to be checked and to look keys up, never re-written,
-so no number loses digits and no repeated key is dropped.
+JSON goes into the event byte for byte. It is parsed only to be validated and to look keys up, so no number
+loses digits and no repeated key is dropped.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from ingestd.errors import RequestRefusedError
 
 FORM = "application/x-www-form-urlencoded"
 
-# One request's events are made in one turn of the loop, and its reply waits for all of them.
+# The events of one request are made in one turn of the loop, and its reply waits for all of them.
 MAX_EVENTS = 10_000
-# A compressed body in more pieces than this is made to cost time: each is begun anew.
+# Members or frames of a compressed body. More of them would only be an attack: each costs a new decompressor.
 MAX_MEMBERS = 100
 
-# Only the ends of values are wanted of it: numbers are not converted, however long they are.
+# Used to find where values end: numbers are not converted, however long they are.
 _scan_json = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 
 
 class BodyPart(NamedTuple):
-    """One event's share of a body: the event's `body` as JSON, and its top-level keys if it is an object."""
+    """The part of a body that is one event. `encoded`: as JSON, None for a form. `keys`: of a JSON object."""
 
     encoded: bytes | None
     keys: dict[str, Any]
@@ -40,7 +40,10 @@ NO_PARTS: list[BodyPart] = []
 
 
 def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
-    """Undo Content-Encoding. Raises RequestRefusedError: unknown, broken, or over `limit` bytes."""
+    """Decompress a body: gzip (RFC 1952), zstd (RFC 8878) or identity.
+
+    Raises RequestRefusedError for an unknown encoding, for broken data, and over `limit` bytes.
+    """
     encoding = encoding.strip().lower()
     if encoding in (b"", b"identity"):
         return body
@@ -73,7 +76,7 @@ def _gunzip(body: bytes, limit: int) -> bytes:
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
-    # A window larger than the cap would be memory spent for nothing.
+    # A window larger than the cap would only cost memory.
     unpacker = zstandard.ZstdDecompressor(max_window_size=max(limit, 1 << 20))
     try:
         inflated: bytes = unpacker.stream_reader(body, read_across_frames=True).read(limit + 1)
@@ -88,10 +91,7 @@ def _unzstd(body: bytes, limit: int) -> bytes:
 
 
 def _is_whole(unpacker: zstandard.ZstdDecompressor, body: bytes) -> bool:
-    """A stream reader takes a truncated frame for its end; the frame object knows better.
-
-    The reader has shown that all of it is within the cap.
-    """
+    """Whether no frame is truncated, which the stream reader does not tell. All of it is within the cap."""
     rest = body
     for _ in range(MAX_MEMBERS):
         if not rest:
@@ -105,20 +105,20 @@ def _is_whole(unpacker: zstandard.ZstdDecompressor, body: bytes) -> bool:
 
 
 def is_json_lines(media_type: str) -> bool:
-    """One JSON value a line (a media type in lower case, without its parameters)."""
+    """Whether a media type holds one JSON value a line. `media_type`: in lower case, without parameters."""
     return "ndjson" in media_type or "jsonl" in media_type or "json-seq" in media_type
 
 
 def is_json(media_type: str) -> bool:
-    """One JSON value."""
+    """Whether a media type holds one JSON value. `media_type`: in lower case, without parameters."""
     return media_type.endswith("json")
 
 
 def split(body: bytes, media_type: str) -> list[BodyPart]:
-    """A body that is no form, as one part an event: an array's elements, NDJSON's lines, else the whole.
+    """A body that is not a form, a part for each event: an array's elements, NDJSON's lines, else the whole.
 
-    An array that holds nothing is one event, too: nothing that was sent is dropped. Raises
-    RequestRefusedError for more than MAX_EVENTS: none of them is taken.
+    An empty array is one event, since nothing that was sent is dropped. Raises RequestRefusedError for more
+    than MAX_EVENTS, of which none is taken.
     """
     if media_type == "application/json":  # nearly all
         return _json_parts(body)
@@ -158,13 +158,13 @@ def _json_or_text(line: bytes) -> BodyPart:
 
 
 def _json_part(value: Any, raw: bytes) -> BodyPart:
-    # In valid JSON a raw newline only ever stands between tokens; NDJSON cannot hold one.
+    # In valid JSON a raw newline is always between tokens. A line of NDJSON cannot have one.
     line = raw.strip().replace(b"\n", b" ").replace(b"\r", b" ")
     return BodyPart(line, value if isinstance(value, dict) else {}, raw)
 
 
 def _elements(body: bytes) -> list[bytes]:
-    """The bytes of each element of a valid JSON array, as they stand."""
+    """The bytes of each element of a valid JSON array, unchanged."""
     text = body.decode("utf-8")
     position = text.index("[") + 1
     elements: list[bytes] = []

@@ -1,7 +1,7 @@
-"""The window that recognises repeats: exact for the last `capacity` different keys, and no larger.
+"""The duplicate window: recognises repeats exactly among the last `capacity` different keys.
 
-Memory an entry: 64 bytes for the key, 16 for its place and time, 27 to 107 for the look-up, which grows by
-doubling: 107 to 187 bytes, of which 16 from the start. Nothing is kept over a restart.
+Memory for each key: 64 bytes for the key, 16 for its place and time, 27 to 107 for the look-up, which grows
+by doubling. That is 107 to 187 bytes, of which 16 are allocated at the start. Nothing survives a restart.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 
-# The look-up is cut in pieces, so that growing one is never a pause: a set of a million would take 30 ms.
+# The look-up is divided into this many sets: growing one set of a million keys would take 30 ms.
 SHARDS = 256
 
 
 class DuplicateWindow:
-    """Keys in the order they were first seen; the oldest makes room. A repeat refreshes nothing.
+    """Keys in the order in which they were first seen; the oldest is evicted, repeated or not.
 
-    `capacity`: keys held at most. Keys are 16 bytes, evenly spread (a hash).
+    `capacity`: keys held at most. Keys are 16 bytes of a hash.
     """
 
     __slots__ = ("_keys", "_next", "_seen", "_times", "capacity")
@@ -29,7 +29,7 @@ class DuplicateWindow:
         self._next = 0
 
     def add(self, key: bytes, now_ms: int) -> int:
-        """Remember a key and return its place, or -1 if it is remembered already."""
+        """Remember a key and return its place, or -1 if it was remembered already: a repeat."""
         seen = self._seen[key[0]]
         if key in seen:
             return -1
@@ -52,10 +52,10 @@ class DuplicateWindow:
 
     @property
     def size(self) -> int:
-        """Keys remembered now."""
+        """The number of keys remembered now, at most `capacity`."""
         return sum(map(len, self._seen))
 
     def reach(self, now_ms: int) -> float:
-        """Seconds back to which every repeat is recognised; 0 before the first event."""
+        """The age of the oldest remembered key in seconds; no younger repeat is missed. 0 while empty."""
         oldest = self._times[self._next] or self._times[0]
         return max(0.0, (now_ms - oldest) / 1000) if oldest else 0.0

@@ -1,6 +1,6 @@
-"""An event's line put together: what is the same for many events is made once, the rest is joined.
+"""Assembles an event's line: parts that many events share are encoded once, the rest is joined to them.
 
-Where a compiler was at hand at installation, `maker` makes the usual event's line in one go (_line.c).
+If a compiler was available at installation, `maker` makes the usual event's line in one call (_line.c).
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from uuid_utils import uuid7
 from xxhash import xxh3_128_hexdigest
 
 from ingestd.config.source import SourceConfig
-from ingestd.event import SCHEMA_VERSION
+from ingestd.event import LINE_START
 from ingestd.sources import macros, null_values
 from ingestd.sources.event_time import EventClock
 
 if TYPE_CHECKING:
     from ingestd.sources._line import LineMaker
 
-_START = f'{{"v":{SCHEMA_VERSION},"id":"'
-# Paths come from outside: so many are kept ready, and only short ones.
+_START = LINE_START.decode()
+# Paths come from outside: only so many are cached, and only short ones (characters).
 MAX_FRAMES = 1024
 MAX_FRAME_PATH = 256
 
 
 class Frames:
-    """The part of a line from `source` to the name of `params`, ready for the paths that come often."""
+    """Encodes the part of a line from `source` to the name of `params`; cached by method and path."""
 
     __slots__ = ("_by_method", "_fixed", "_type")
 
@@ -37,7 +37,7 @@ class Frames:
         self._by_method: dict[bytes, dict[str, bytes]] = {}
 
     def get(self, method: bytes, path: str, route: str) -> bytes:
-        """The frame of a request; `route` follows from `path`."""
+        """The frame of a request, as JSON without its braces. `route` is determined by `path`."""
         frames = self._by_method.get(method)
         if frames is None:
             frames = self._by_method[method] = {}
@@ -54,7 +54,7 @@ class Frames:
 
 
 class Tails:
-    """The part of a line from `signature` on, ready for events that have no flag."""
+    """Encodes the part of a line from `signature` to its end; prepared for events without flags."""
 
     __slots__ = ("_node", "_plain")
 
@@ -66,7 +66,7 @@ class Tails:
         }
 
     def get(self, signature: str, flags: list[str], body: bytes | None) -> bytes:
-        """The tail of an event. `body`: as JSON."""
+        """The tail of an event, with its newline. `body`: as JSON, None for an event without."""
         if flags:
             tail = b',"signature":"%s","flags":%s%s' % (signature.encode(), orjson.dumps(flags), self._node)
         else:
@@ -75,15 +75,15 @@ class Tails:
 
 
 def head(dup_key: str, received_at: int, event_at: int | None) -> bytes:
-    """The part of a line up to `event_at`: at fixed places, see event.py."""
+    """The part of a line up to `event_at`, with a new id; the offsets are those of event.py. Times in ms."""
     at = "null" if event_at is None else event_at
     return f'{_START}{uuid7()}","dup_key":"{dup_key}","received_at":{received_at},"event_at":{at}'.encode()
 
 
 def maker(settings: SourceConfig, node: str, prefix: bytes, *, keep_raw: bool) -> LineMaker | None:
-    """What makes a source's usual lines in one go; None where it was not compiled.
+    """The compiled maker of a source's usual lines; None if it was not compiled.
 
-    `prefix`: of what a `dup_key` is made of.
+    `prefix`: the first bytes of what `dup_key` is a hash of.
     """
     try:
         from ingestd.sources._line import LineMaker
@@ -111,14 +111,14 @@ def maker(settings: SourceConfig, node: str, prefix: bytes, *, keep_raw: bool) -
 
 @lru_cache(maxsize=128)
 def content_type(value: bytes) -> tuple[bytes, str, tuple[str, ...]]:
-    """A Content-Type as its part of a line, its media type (in lower case, without parameters), and flags."""
+    """A Content-Type as a part of a line, its media type in lower case without parameters, and flags."""
     flags: list[str] = []
     part = b',"content_type":' + header_text(value, flags)
     return part, value.partition(b";")[0].strip().lower().decode("latin-1"), tuple(flags)
 
 
 def header_text(value: bytes, flags: list[str]) -> bytes:
-    """A header as a JSON string: UTF-8 where it is, else each byte as one character, with a flag."""
+    """A header as a JSON string: decoded as UTF-8 if possible, else as ISO-8859-1 with a flag."""
     try:
         return orjson.dumps(value.decode())
     except UnicodeDecodeError:

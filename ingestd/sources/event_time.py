@@ -1,4 +1,4 @@
-"""The platform's own time of an event: seconds or milliseconds, and how far it may be from our clock."""
+"""The platform's own time of an event: its unit, and how far it may be from our clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LAST_MS = 10_000_000_000_000  # the year 2286, and 13 digits
 
 
 class EventClock:
-    """Reads one source's event times. `stale_after`, `future_after`: ms; 0: no bound."""
+    """Reads one source's event times. `stale_after`, `future_after`: ms."""
 
     __slots__ = ("future_after", "param", "stale_after", "unit")
 
@@ -23,7 +23,7 @@ class EventClock:
         self.future_after = int(min(settings.future_after * 1000, _LAST_MS)) or _LAST_MS
 
     def read(self, value: Any) -> int | None:
-        """A time in ms since the epoch, or None where it is missing or no time."""
+        """A time in ms since the epoch; None if it is missing or not a time."""
         if value.__class__ is list:
             value = value[0] if value else None
         try:
@@ -35,14 +35,14 @@ class EventClock:
         return number if 0 < number < _LAST_MS else None
 
     def flag(self, event_at: int, received_at: int) -> str | None:
-        """What is odd about a time: `stale`, `future` or nothing."""
+        """`stale` or `future` for a time out of bounds, else None. Both times in ms."""
         if received_at - event_at > self.stale_after:
             return "stale"
         return "future" if event_at - received_at > self.future_after else None
 
 
 def read_ns(value: bytes | None) -> int | None:
-    """A signed time in ns since the epoch: digits only, as they stand in the query."""
+    """A signed time in ns since the epoch, None unless it is 1 to 13 digits in the raw query."""
     if value is None or not value.isdigit() or len(value) > 13:
         return None
     number = int(value)

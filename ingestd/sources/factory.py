@@ -1,8 +1,8 @@
-"""From the configuration to sources at work: reads their secrets, and says of all at once what is wrong."""
+"""Builds sources from the configuration: reads their secrets, and reports all problems at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ingestd.config import secrets
 from ingestd.config.secrets import Secret, SecretError
@@ -10,10 +10,11 @@ from ingestd.config.sections import Config
 from ingestd.config.source import SourceConfig
 from ingestd.errors import ConfigError, Problem
 from ingestd.pipeline.counters import Counters
-from ingestd.sources import signatures
 from ingestd.sources.dedup_window import DuplicateWindow
 from ingestd.sources.privacy import Privacy
+from ingestd.sources.signatures import BodySignature, ConcatSignature, UrlSignature, Verifier
 from ingestd.sources.source import Source
+from ingestd.sources.tokens import Token
 
 HINT = "the file holds the secret and nothing else, readable for ingestd's user"
 
@@ -37,7 +38,7 @@ def build(
             counters.of(source.name),
             node,
             config.ingest.max_inflated,
-            signatures.build(source, found, config.ingest.public_base) if found else None,
+            verifier(source, found, config.ingest.public_base) if found else None,
             hidden,
             _window(source.dedup_window, known.get(source.name)),
         )
@@ -56,8 +57,21 @@ def _window(capacity: int, known: DuplicateWindow | None) -> DuplicateWindow | N
     return DuplicateWindow(capacity) if capacity else None
 
 
+def verifier(settings: SourceConfig, keys: Sequence[Secret], public_base: str) -> Verifier:
+    """The verifier for a source's kind of signature. `keys`: at least one. `public_base`: scheme and host."""
+    signature = settings.signature
+    values = tuple(key.reveal() for key in keys)
+    if signature.kind == "token":
+        return Token(signature, values, settings.path)
+    if signature.kind == "hmac_sha256_body":
+        return BodySignature(signature, values)
+    if signature.kind == "md5_concat":
+        return ConcatSignature(signature, values)
+    return UrlSignature(signature, values, signature.public_base or public_base)
+
+
 def secret_problems(config: Config) -> list[Problem]:
-    """What is wrong with the secrets the sources need."""
+    """The problems with the secrets that the sources need: files missing, unreadable or empty."""
     problems: list[Problem] = []
     for source in config.source:
         read_keys(source, problems)
@@ -66,7 +80,7 @@ def secret_problems(config: Config) -> list[Problem]:
 
 
 def read_keys(source: SourceConfig, problems: list[Problem]) -> list[Secret]:
-    """The keys a source verifies with, of all its files; what is wrong with one is added to `problems`."""
+    """The keys a source verifies with, of all its files. Appends to `problems` for each file that fails."""
     found: list[Secret] = []
     if source.signature.verifies:
         for path in source.signature.key_file:

@@ -66,7 +66,7 @@ _known: dict[str, bool] = {}
 
 
 def is_macro(value: object) -> bool:
-    """Whether a decoded value is a macro left in."""
+    """Whether a decoded value is a left-in macro. Anything but a str is not."""
     if value.__class__ is not str:
         return False
     known = _known.get(value)

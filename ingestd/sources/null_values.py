@@ -1,4 +1,4 @@
-"""Values that stand for "there is none": never a click id, never a device, never a Kafka key."""
+"""Values that stand for a missing one (`0`, `null`, their hashes): not a click id, a device or a key."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ def is_null(value: str) -> bool:
 
 
 def real(value: object) -> str | None:
-    """A value (of several the first) as text if it names something, else None: for a filler, for the hash
-    of one, for a macro left in.
-    """
+    """A value, or the first of several, as text; None for a filler, the hash of one, and a left-in macro."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, int) and not isinstance(value, bool):

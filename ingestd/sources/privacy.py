@@ -1,8 +1,8 @@
-"""Privacy: what must not be written is taken out of the request before the event is made of it.
+"""Privacy: removes, hashes or truncates values of the request before the event is made of it.
 
-The query and the body themselves are rewritten, so that `params`, `raw` and `body` agree; what was taken
-out is also looked for, as it stands, in the rest of the request. Signatures have been verified before.
-A body in which a parameter cannot be told from the rest is withheld.
+The query and the body are rewritten, so that `params`, `raw` and `body` agree. Each replaced value is also
+searched for in the rest of the request. Signatures have been verified before. A body that cannot be parsed is
+withheld.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from ingestd.config.source import SourceConfig
 from ingestd.http.request import Request
 from ingestd.sources import macros, null_values
 from ingestd.sources.body import FORM, is_json, is_json_lines
-from ingestd.sources.signatures import HIDDEN
+from ingestd.sources.tokens import HIDDEN
 
-Action = Callable[[bytes], bytes]  # a value's bytes to what is kept; b"" where nothing is
+Action = Callable[[bytes], bytes]  # a value's bytes to those that are kept, b"" to keep none
 WITHHELD = "body_withheld"
-# A shorter value says nothing of anybody, and would be found everywhere.
+# The shortest value, in bytes, that is searched for: a shorter one identifies nobody, and occurs by chance.
 _SHORTEST = 6
 _V4 = re.compile(rb"(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}(?::\d+)?")
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
 def truncate_ip(value: bytes) -> bytes:
-    """An address without what tells one household from another: IPv4 to /24, IPv6 to /48; else nothing."""
+    """An address truncated so that it does not identify a household: IPv4 to /24, IPv6 to /48, else b\"\"."""
     value = value.strip()
     if found := _V4.fullmatch(value):
         return found[1] + b".0"
@@ -58,7 +58,7 @@ def _sha256(value: bytes) -> bytes:
 
 
 def action(name: str, key: bytes) -> Action:
-    """What to do with a value, by its name in the configuration."""
+    """The action of this name in the configuration: drop, sha256, hmac or truncate_ip. `key`: for hmac."""
 
     def keyed(value: bytes) -> bytes:
         return hmac.digest(key, value, "sha256").hex().encode() if value else b""
@@ -70,7 +70,7 @@ def action(name: str, key: bytes) -> Action:
 
 
 class _Sweep:
-    """Replaces what was taken out wherever else it stands, as it is or escaped."""
+    """Replaces values wherever else they occur, plain or escaped."""
 
     __slots__ = ("_pairs",)
 
@@ -88,7 +88,7 @@ class _Sweep:
         return part
 
     def clean_text(self, part: str) -> str:
-        """A text of which each character is one byte."""
+        """The same for text, each character one byte (ISO-8859-1)."""
         return self.clean(part.encode("latin-1")).decode("latin-1")
 
 
@@ -97,7 +97,7 @@ def _escaped(value: bytes) -> bytes:
 
 
 def _plain(value: Any) -> bytes:
-    """A JSON value as a parameter would have it: text as it is, anything else as JSON."""
+    """A JSON value as a parameter would have it: the text itself, anything else as JSON."""
     return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else orjson.dumps(value)
 
 
@@ -109,7 +109,7 @@ def _take(act: Action, value: bytes, taken: dict[bytes, bytes]) -> bytes:
 
 
 class Privacy:
-    """One source's privacy actions."""
+    """The privacy actions of one source. `key`: for hmac, may be empty without one."""
 
     __slots__ = ("_address", "_params")
 
@@ -123,11 +123,11 @@ class Privacy:
         self._params = {name.encode(): (chosen, action(chosen, key)) for name, chosen in names.items()}
 
     def apply(self, request: Request, media_type: str, flags: list[str]) -> None:
-        """Take what must not be written out of a request; flagged where its body had to go with it.
+        """Rewrite a request's private values; adds the flag `body_withheld` if its body had to be dropped.
 
         `media_type`: of the body, in lower case.
         """
-        taken: dict[bytes, bytes] = {}  # what was taken out -> what is there instead
+        taken: dict[bytes, bytes] = {}  # replaced values -> their replacements
         raw = self._query(request.query, taken)
         body = self._body(request.body, media_type, taken)
         if body is None:
@@ -147,15 +147,15 @@ class Privacy:
         request.agent = sweep.clean(request.agent)
 
     def _value(self, name: bytes, value: bytes, taken: dict[bytes, bytes]) -> bytes | None:
-        """What is kept of a parameter's value; None: nothing, not even the name."""
+        """A parameter's value after its action; None: the parameter is dropped."""
         chosen, act = self._params[name]
         if chosen != "drop" and null_values.real(value.decode("utf-8", "replace")) is None:
-            return value  # a macro left in or a filler is nobody's, and worth a flag
+            return value  # a left-in macro or a filler identifies nobody, and deserves a flag
         kept = _take(act, value, taken)
         return None if chosen == "drop" else kept
 
     def _query(self, raw: bytes, taken: dict[bytes, bytes]) -> bytes:
-        """A raw query or form rewritten; pairs that are nobody's business stay byte for byte."""
+        """A raw query or form with private parameters rewritten; all other pairs stay byte for byte."""
         pairs = []
         for pair in raw.split(b"&"):
             name, equals, value = pair.partition(b"=")
@@ -174,7 +174,7 @@ class Privacy:
         return b"&".join(pairs)
 
     def _body(self, body: bytes, media_type: str, taken: dict[bytes, bytes]) -> bytes | None:
-        """A body rewritten; None where that cannot be done."""
+        """A body with private values rewritten; None if it cannot be parsed."""
         if not body or not self._params:
             return body
         if media_type == FORM:
@@ -185,14 +185,14 @@ class Privacy:
                 return b"\n".join(self._json(text, taken) for text in texts if text.strip())
             if is_json(media_type):
                 return self._json(body, taken)
-        except (ValueError, RecursionError):  # it cannot be told what is in it
+        except (ValueError, RecursionError):  # not valid JSON, or nested too deep
             return None
         return None
 
     def _json(self, text: bytes, taken: dict[bytes, bytes]) -> bytes:
         """JSON with the values of private keys replaced at any depth; numbers keep their digits.
 
-        Raises ValueError where it is no JSON.
+        Raises ValueError for invalid JSON.
         """
         orjson.loads(text)  # stricter than the scanner below
 

@@ -1,4 +1,4 @@
-"""A rate limit a source may have: so many requests a second, with a second's worth at once."""
+"""A source's `max_rate`: requests a second, with a burst of one second's worth."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ SECOND = 1_000_000_000
 
 
 class RateLimit:
-    """The generic cell rate algorithm: a token bucket in one number.
+    """The generic cell rate algorithm (ITU-T I.371): a token bucket in one number.
 
-    `_full_at`: when, in ns since the epoch, a bucket left alone would be full again. The clock is the
-    caller's time of reception; where it was set back by more than the bucket can owe, we start anew.
+    `_full_at`: when an unused bucket would be full again, in ns since the epoch. If the clock is set back by
+    more than the bucket can owe, the bucket starts full again.
     """
 
     __slots__ = ("_burst", "_full_at", "_interval")
@@ -20,7 +20,7 @@ class RateLimit:
         self._full_at = 0
 
     def exceeded(self, now_ns: int) -> bool:
-        """Whether a request now is over the limit; if not it is counted."""
+        """Whether a request now is over the limit; if it is not, it is counted. `now_ns`: wall clock, ns."""
         owed = self._full_at - now_ns
         if owed <= 0 or owed > self._burst + self._interval:
             self._full_at = now_ns + self._interval

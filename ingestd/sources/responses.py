@@ -1,4 +1,4 @@
-"""What a source answers: one reply made beforehand, or, where users' browsers call, a redirect each."""
+"""The responses of a source: rendered when it is built, but for redirects of users' browsers."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from ingestd.sources.query import Params
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")  # 1x1, transparent
 NO_STORE = (("Cache-Control", "no-store"),)
-# Stricter than any URL parser, so that no browser can read another host out of it than we do.
+# Stricter than any URL parser, so that no browser can read another host in it.
 _ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+)(?::\d{1,5})?(?:[/?#][^\\]*)?")
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
 
 
 def success(settings: ReplyConfig) -> Reply:
-    """The reply to an event that was taken."""
+    """The response to an event that was stored: a pixel, or the configured status and body."""
     if settings.pixel:
         return Reply(settings.status, PIXEL, "image/gif", NO_STORE)
     return Reply(settings.status, settings.body.encode(), settings.content_type)
 
 
 def refusals(overload: OverloadConfig) -> dict[str, Reply]:
-    """The reply for every reason: what cannot be taken now in the source's own form."""
+    """The response for every reason; those with status 503 in the source's own overload form."""
     headers = (("Retry-After", str(overload.retry_after)),) if overload.retry_after else ()
     own = Reply(overload.status, overload.body.encode(), headers=headers)
     return {reason: own if REFUSALS[reason].status == 503 else REFUSAL_REPLIES[reason] for reason in REFUSALS}
 
 
 class Redirect:
-    """Sends a browser on, to allowed hosts only."""
+    """Redirects a browser to the address in a parameter, on allowed hosts only."""
 
     __slots__ = ("_below", "_fallback", "_hosts", "_param", "_status")
 
@@ -44,14 +44,14 @@ class Redirect:
         self._fallback = self._to(settings.fallback) if settings.fallback else otherwise
 
     def reply(self, params: Params) -> Reply:
-        """The reply to an event with these parameters."""
+        """The redirect for an event's parameters; the fallback if the address is missing or not allowed."""
         address = params.get(self._param)
         if isinstance(address, list):
             address = address[0]
         return self._to(address) if address is not None and self.allows(address) else self._fallback
 
     def allows(self, address: str) -> bool:
-        """Whether an address is one of the web, on a host of the list."""
+        """Whether an address is http or https, on an allowed host."""
         found = _ADDRESS.fullmatch(address)
         if found is None:
             return False

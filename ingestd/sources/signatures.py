@@ -1,7 +1,7 @@
-"""Signatures: whether a request comes from whom it says, told from the raw bytes of its URL or body.
+"""Signatures over the raw bytes of a request's URL or body.
 
-Nothing is decoded and encoded again on the way: what a platform signed is what stands in the request
-line. Comparisons take the same time whether they fail early, late or not at all.
+The bytes are verified as received, never decoded and encoded again. Comparisons take constant time. The kinds
+are those of config.source.SignatureConfig; config/profiles has the platforms that use them and the documents.
 """
 
 from __future__ import annotations
@@ -9,63 +9,46 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hmac import compare_digest
 from typing import Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from ingestd.config.secrets import Secret
-from ingestd.config.source import SignatureConfig, SourceConfig
+from ingestd.config.source import SignatureConfig
 from ingestd.http.request import Request
 from ingestd.sources import event_time, macros
 
 Result = Literal["ok", "bad", "missing", "expired"]
-HIDDEN = b"***"
-_ESCAPED_NAME = re.compile(rb"(&[^=&%]*%[^=&]*=)[^&]*")
 _MACRO_STARTS = frozenset("".join(macros.FIRST).encode())
 
 
 class Signed(NamedTuple):
-    """What of a request is signed, and the text of the signature (None: it stands where it must not)."""
+    """The signed bytes, and the text of the signature as received (None: in a place where it must not be)."""
 
     content: bytes
     given: bytes | None
 
 
 class Verifier:
-    """One source's way to verify. Requests have been routed; signatures expire by `request.received_ns`."""
+    """Verifies the requests of one source, after they have been routed. `received_ns` is the present time."""
 
     __slots__ = ()
 
     def check(self, request: Request) -> Result:
-        """Whether the request is signed, and by one of the keys."""
+        """Whether the request is signed by one of the keys: `ok`, `bad`, `missing` or `expired`."""
         raise NotImplementedError
 
     def signed(self, request: Request) -> Signed | None:
-        """What would be compared; None where there is no signature."""
+        """The signed bytes and the signature; None without a signature."""
         raise NotImplementedError
 
     def key_number(self, signed: Signed) -> int:
-        """Which key made it, from 0; -1: none."""
+        """The number of the key that made the signature, from 0; -1 if none did."""
         raise NotImplementedError
 
 
-def build(settings: SourceConfig, keys: Sequence[Secret], public_base: str) -> Verifier:
-    """The verifier a source's configuration asks for. `keys`: at least one."""
-    signature = settings.signature
-    values = tuple(key.reveal() for key in keys)
-    if signature.kind == "token":
-        return Token(signature, values, settings.path)
-    if signature.kind == "hmac_sha256_body":
-        return BodySignature(signature, values)
-    if signature.kind == "md5_concat":
-        return ConcatSignature(signature, values)
-    return UrlSignature(signature, values, signature.public_base or public_base)
-
-
 def value_of(raw: bytes, name: bytes) -> bytes | None:
-    """The first value in a raw query, still escaped. `name`: as the platform spells it, with its `=`."""
+    """The first value of a parameter in a raw query, still escaped. `name`: with its `=`."""
     padded = b"&" + raw
     start = padded.find(b"&" + name)
     if start < 0:
@@ -75,23 +58,8 @@ def value_of(raw: bytes, name: bytes) -> bytes | None:
     return padded[start:] if end < 0 else padded[start:end]
 
 
-def with_value(raw: bytes, name: bytes, value: bytes) -> bytes:
-    """A raw query with every value of a parameter replaced, its name escaped or not. `name`: with its `=`."""
-    padded, start = b"&" + raw, 0
-    while (found := padded.find(b"&" + name, start)) >= 0:
-        start = found + 1 + len(name)
-        end = padded.find(b"&", start)
-        padded = padded[:start] + value + (b"" if end < 0 else padded[end:])
-    if _ESCAPED_NAME.search(padded):
-        plain = decoded(name)
-        padded = _ESCAPED_NAME.sub(
-            lambda found: found[1] + value if decoded(found[1][1:]) == plain else found[0], padded
-        )
-    return padded[1:]
-
-
 def decoded(value: bytes) -> bytes:
-    """A raw value without its escapes."""
+    """A raw value with percent escapes and `+` decoded."""
     return unquote_to_bytes(value.replace(b"+", b" "))
 
 
@@ -121,7 +89,7 @@ def _md5(key: bytes) -> Callable[[bytes], bytes]:
 
 
 def _hmac(key: bytes) -> Callable[[bytes], bytes]:
-    keyed = hmac.new(key, digestmod="sha256")  # the key's own blocks are hashed once, not once an event
+    keyed = hmac.new(key, digestmod="sha256")  # hashes the key once, not for each event
 
     def digest(content: bytes) -> bytes:
         made = keyed.copy()
@@ -131,37 +99,37 @@ def _hmac(key: bytes) -> Callable[[bytes], bytes]:
     return digest
 
 
-def _left_in(given: bytes | None) -> bool:
-    if not given or given[0] not in _MACRO_STARTS:  # a bad signature costs no more than a good one
+def macro_left_in(given: bytes | None) -> bool:
+    if not given or given[0] not in _MACRO_STARTS:  # so that a bad signature costs no more than a good one
         return False
     return macros.is_raw_macro(given.decode("latin-1")) or macros.is_macro(decoded(given).decode("latin-1"))
 
 
 class _Keyed(Verifier):
-    """What all schemes share that compare a digest of something with what came."""
+    """A scheme that compares a keyed digest of the signed bytes with the signature."""
 
     __slots__ = ("_digests", "_expires", "_max_age_ns", "_read", "_time")
 
     def __init__(self, settings: SignatureConfig, keys: tuple[bytes, ...]) -> None:
         self._digests = [(_md5 if settings.kind.startswith("md5") else _hmac)(key) for key in keys]
         self._read = _READ[settings.encoding]
-        self._expires = _parameter(settings.expires_param)
-        self._time = _parameter(settings.time_param)
+        self._expires = parameter(settings.expires_param)
+        self._time = parameter(settings.time_param)
         self._max_age_ns = int(settings.max_age * 1e9)
 
     def check(self, request: Request) -> Result:
-        """See Verifier. A macro left in, or no value at all, is no signature."""
+        """See Verifier. A left-in macro, or an empty value, counts as `missing`."""
         signed = self.signed(request)
         if signed is None:
             return "missing"
         if self.key_number(signed) < 0:
-            return "missing" if _left_in(signed.given) else "bad"
+            return "missing" if macro_left_in(signed.given) else "bad"
         if (self._expires or self._time) and self._too_old(request.query, request.received_ns):
             return "expired"
         return "ok"
 
     def key_number(self, signed: Signed) -> int:
-        """Which key made it, from 0; -1: none."""
+        """The number of the key that made the signature, from 0; -1 if none did."""
         given = self._read(signed.given) if signed.given is not None else None
         if given is not None:
             content, compare = signed.content, compare_digest
@@ -171,7 +139,7 @@ class _Keyed(Verifier):
         return -1
 
     def _too_old(self, raw: bytes, now_ns: int) -> bool:
-        """A signed time that cannot be read has not been kept either."""
+        """Whether the signed time is over. A time that cannot be read counts as over."""
         if self._expires:
             end = event_time.read_ns(value_of(raw, self._expires))
             if end is None or end < now_ns:
@@ -182,23 +150,23 @@ class _Keyed(Verifier):
         return False
 
 
-def _parameter(name: str) -> bytes:
+def parameter(name: str) -> bytes:
     return name.encode() + b"=" if name else b""
 
 
 class UrlSignature(_Keyed):
-    """Over the URL (or path and query) as sent, less the signature's own parameter."""
+    """Over the URL, or over path and query, as received, without the signature's own parameter."""
 
     __slots__ = ("_last", "_param", "_prefix")
 
     def __init__(self, settings: SignatureConfig, keys: tuple[bytes, ...], public_base: str) -> None:
         super().__init__(settings, keys)
         self._prefix = b"" if settings.covers == "target" else public_base.encode()
-        self._param = b"&" + _parameter(settings.param)
+        self._param = b"&" + parameter(settings.param)
         self._last = settings.last
 
     def check(self, request: Request) -> Result:
-        """See Verifier. What nearly every request is, a signature at the end, is told in one go."""
+        """See Verifier. A signature at the end of the query, the usual case, is verified without `signed`."""
         raw = request.query
         start = raw.rfind(self._param)
         given = self._read(raw[start + len(self._param) :]) if start >= 0 else None
@@ -216,7 +184,7 @@ class UrlSignature(_Keyed):
         )
 
     def signed(self, request: Request) -> Signed | None:
-        """The last one counts where there are several."""
+        """The last one of several signatures counts."""
         path, raw = request.path.encode("latin-1"), request.query
         start = raw.rfind(self._param)
         if start >= 0:
@@ -234,17 +202,17 @@ class UrlSignature(_Keyed):
 
 
 class ConcatSignature(_Keyed):
-    """Over the decoded values of some parameters, one after the other."""
+    """Over the decoded values of configured parameters, joined without a separator."""
 
     __slots__ = ("_param", "_params")
 
     def __init__(self, settings: SignatureConfig, keys: tuple[bytes, ...]) -> None:
         super().__init__(settings, keys)
-        self._param = _parameter(settings.param)
-        self._params = tuple(map(_parameter, settings.params))
+        self._param = parameter(settings.param)
+        self._params = tuple(map(parameter, settings.params))
 
     def signed(self, request: Request) -> Signed | None:
-        """A parameter that is not there counts as an empty one."""
+        """A missing parameter counts as an empty one."""
         raw = request.query
         given = value_of(raw, self._param)
         if not given:
@@ -253,7 +221,7 @@ class ConcatSignature(_Keyed):
 
 
 class BodySignature(_Keyed):
-    """Over the body as sent, in a header."""
+    """Over the body as received; the signature is in a header."""
 
     __slots__ = ("_header", "_prefix")
 
@@ -263,62 +231,8 @@ class BodySignature(_Keyed):
         self._prefix = settings.prefix.encode()
 
     def signed(self, request: Request) -> Signed | None:
-        """What stands in the header after its prefix."""
+        """The header's value behind its configured prefix, and the body."""
         value = request.headers.find(self._header)
         if not value:
             return None
         return Signed(request.body, value[len(self._prefix) :] if value.startswith(self._prefix) else None)
-
-
-class Token(Verifier):
-    """A fixed text that only the platform and we know. It is hidden before the event is made."""
-
-    __slots__ = ("_after", "_header", "_keys", "_param", "_place", "_prefix")
-
-    def __init__(self, settings: SignatureConfig, keys: tuple[bytes, ...], source_path: str) -> None:
-        self._keys = keys
-        self._place = settings.place
-        self._param = _parameter(settings.param)
-        self._header = settings.header.encode()
-        self._prefix = settings.prefix.encode()
-        self._after = len(source_path) + 1
-
-    def check(self, request: Request) -> Result:
-        """See Verifier. A macro left in, or no value at all, is no token."""
-        signed = self.signed(request)
-        if signed is None:
-            return "missing"
-        if self.key_number(signed) < 0:
-            return "missing" if _left_in(signed.given) else "bad"
-        return "ok"
-
-    def signed(self, request: Request) -> Signed | None:
-        """The token that came."""
-        if self._place == "path":
-            given: bytes | None = request.path[self._after :].partition("/")[0].encode("latin-1")
-        elif self._place == "query":
-            given = value_of(request.query, self._param)
-        else:
-            given = request.headers.find(self._header)
-            given = given.removeprefix(self._prefix) if given is not None else None
-        return Signed(b"", given) if given else None
-
-    def key_number(self, signed: Signed) -> int:
-        """Which token it is, from 0; -1: none."""
-        given = signed.given or b""
-        if b"%" in given:
-            given = unquote_to_bytes(given)
-        for number, key in enumerate(self._keys):
-            if compare_digest(key, given):
-                return number
-        return -1
-
-    def hide(self, request: Request) -> None:
-        """Take the token, be it right or wrong, out of the path (in which it is no route) and the query."""
-        if self._place == "path":
-            path = request.path
-            given, slash, rest = path[self._after :].partition("/")
-            request.path = f"{path[: self._after]}{HIDDEN.decode() if given else ''}{slash}{rest}"
-            request.route = rest
-        elif self._place == "query":
-            request.query = with_value(request.query, self._param, HIDDEN)

@@ -1,7 +1,7 @@
-"""A configured source at work: one request in, the event's final bytes out.
+"""A configured source: one request in, the final bytes of its events out.
 
-This is the hot path. What a source's configuration does not ask for costs one look at an attribute that
-is None. A line is put together from its parts, of which only the parameters go through an encoder, once.
+This is the hot path. A feature that is not configured costs one look at an attribute that is None. A line is
+joined from its parts, of which only the parameters are encoded for each event.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ from ingestd.sources.event_time import EventClock
 from ingestd.sources.privacy import Privacy
 from ingestd.sources.query import Params, scan
 from ingestd.sources.rate_limit import RateLimit
-from ingestd.sources.signatures import Token, Verifier
+from ingestd.sources.signatures import Verifier
+from ingestd.sources.tokens import Token
 
 dumps = orjson.dumps
-# The traceparent of W3C Trace Context has 55 bytes; a later version of it may have some more.
+# A traceparent (W3C Trace Context) has 55 bytes; a later version of it may have more.
 MAX_TRACE = 128
 
 
 class LineDraft:
-    """A request's events in the making: what their lines have in common, and what making them leaves behind.
+    """The part that the lines of a request's events share, and results that are gathered line by line.
 
-    `middle`: from `source` to `user_agent`, as JSON. `keys`: each line's Kafka key. `remembered`: what the
-    window of repeats took in, see DuplicateWindow.forget.
+    `middle`: from `source` to `user_agent`, as JSON. `keys`: each line's Kafka key. `remembered`: places and
+    keys in the duplicate window, see DuplicateWindow.forget.
     """
 
     __slots__ = ("keys", "middle", "params", "received_at", "remembered", "signature")
@@ -51,13 +52,17 @@ class LineDraft:
 
 
 class Source:
-    """One source: its configuration made ready, its counters, its replies."""
+    """One source, prepared from its configuration.
+
+    `node`: `<host>/<instance>`. `inflated_limit`: bytes of a decompressed body. `replies`: those to a request
+    without replies of its own. `window`: None without `dedup_window`.
+    """
 
     __slots__ = (
-        "_asked_for", "_body_limit", "_changing", "_clock", "_dedup", "_frames", "_keep_lossy", "_keep_raw",
-        "_key", "_maker", "_own_answer", "_prefix", "_privacy", "_rate", "_redirect", "_rejects",
-        "_sets_aside", "_tails", "_token", "_wanted", "config", "counters", "methods", "name", "replies",
-        "verifier", "window",
+        "_asked_for", "_body_limit", "_clock", "_dedup", "_frames", "_individual", "_keep_lossy",
+        "_keep_raw", "_key", "_maker", "_prefix", "_privacy", "_quarantines", "_rate", "_redirect",
+        "_rejects", "_tails", "_token", "_volatile", "_wanted", "config", "counters", "methods", "name",
+        "replies", "verifier", "window",
     )  # fmt: skip
 
     def __init__(
@@ -69,48 +74,48 @@ class Source:
         self.counters = counters
         self.name = settings.name
         self.methods = frozenset(method.encode() for method in settings.methods)
-        # what is answered
+        # responses
         stored = responses.success(settings.reply)
         self.replies = Replies(stored, responses.refusals(settings.on_overload))
         redirect = settings.reply.redirect
         self._redirect = responses.Redirect(redirect, stored) if redirect else None
-        # what is taken
+        # admission
         self.verifier = verifier
         self._token = verifier if isinstance(verifier, Token) else None
         self._rejects = settings.on_bad_signature == "reject"
-        self._sets_aside = settings.on_bad_signature == "dead_letter"
+        self._quarantines = settings.on_bad_signature == "dead_letter"
         self._rate = RateLimit(settings.max_rate) if settings.max_rate else None
         self._privacy = privacy
         self._body_limit = inflated_limit
-        # what it means
+        # meaning
         self._clock = EventClock(settings.event_time) if settings.event_time else None
         self._dedup = tuple(tuple(names.split("+")) for names in settings.dedup)
-        self._changing = tuple(name.encode() + b"=" for name in settings.volatile)
+        self._volatile = tuple(name.encode() + b"=" for name in settings.volatile)
         self._prefix = f"{settings.name}\0{settings.type}\0".encode()
         self.window = window
         self._key = settings.key
-        # the parameters that mean something: of a clean query only these are decoded into text
+        # of a clean query only these parameters are decoded into text
         names = [*settings.key, *(name for group in self._dedup for name in group)]
         names += [self._clock.param] if self._clock else []
         names += [redirect.param] if redirect else []
         self._asked_for = tuple(dict.fromkeys(names))
         self._wanted = tuple(name.encode() for name in self._asked_for)
-        self._own_answer = bool(settings.key or settings.dedup_window or redirect or self._sets_aside)
-        # what is written
+        self._individual = bool(settings.key or settings.dedup_window or redirect or self._quarantines)
+        # output
         self._keep_raw = settings.keep_raw == "always" or (
             settings.keep_raw == "odd" and settings.signature.covers_query
         )
         self._keep_lossy = settings.keep_raw != "never"
         self._frames = encoder.Frames(settings.name, settings.type)
         self._tails = encoder.Tails(node)
-        plain = not self._own_answer and privacy is None and self._token is None
+        plain = not self._individual and privacy is None and self._token is None
         self._maker = encoder.maker(settings, node, self._prefix, keep_raw=self._keep_raw) if plain else None
 
     def take(self, request: Request, exchange: Exchange) -> None:
-        """Make events of a routed request, and with them an entry of its exchange.
+        """Make events of a routed request, which makes its exchange an entry.
 
-        Raises RequestRefusedError where there is no event to be had: the body does not decompress or holds
-        too many events, the source rejects the signature, or `max_rate` is exceeded.
+        Raises RequestRefusedError if the body does not decompress or holds too many events, if the source
+        rejects the signature, and if `max_rate` is exceeded.
         """
         flags: list[str] = []
         signature = "none"
@@ -136,10 +141,10 @@ class Source:
                 exchange.data = line
                 exchange.count = 1
                 return
-        self._take_slowly(request, exchange, signature, flags)
+        self._take_generally(request, exchange, signature, flags)
 
-    def _take_slowly(self, request: Request, exchange: Exchange, signature: str, flags: list[str]) -> None:
-        """Make events of any request: what the compiled maker leaves to Python."""
+    def _take_generally(self, request: Request, exchange: Exchange, signature: str, flags: list[str]) -> None:
+        """The general path: makes events of any request."""
         about_body, media_type, parts = b"", "", bodies.NO_PARTS
         body = request.body
         if body:
@@ -185,11 +190,11 @@ class Source:
         else:
             exchange.data = self._line(request, draft, bodies.NOTHING, flags)
         exchange.count = len(parts) or 1
-        if self._own_answer:
-            self._choose(exchange, draft)
+        if self._individual:
+            self._set_individual(exchange, draft)
 
     def _judged(self, result: str, flags: list[str]) -> str:
-        """What the event says of its signature. Raises RequestRefusedError where only a good one will do."""
+        """The event's `signature`. Raises RequestRefusedError if the source rejects it."""
         counts = self.counters.signatures
         counts[result] = counts.get(result, 0) + 1
         if result == "ok":
@@ -204,7 +209,7 @@ class Source:
     def _with_body(
         self, params: Params, encoded: bytes, body: bytes, media_type: str, flags: list[str]
     ) -> tuple[Params, bytes, list[bodies.BodyPart]]:
-        """The parameters with a form's among them, the same as JSON, and the events' shares of the body."""
+        """The parameters, a form's included; the same as JSON; the parts of the body, one for each event."""
         if media_type != bodies.FORM:
             return params, encoded, bodies.split(body, media_type)
         form = query.decode(body)
@@ -221,7 +226,7 @@ class Source:
             flags.append(f"macro:{name}")
 
     def _line(self, request: Request, draft: LineDraft, part: bodies.BodyPart, flags: list[str]) -> bytes:
-        """One event."""
+        """One event's line, with its newline. Appends the event's own flags."""
         params, keys, received_at = draft.params, part.keys, draft.received_at
         event_at = None
         clock = self._clock
@@ -233,7 +238,7 @@ class Source:
             self._count_macros(left, flags)
         dup_key = self._dup_key(request, params, part)
         if self.window is not None and draft.signature in ("ok", "none"):
-            # Not for others: an event that may be forged must not make the platform's own a duplicate.
+            # Only these: an event that may be forged must not make the platform's own a duplicate.
             key = bytes.fromhex(dup_key)
             place = self.window.add(key, received_at)
             if place < 0:
@@ -250,7 +255,7 @@ class Source:
         ))  # fmt: skip
 
     def _dup_key(self, request: Request, params: Params, part: bodies.BodyPart) -> str:
-        """Equal for repeats: by the first click id that is one, else by all that was sent."""
+        """A hash that is equal for repeats: of the first real click id, else of the whole request."""
         for first, *others in self._dedup:
             click_id = null_values.real(_value(first, params, part.keys))
             if click_id is not None:
@@ -258,21 +263,21 @@ class Source:
                     click_id += f"\0{_value(name, params, part.keys)}"
                 return xxh3_128_hexdigest(self._prefix + click_id.encode())
         raw = request.query
-        if self._changing:
-            raw = b"&".join(pair for pair in raw.split(b"&") if not pair.startswith(self._changing))
+        if self._volatile:
+            raw = b"&".join(pair for pair in raw.split(b"&") if not pair.startswith(self._volatile))
         return xxh3_128_hexdigest(b"%s%s\0%s\0%s" % (self._prefix, request.route.encode(), raw, part.raw))
 
     def _partition_key(self, params: Params, keys: dict[str, Any]) -> bytes | None:
-        """The first real value of the parameters named, in lower case: platforms differ in their hashes'."""
+        """The first real value of the `key` parameters, in lower case: platforms differ in hash case."""
         for name in self._key:
             found = null_values.real(_value(name, params, keys))
             if found is not None:
                 return found.lower().encode()
         return None
 
-    def _choose(self, exchange: Exchange, draft: LineDraft) -> None:
-        """Set what is not the same for all of the source's requests."""
-        if self._sets_aside and draft.signature != "ok":
+    def _set_individual(self, exchange: Exchange, draft: LineDraft) -> None:
+        """Set the results that differ from request to request."""
+        if self._quarantines and draft.signature != "ok":
             exchange.dead_letter = "signature"
         if draft.keys:
             exchange.keys = tuple(draft.keys)
@@ -285,6 +290,6 @@ class Source:
 
 
 def _value(name: str, params: Params, keys: dict[str, Any]) -> Any:
-    """A parameter's value or, failing that, that of a top-level key of a JSON body."""
+    """The value of a parameter, else of a top-level key of a JSON body."""
     value = params.get(name)
     return keys.get(name) if value is None else value

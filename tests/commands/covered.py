@@ -29,7 +29,8 @@ DURABLE = (
     "ingestd/kafka/*.py", "ingestd/spool/*.py",
     "ingestd/sources/body.py", "ingestd/sources/encoder.py", "ingestd/sources/macros.py",
     "ingestd/sources/privacy.py", "ingestd/sources/query.py",
-    "ingestd/sources/signatures.py", "ingestd/sources/source.py", "ingestd/sources/event_time.py",
+    "ingestd/sources/signatures.py", "ingestd/sources/tokens.py", "ingestd/sources/source.py",
+    "ingestd/sources/event_time.py",
     "ingestd/sources/null_values.py", "ingestd/cli/audit*.py", "ingestd/cli/replay*.py",
     "ingestd/cli/spill*.py", "ingestd/cli/spool.py",
 )  # fmt: skip
