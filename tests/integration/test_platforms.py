@@ -15,8 +15,8 @@ from tests.support.needs import need_nginx
 from tests.support.nginx import Nginx
 from tests.support.place import open_place
 from tests.support.platforms.cases import SAMPLES
+from tests.support.platforms.tampering import CHANGES
 from tests.support.wire import Wire, ask, request
-from tests.unit.sources.test_signatures import CHANGES
 
 TOKEN = "tok-7f3e9a"
 SOURCES: list[dict[str, object]] = [

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.exposed import exposed_metrics
 from tests.support.waiting import FAR
-from tests.unit.test_docs import exposed_metrics
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "conf" / "prometheus" / "ingestd.rules.yml"

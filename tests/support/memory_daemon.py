@@ -14,7 +14,7 @@ from tests.support.fakes import FakeTransport, Pump, Received, connect, make_sou
 from tests.support.loop import turns
 
 
-class Front(Pump):
+class MemoryDaemon(Pump):
     """A whole daemon but for its sockets and its disk."""
 
     def __init__(self, *sources: dict[str, Any], acks: bool = True, **options: Any) -> None:

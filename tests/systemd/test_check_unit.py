@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.systemd import venv
-from tests.systemd.conftest import CONFIG, Host
+from tests.support.systemd.host import CONFIG, Host
 
 pytestmark = pytest.mark.systemd
 SERVICE = "ingestd.service"

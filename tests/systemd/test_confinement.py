@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.systemd.conftest import CONFIG, STATE, Host
+from tests.support.systemd.host import CONFIG, STATE, Host
 
 pytestmark = pytest.mark.systemd
 SERVICE = "ingestd.service"

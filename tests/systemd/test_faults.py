@@ -8,8 +8,8 @@ import os
 import pytest
 
 from tests.support.systemd.clicks import Clicks
+from tests.support.systemd.host import CONFIG, Host
 from tests.support.waiting import FAR
-from tests.systemd.conftest import CONFIG, Host
 
 pytestmark = pytest.mark.systemd
 SERVICE = "ingestd.service"

@@ -10,7 +10,7 @@ import pytest
 from tests.support.documents import first_shell_block
 from tests.support.nginx import binary
 from tests.support.systemd import venv
-from tests.systemd.conftest import CONFIG, Host
+from tests.support.systemd.host import CONFIG, Host
 
 pytestmark = pytest.mark.systemd
 PAGE = "systemd/README.md"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.systemd.clicks import Clicks
-from tests.systemd.conftest import Host
+from tests.support.systemd.host import Host
 
 pytestmark = pytest.mark.systemd
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.cli.nginx import SPILL, SWITCH
-from tests.systemd.conftest import UNITS, Host
+from tests.support.systemd.host import UNITS, Host
 
 pytestmark = pytest.mark.systemd
 SERVICE, TIMER = "ingestd-spill.service", "ingestd-spill.timer"

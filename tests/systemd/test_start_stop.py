@@ -7,7 +7,7 @@ import http.client
 import pytest
 
 from tests.support.systemd.clicks import Clicks
-from tests.systemd.conftest import STATE, Host
+from tests.support.systemd.host import STATE, Host
 
 pytestmark = pytest.mark.systemd
 SERVICE = "ingestd.service"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.config.sections import IngestConfig
-from tests.systemd.conftest import SERVICES, SOCKETS, UNITS, Host
+from tests.support.systemd.host import SERVICES, SOCKETS, UNITS, Host
 
 HIGHEST_EXPOSURE = 1.2
 SPILL = ("ingestd-spill.service", "ingestd-spill.timer")

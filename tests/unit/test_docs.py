@@ -17,7 +17,6 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 from ingestd import config
-from ingestd.admin import metrics
 from ingestd.admin.server import MAX_CONNECTIONS
 from ingestd.cli import main
 from ingestd.config.messages import model_at
@@ -25,16 +24,16 @@ from ingestd.config.source import MAX_KEYS, MAX_WINDOW, SourceConfig
 from ingestd.http.connection import MAX_PIPELINE, MAX_REFUSED
 from ingestd.http.fd_limit import RESERVED
 from ingestd.http.responses import REFUSALS
-from ingestd.pipeline.batch_metrics import BatchMetrics
-from ingestd.pipeline.counters import MAX_MACRO_NAME, MAX_MACRO_PARAMS, Counters
+from ingestd.pipeline.counters import MAX_MACRO_NAME, MAX_MACRO_PARAMS
 from ingestd.pipeline.subscribers import MAX_SUBSCRIBERS
 from ingestd.sources.body import MAX_EVENTS, MAX_MEMBERS
 from ingestd.sources.event_schema import JSON_SCHEMA
 from ingestd.system.log import REPEATS_PER_MINUTE
 from tests.support import commands, documents
 from tests.support.documents import ROOT, names, read, rows, section
+from tests.support.exposed import exposed_metrics
+from tests.support.ranks import PACKAGE, RANKS
 from tests.support.texts import texts
-from tests.unit.test_imports import PACKAGE, RANKS
 
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in documents.documents()}
 # Pages with a date are records: what they name may have gone since.
@@ -150,22 +149,6 @@ def test_every_surprise_is_in_its_index() -> None:
 
 
 # metrics and alerts
-
-
-def exposed_metrics() -> dict[str, str]:
-    """The help text of every metric, by the name that Prometheus sees."""
-    everything = {
-        name: 0.0 for group in (metrics.GAUGES, metrics.FILE_GAUGES, metrics.KAFKA_GAUGES) for name in group
-    }
-    for group in (metrics.COUNTERS, metrics.FILE_COUNTERS, metrics.KAFKA_COUNTERS, metrics.FANOUT_COUNTERS):
-        everything.update(dict.fromkeys(group, 0.0))
-    counters = Counters()
-    counters.of("any")
-    collector = metrics.IngestCollector(counters, BatchMetrics(), lambda: everything, "0")
-    return {
-        family.name + ("_total" if family.type == "counter" else ""): family.documentation
-        for family in collector.collect()
-    }
 
 
 def test_every_metric_is_listed_with_its_help_and_no_other() -> None:

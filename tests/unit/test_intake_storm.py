@@ -11,14 +11,14 @@ import pytest
 from ingestd.http.connection import Connection
 from tests.support.fakes import assert_conserved
 from tests.support.loop import turns
-from tests.support.memory_daemon import Front, get, post
+from tests.support.memory_daemon import MemoryDaemon, get, post
 
 
 class Storm:
     """Good and bad requests, pipelined, over connections that come and go, a sink that fails and hangs."""
 
-    def __init__(self, front: Front, seed: int) -> None:
-        self.front = front
+    def __init__(self, daemon: MemoryDaemon, seed: int) -> None:
+        self.daemon = daemon
         self.dice = random.Random(seed)
         self.number = 0
         self.open: list[Connection] = []
@@ -50,7 +50,7 @@ class Storm:
         return get(self.dice.choice([b"/nobody", b"/c/a"]), method=self.dice.choice([b"HEAD", b"PUT"]))
 
     async def connect(self) -> None:
-        self.open.append(self.front.connect()[1])
+        self.open.append(self.daemon.connect()[1])
 
     async def leave(self) -> None:
         if self.open:
@@ -62,36 +62,36 @@ class Storm:
             self.dice.choice(self.open).data_received(data)
 
     async def break_sink(self) -> None:
-        self.front.sink.failing = self.dice.choice(["", "", "no space left"])
+        self.daemon.sink.failing = self.dice.choice(["", "", "no space left"])
 
     async def hold_sink(self) -> None:
-        (self.front.sink.gate.clear if self.dice.random() < 0.4 else self.front.sink.gate.set)()
+        (self.daemon.sink.gate.clear if self.dice.random() < 0.4 else self.daemon.sink.gate.set)()
 
     async def drain(self) -> None:
         for connection in self.open[:2]:
             connection.drain()
 
     async def wait(self) -> None:
-        await self.front.clock.advance(self.dice.random() * 2)
+        await self.daemon.clock.advance(self.dice.random() * 2)
 
 
 @pytest.mark.parametrize("acks", [True, False], ids=["stored", "queued"])
 @pytest.mark.parametrize("seed", range(12))
 async def test_after_everything_what_was_received_is_stored_or_refused(acks: bool, seed: int) -> None:
     sources = ({"name": "a", "path": "/c/a"}, {"name": "b", "path": "/c/b"})
-    async with Front(*sources, acks=acks, max_events=7, buffer_bytes=20_000) as front:
-        storm = Storm(front, seed)
+    async with MemoryDaemon(*sources, acks=acks, max_events=7, buffer_bytes=20_000) as daemon:
+        storm = Storm(daemon, seed)
         for _ in range(300):
             await storm.step()
-            assert_conserved(front.counters)
-        front.sink.failing = ""
-        front.sink.gate.set()
-        await front.clock.advance(10)
-        await front.flusher.drain()
-        assert_conserved(front.counters)
-        numbers = Counter(re.findall(rb'"n":"?(\d+)', front.sink.stored()))
+            assert_conserved(daemon.counters)
+        daemon.sink.failing = ""
+        daemon.sink.gate.set()
+        await daemon.clock.advance(10)
+        await daemon.flusher.drain()
+        assert_conserved(daemon.counters)
+        numbers = Counter(re.findall(rb'"n":"?(\d+)', daemon.sink.stored()))
         assert set(numbers.values()) <= {1, 2}  # an array of two is stored whole or not at all
-        assert sum(source.stored for source in front.counters.by_source.values()) == numbers.total()
-        assert not any(source.unstored for source in front.counters.by_source.values())
-        assert (front.buffer.events, front.buffer.bytes) == (0, 0)
+        assert sum(source.stored for source in daemon.counters.by_source.values()) == numbers.total()
+        assert not any(source.unstored for source in daemon.counters.by_source.values())
+        assert (daemon.buffer.events, daemon.buffer.bytes) == (0, 0)
         assert numbers.total() > 5

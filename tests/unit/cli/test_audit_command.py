@@ -21,8 +21,8 @@ from ingestd.file import names, scan
 from ingestd.file.manifest import Chain
 from ingestd.file.scan import Scan
 from ingestd.tally import Known, parse_hour
+from tests.support.audited import LINES, audit, change, only
 from tests.support.event_files import finished, mark_removed, read, write_manifest
-from tests.unit.cli.test_audit_files import LINES, audit, change, only
 
 
 @pytest.fixture

@@ -8,16 +8,14 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from ingestd.cli import audit_files, main
+from ingestd.cli import main
 from ingestd.cli.audit import parse_hours
-from ingestd.cli.audit_report import AuditFinding, AuditReport
 from ingestd.errors import IngestdError
 from ingestd.file import compression, manifests, names
 from ingestd.file.inventory import Inventory
 from ingestd.file.scan import scan
+from tests.support.audited import LINES, audit, change, only
 from tests.support.event_files import event, finished, manifests_at, mark_removed, read, write_manifest
-
-LINES = [[event(100 * n + k, ("demo", "ocean")[k % 2], k % 3) for k in range(12)] for n in range(3)]
 
 
 @pytest.fixture(params=["none", "gzip", "zstd"])
@@ -31,25 +29,6 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
             path = compression.compress(path, request.param) or path
         paths.append(path)
     return paths
-
-
-def audit(files: list[Path], hours: str | None = None) -> AuditReport:
-    return audit_files.audit(files[0].parent, parse_hours(hours))
-
-
-def change(path: Path, lines: list[bytes]) -> str:
-    """Write a file anew, in its own form; returns its plain name."""
-    plain = path.with_name(names.plain_name(path.name))
-    path.unlink()
-    plain.write_bytes(b"".join(lines))
-    if path != plain:
-        compression.compress(plain, {".gz": "gzip", ".zst": "zstd"}[path.suffix])
-    return plain.name
-
-
-def only(report: AuditReport) -> AuditFinding:
-    [finding] = report.findings
-    return finding
 
 
 def test_it_is_silent_where_all_is_there(files: list[Path]) -> None:

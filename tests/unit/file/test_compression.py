@@ -13,10 +13,10 @@ import zstandard
 
 from ingestd.file import compression
 from ingestd.file.names import COMPRESSED
+from tests.support.aged_files import finished, names
 from tests.support.fakes import event_line
 from tests.support.filing import failing, synced
 from tests.support.sinks_under_test import read_files
-from tests.unit.file.test_retention import finished, names
 
 DATA = b"".join(event_line(number) for number in range(500))
 METHODS = list(COMPRESSED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,24 +10,12 @@ import pytest
 from ingestd.file import names as names_module
 from ingestd.file import recovery, retention
 from ingestd.file.names import claim
-from tests.support.fakes import event_line
+from tests.support.aged_files import finished, names
 
-DATA = b"".join(event_line(number) for number in range(500))
 NOT_OURS = [
     "clicks-a-1.ndjson.open", "clicks-a-1.ndjson.bad", "clicks-a-1.ndjson.zst.tmp", "clicks-a-1.txt",
     "impressions-a-1.ndjson", "notes.ndjson", "clicks-a-1.ndjson.open.tmp",
 ]  # fmt: skip
-
-
-def finished(directory: Path, name: str, data: bytes = DATA, age: float = 0.0) -> Path:
-    path = directory / name
-    path.write_bytes(data)
-    os.utime(path, (1_000_000 - age, 1_000_000 - age))
-    return path
-
-
-def names(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
 
 
 def test_files_are_listed_oldest_first_whatever_their_names(tmp_path: Path) -> None:

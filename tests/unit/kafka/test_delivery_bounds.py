@@ -12,9 +12,9 @@ from ingestd.kafka import delivery
 from ingestd.kafka.delivery import RETRY_PAUSE, count_sources
 from ingestd.kafka.state import Progress
 from ingestd.spool.spool import Position, Stored
+from tests.support.kafka_delivery import Rig, payload
 from tests.support.loop import turns
 from tests.support.waiting import FAR
-from tests.unit.kafka.test_delivery import Rig, payload
 
 ONE = len(payload(0))
 LINGER = 0.25

@@ -14,23 +14,7 @@ from ingestd.spool.envelope import events
 from ingestd.spool.spool import Position
 from ingestd.tally import HOUR_MS, Row, Rows, Tally
 from tests.support.event_files import HOUR, event
-
-
-class Wall:
-    """A clock the test moves, seconds since the epoch."""
-
-    def __init__(self) -> None:
-        self.now = HOUR * 3600.0 + 100
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def rows_of(*lines: bytes) -> Rows:
-    found: Rows = {}
-    records = [record_of(one, source_of(one.line).decode(), "clicks") for one in events(b"".join(lines))]
-    count_rows(found, Chunk.of("clicks", 0, records).groups)
-    return found
+from tests.support.kafka_manifest import Wall, rows_of
 
 
 def made(wall: Wall) -> KafkaManifest:

@@ -13,10 +13,10 @@ from ingestd.kafka.deadline import within
 from ingestd.kafka.manifest import KafkaManifest
 from ingestd.kafka.producer import connection_options
 from tests.support.event_files import event
+from tests.support.kafka_manifest import rows_of
 from tests.support.kafka_stand_in import Cluster, kafka_settings, manifest_topic_of, sender_of
 from tests.support.loop import turns
 from tests.support.waiting import FAR
-from tests.unit.kafka.test_manifest import rows_of
 
 
 async def test_a_producer_that_has_sent_enough_is_renewed_before_the_next_send(

@@ -21,9 +21,9 @@ from aiokafka.errors import (
 from ingestd.errors import SinkError
 from ingestd.kafka.manifest import PERIOD, KafkaManifest
 from tests.support.event_files import event
+from tests.support.kafka_manifest import Wall, rows_of
 from tests.support.kafka_stand_in import Cluster, kafka_settings, manifest_topic_of, sender_of
 from tests.support.loop import turns
-from tests.unit.kafka.test_manifest import Wall, rows_of
 
 
 @pytest.fixture(autouse=True)

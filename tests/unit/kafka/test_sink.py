@@ -24,10 +24,10 @@ from ingestd.pipeline.counters import Counters
 from ingestd.spool.spool import Spool, SpoolFullError
 from tests.support.event_files import event
 from tests.support.fakes import FakeEntry
+from tests.support.kafka_manifest import Wall
 from tests.support.kafka_stand_in import Cluster, kafka_settings
 from tests.support.loop import turns
 from tests.support.waiting import FAR
-from tests.unit.kafka.test_manifest import Wall
 
 
 class Rig:

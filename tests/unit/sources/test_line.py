@@ -24,7 +24,7 @@ from tests.commands import fuzz_line
 from tests.commands.fuzz_line import CONFIGURATIONS, Asked, Twins
 from tests.support import compiled
 from tests.support.desk import NOW_MS, secret
-from tests.unit.sources.test_query_any import QUERY
+from tests.support.queries import QUERY
 
 NOW_NS = NOW_MS * 1_000_000
 HEADER = st.one_of(st.just(b""), st.binary(max_size=60), st.text(max_size=30).map(str.encode))

@@ -11,7 +11,7 @@ from ingestd import intake
 from ingestd.cli import check, main
 from ingestd.system import clock
 from tests.support.fakes import assert_conserved
-from tests.support.memory_daemon import Front, get
+from tests.support.memory_daemon import MemoryDaemon, get
 
 SECOND = 1_000_000_000
 
@@ -56,11 +56,11 @@ async def test_no_event_is_taken_by_a_wrong_clock(
     busy = {"status": 529, "body": "later", "retry_after": 7}
 
     source = {"name": "demo", "path": "/c/demo", "on_overload": busy}
-    async with Front(source, acks=acks) as front:
+    async with MemoryDaemon(source, acks=acks) as daemon:
         monkeypatch.setattr(intake, "time_ns", lambda: now)
-        [reply] = await front.ask(get(b"/c/demo?a=1"))
+        [reply] = await daemon.ask(get(b"/c/demo?a=1"))
         assert (reply.status, reply.body) == (529, b"later"), "the source's own word for it"
-        assert front.counters.of("demo").rejected == {"clock": 1}
-        assert_conserved(front.counters)
+        assert daemon.counters.of("demo").rejected == {"clock": 1}
+        assert_conserved(daemon.counters)
         monkeypatch.setattr(intake, "time_ns", lambda: clock.EARLIEST_NS)
-        assert [reply.status for reply in await front.ask(get(b"/c/demo?a=1"))] == [200]
+        assert [reply.status for reply in await daemon.ask(get(b"/c/demo?a=1"))] == [200]
