@@ -71,6 +71,7 @@ class App:
         self._metrics = BatchMetrics()
         self._reloads = {"config_reloads": 0, "config_reload_failures": 0}
         self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._opened = False
         self.failed = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -117,6 +118,13 @@ class App:
             raise
         systemd.notify("READY=1", f"STATUS=accepting events for {len(self._config.source)} sources")
         await self._stopping.wait()
+        if delay := self._config.ingest.shutdown_delay:
+            # Not ready from now on; a load balancer learns that late, and sends until it has.
+            systemd.notify("STOPPING=1", "STATUS=not ready, still accepting")
+            logger.info("shutdown announced, still accepting", extra={"seconds": delay})
+            self._listener.leave()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), delay)
         systemd.notify("STOPPING=1", "STATUS=graceful shutdown")
         logger.info("graceful shutdown", extra={"unstored_events": self._buffer.events})
         await self._stop()
@@ -203,7 +211,9 @@ class App:
     # signals
 
     def stop(self) -> None:
-        """TERM, INT: begin the graceful shutdown."""
+        """TERM, INT: begin the graceful shutdown; a second one cuts `shutdown_delay` short."""
+        if self._stopping.is_set():
+            self._hurry.set()
         self._stopping.set()
 
     def rotate(self) -> None:

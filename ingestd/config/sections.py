@@ -58,6 +58,7 @@ class IngestConfig(Section):
     body_timeout: Duration = "30s"  # type: ignore[assignment]
     idle_timeout: Duration = "90s"  # type: ignore[assignment]
     drain_timeout: Duration = "20s"  # type: ignore[assignment]
+    shutdown_delay: Duration = "0s"  # type: ignore[assignment]
     public_base: PublicBase = ""  # the scheme and host platforms call, over which they sign
     profile_directory: Path | None = None  # profiles of one's own; relative to this file's directory
 

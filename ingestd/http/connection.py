@@ -32,10 +32,11 @@ class ServerState:
     """The state that all connections share.
 
     `take` is called with each whole request and its exchange, `refused` with the reason of each request that
-    cannot be parsed or taken. `tick` counts the rounds of the listener's sweeper.
+    cannot be parsed or taken. `tick` counts the rounds of the listener's sweeper. `leaving`: a shutdown is
+    announced, every reply says `Connection: close`, and new connections are accepted all the same.
     """
 
-    __slots__ = ("connections", "limits", "max_connections", "refused", "take", "tick")
+    __slots__ = ("connections", "leaving", "limits", "max_connections", "refused", "take", "tick")
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class ServerState:
         self.connections: set[Connection] = set()
         self.max_connections = max_connections
         self.tick = 0
+        self.leaving = False
 
 
 class Connection(RequestHandler, asyncio.Protocol):
@@ -72,7 +74,7 @@ class Connection(RequestHandler, asyncio.Protocol):
         self.behind_proxy = True
         self.due: deque[Exchange] = deque()
         self.since = state.tick
-        self.draining = False
+        self.draining = state.leaving
         self.reading = True
         self._writable = True  # the client reads its replies
         self.eof = False
@@ -200,7 +202,7 @@ class Connection(RequestHandler, asyncio.Protocol):
             self._close(transport)
         elif self.draining or not self.reading:
             self._resume_if_due()
-            if self.draining and not self.parser.in_request:
+            if self.draining and not self._state.leaving and not self.parser.in_request:
                 self.stop_reading()
 
     def refuse(self, reason: str) -> None:
@@ -236,6 +238,10 @@ class Connection(RequestHandler, asyncio.Protocol):
         if self.parser.in_body:
             return "body"
         return "head" if self.parser.in_request else "request"
+
+    def leave(self) -> None:
+        """Announce a shutdown: the next reply says `Connection: close`; a request may still come."""
+        self.draining = True
 
     def drain(self) -> None:
         """Begin a graceful shutdown: the last reply says `Connection: close`; an idle connection ends now."""

@@ -67,6 +67,12 @@ class Listener:
                 if limit is not None and state.tick - connection.since > limit:
                     _end(connection, waiting_for)
 
+    def leave(self) -> None:
+        """Announce the shutdown to clients and accept what they still send: see `ingest.shutdown_delay`."""
+        self._state.leaving = True
+        for connection in list(self._state.connections):
+            connection.leave()
+
     async def drain(self) -> None:
         """Accept no new connection, answer the requests under way, return when no connection is open.
 
@@ -80,10 +86,12 @@ class Listener:
             await self._empty_backlog()
         for server in self._servers:
             server.close()
+        left, self._state.leaving = self._state.leaving, False
         while self._state.connections:
             for connection in list(self._state.connections):
-                if not connection.draining:
+                if left or not connection.draining:
                     connection.drain()
+            left = False
             await asyncio.sleep(0.005)
 
     async def _empty_backlog(self) -> None:

@@ -87,7 +87,7 @@ def test_names_from_outside_make_no_field_of_the_status_and_no_line_of_the_metri
     text = daemon.look("/metrics").text
     assert not [line for line in text.splitlines() if line.startswith("ingestd_forged")]
     for line in text.splitlines():
-        assert line.startswith(("# ", "ingestd_")), line
+        assert line.startswith(("# ", "ingestd_", "process_")), line
     status = daemon.status()
     assert set(status["sources"]) == {"demo", "browser", "aside"}
 

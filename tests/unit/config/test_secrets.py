@@ -207,7 +207,7 @@ def with_kafka(place: Path, password: bytes | None) -> str:
 
 @pytest.mark.parametrize(
     ("password", "why"),
-    [(None, "password: No such file"), (b"", "is empty"), (b"pw-\xd6\xd0-pw", "is no UTF-8")],
+    [(None, "password: No such file"), (b"", "is empty"), (b"pw-\xd6\xd0-pw", "not valid UTF-8")],
 )
 def test_check_tells_of_kafkas_secrets_and_shows_none(
     tmp_path: Path, password: bytes | None, why: str
