@@ -46,7 +46,8 @@ def command(
     """Send example callbacks to a running instance.
 
     A source gets the example of its profile, by that platform's method, at the present time and signed with
-    the source's first key. The events have the route `ingestd-test`, so that analysts can leave them out.
+    the source's first key. The events have the route `ingestd-test` and the flag `test`, so that analysts can
+    leave them out; files and manifests have them as any other event.
 
     \b
     Exit status: 0, or 1 if a response was not a success.

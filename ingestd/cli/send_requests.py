@@ -16,9 +16,8 @@ from ingestd.config.source import SourceConfig
 from ingestd.errors import ConfigError, IngestdError, Problem
 from ingestd.sources.factory import read_keys
 from ingestd.sources.signatures import value_of
+from ingestd.sources.source import TEST_ROUTE
 
-# The route of every event that `send` makes: by it they are left out, or found and removed.
-ROUTE = "ingestd-test"
 VALID = 3600  # seconds that a signature with an end is valid
 
 
@@ -74,7 +73,7 @@ def request(source: SourceConfig, example: Example, keys: list[Secret], base: st
         query, body = _at(query, name, now), _body_at(body, name, now)
     if signature.expires_param:
         query = _at(query, signature.expires_param, now + VALID)
-    draft = Draft(method, source.path, ROUTE, query, body, headers)
+    draft = Draft(method, source.path, TEST_ROUTE, query, body, headers)
     return sign(draft, signature, keys[0].reveal(), signature.public_base or base) if keys else draft
 
 

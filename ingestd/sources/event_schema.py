@@ -67,7 +67,8 @@ JSON_SCHEMA: dict[str, Any] = {
             "description": "what is odd about the event: macro:<param> (a macro left in), bad_utf8, "
             "bad_percent, bad_json, raw_body (body is the form as received), body_not_utf8, "
             "header_not_utf8, body_withheld (privacy), stale, future (event_at against our clock), "
-            "duplicate (seen within the source's window), signature_expired, spilled (nginx took it)",
+            "duplicate (seen within the source's window), signature_expired, spilled (nginx took it), "
+            "test (sent by `ingestd send`)",
         },
         "node": _text("host/instance that took the event"),
     },

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from xxhash import xxh3_128_hexdigest
@@ -29,6 +29,8 @@ from ingestd.sources.signatures import Verifier
 from ingestd.sources.tokens import Token
 
 dumps = orjson.dumps
+# The route of `ingestd send`: its events are flagged `test`.
+TEST_ROUTE: Final = "ingestd-test"
 # A traceparent (W3C Trace Context) has 55 bytes; a later version of it may have more.
 MAX_TRACE = 128
 
@@ -125,6 +127,8 @@ class Source:
             raise RequestRefusedError("max_rate")
         if self._token is not None:
             self._token.hide(request)
+        if request.route == TEST_ROUTE:
+            flags.append("test")
         exchange.counters = self.counters
         exchange.replies = self.replies
         exchange.keys = exchange.dead_letter = None

@@ -186,6 +186,7 @@ def test_send_sends_real_callbacks_and_counts_the_answers(running: Daemon) -> No
     assert len(events) == 200
     assert {event["route"] for event in events} == {"ingestd-test"}
     assert any("macro:imei" in event["flags"] for event in events)
+    assert all("test" in event["flags"] for event in events)
 
 
 def test_send_keeps_to_a_rate(running: Daemon) -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from ingestd import config
 from ingestd.cli import main
-from ingestd.cli.send_requests import ROUTE, build
+from ingestd.cli.send_requests import build
 from ingestd.cli.send_target import parse
 from ingestd.config import profiles
 from ingestd.errors import IngestdError
@@ -22,6 +22,7 @@ from ingestd.http.parser import Limits
 from ingestd.pipeline.counters import Counters
 from ingestd.sources import factory
 from ingestd.sources.router import Router
+from ingestd.sources.source import TEST_ROUTE
 from tests.support.fakes import taken
 
 BASE = "https://click.example.com"
@@ -52,7 +53,8 @@ def source(name: str, more: str = "") -> str:
 def test_a_source_gets_its_platforms_own_example_marked_by_its_route(tmp_path: Path, profile: str) -> None:
     """At the present time, so that it is not flagged as stale."""
     found = events(source(profile.replace("_", "-"), f'profile = "{profile}"'), tmp_path)
-    assert {event["route"] for event in found} == {ROUTE}
+    assert {event["route"] for event in found} == {TEST_ROUTE}
+    assert all("test" in event["flags"] for event in found)
     assert len(found) == 1 or profile == "generic"
     assert not {"stale", "future"} & {flag for event in found for flag in event["flags"]}
 
@@ -87,7 +89,7 @@ def test_a_source_that_verifies_gets_a_signature_that_is_right(
     more = f'profile = "{profile}"\nsignature = {{ {signature}, key_file = "key" }}'
     for event in events(source("signed", more), tmp_path):
         assert event["signature"] == "ok"
-        assert event["route"] == ROUTE
+        assert event["route"] == TEST_ROUTE
 
 
 @pytest.mark.parametrize("profile", ["baidu", "xiaomi", "postback"])
