@@ -133,16 +133,13 @@ def test_a_second_request_is_not_answered() -> None:
     assert reply.status == 200
 
 
-def test_callers_too_many_are_turned_away() -> None:
-    async def main() -> list[FakeTransport]:
-        connections: set[AdminConnection] = set()
-        made = [connected(connections) for _ in range(MAX_CONNECTIONS + 1)]
-        for _, connection in made:
-            connection.connection_lost(None)
-        assert connections == set()
-        return [transport for transport, _ in made]
-
-    transports = run(main())
+async def test_callers_too_many_are_turned_away() -> None:
+    connections: set[AdminConnection] = set()
+    made = [connected(connections) for _ in range(MAX_CONNECTIONS + 1)]
+    for _, connection in made:
+        connection.connection_lost(None)
+    assert connections == set()
+    transports = [transport for transport, _ in made]
     assert [transport.closed for transport in transports] == [False] * MAX_CONNECTIONS + [True]
     assert transports[-1].statuses() == [503]
 

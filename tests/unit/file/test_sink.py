@@ -14,25 +14,21 @@ from ingestd.file import recovery
 from ingestd.file.sink import FileSink
 from tests.support.fakes import event_line
 from tests.support.filing import Files
-from tests.support.loop import run
 from tests.support.sinks_under_test import batch_of, read_files
 
 # rotation
 
 
-def test_a_file_is_rotated_when_it_has_reached_its_size(files: Files) -> None:
-    async def main() -> list[int]:
-        sink = await files.opened(rotate_bytes="1000B")
-        seen = []
-        for number in range(12):
-            await sink.commit(batch_of(number, size=250))
-            seen.append(files.finished())
-        await sink.close()
-        return seen
-
+async def test_a_file_is_rotated_when_it_has_reached_its_size(files: Files) -> None:
     size = len(event_line(0, 250))
     each = -(-1000 // size)
-    assert run(main()) == [(number + 1) // each for number in range(12)]
+    sink = await files.opened(rotate_bytes="1000B")
+    seen = []
+    for number in range(12):
+        await sink.commit(batch_of(number, size=250))
+        seen.append(files.finished())
+    await sink.close()
+    assert seen == [(number + 1) // each for number in range(12)]
     assert b"".join(read_files(files.directory)) == b"".join(event_line(number, 250) for number in range(12))
 
 
@@ -132,20 +128,17 @@ def leave_open(files: Files, instance: str, data: bytes) -> Path:
     return path
 
 
-def test_what_any_instance_left_open_is_finished_at_the_start(
+async def test_what_any_instance_left_open_is_finished_at_the_start(
     files: Files, caplog: pytest.LogCaptureFixture
 ) -> None:
     leave_open(files, "one", event_line(1) + event_line(2)[:40])
     leave_open(files, "two", event_line(3))
 
-    async def main() -> dict[str, float]:
+    with caplog.at_level(logging.WARNING):
         sink = await files.opened()
         counters = sink.snapshot().metrics
         await sink.close()
-        return counters
 
-    with caplog.at_level(logging.WARNING):
-        counters = run(main())
     assert (counters["files_recovered"], counters["bad_bytes"]) == (2, 40)
     assert read_files(files.directory) == [event_line(1), event_line(3)]
     assert [record.message for record in caplog.records] == ["finished a file a crash had left open"] * 2

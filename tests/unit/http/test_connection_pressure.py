@@ -14,7 +14,7 @@ from ingestd.http.parser import Limits
 from ingestd.http.request import Exchange, Request
 from ingestd.http.responses import Reply
 from tests.support.fakes import HeldIntake, connect
-from tests.support.loop import run, turns
+from tests.support.loop import turns
 
 GET = b"GET /c/demo?n=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = Reply(200, b"ok")
@@ -84,33 +84,29 @@ def test_a_client_that_reads_again_is_not_read_from_while_too_many_replies_are_d
     assert transport.reading
 
 
-def test_a_client_that_never_reads_takes_bounded_memory(tmp_path: Path) -> None:
+async def test_a_client_that_never_reads_takes_bounded_memory(tmp_path: Path) -> None:
     """Over a real socket: it sends until it cannot, and what it is owed stays small."""
 
-    async def main() -> tuple[int, int]:
-        loop = asyncio.get_running_loop()
-        state = ServerState(at_once, Limits(), lambda reason: None, 10)
-        path = str(tmp_path / "socket")
-        server = await loop.create_unix_server(lambda: Connection(state), path)
-        client = socket.socket(socket.AF_UNIX)
-        client.setblocking(False)
-        await loop.sock_connect(client, path)
-        sent, refusals = 0, 0
-        while refusals < 100 and sent < 50_000_000:  # until nothing more goes in
-            try:
-                sent += client.send(GET * 1000)
-                refusals = 0
-            except BlockingIOError:
-                refusals += 1
-            await turns()
-        [connection] = state.connections
-        assert connection.transport is not None
-        owed = connection.transport.get_write_buffer_size()
-        client.close()
-        server.close()
-        return sent, owed
-
-    sent, owed = run(main())
+    loop = asyncio.get_running_loop()
+    state = ServerState(at_once, Limits(), lambda reason: None, 10)
+    path = str(tmp_path / "socket")
+    server = await loop.create_unix_server(lambda: Connection(state), path)
+    client = socket.socket(socket.AF_UNIX)
+    client.setblocking(False)
+    await loop.sock_connect(client, path)
+    sent, refusals = 0, 0
+    while refusals < 100 and sent < 50_000_000:  # until nothing more goes in
+        try:
+            sent += client.send(GET * 1000)
+            refusals = 0
+        except BlockingIOError:
+            refusals += 1
+        await turns()
+    [connection] = state.connections
+    assert connection.transport is not None
+    owed = connection.transport.get_write_buffer_size()
+    client.close()
+    server.close()
     assert sent < 20_000_000
     assert owed < 4_000_000
 
@@ -193,30 +189,26 @@ def test_a_drain_answers_no_request_behind_its_last_reply() -> None:
     assert (served, transport.statuses()) == ([b"/c/demo?n=1"], [200])
 
 
-def test_a_drain_loses_nothing_that_was_sent_over_a_unix_socket() -> None:
+async def test_a_drain_loses_nothing_that_was_sent_over_a_unix_socket() -> None:
     """A real socket pair: a request in the kernel when we drain is still answered; the next write fails."""
 
-    async def main() -> tuple[bytes, bool]:
-        loop = asyncio.get_running_loop()
-        ours, client = socket.socketpair(socket.AF_UNIX)
-        for sock in (ours, client):
-            sock.setblocking(False)
-        state = ServerState(at_once, Limits(), lambda reason: None, 10)
-        _, connection = await loop.create_unix_connection(lambda: Connection(state), sock=ours)
+    loop = asyncio.get_running_loop()
+    ours, client = socket.socketpair(socket.AF_UNIX)
+    for sock in (ours, client):
+        sock.setblocking(False)
+    state = ServerState(at_once, Limits(), lambda reason: None, 10)
+    _, connection = await loop.create_unix_connection(lambda: Connection(state), sock=ours)
+    client.send(GET)
+    connection.drain()
+    received = await loop.sock_recv(client, 4096)
+    while state.connections:
+        await turns(1)
+    try:
         client.send(GET)
-        connection.drain()
-        received = await loop.sock_recv(client, 4096)
-        while state.connections:
-            await turns(1)
-        try:
-            client.send(GET)
-            refused = False
-        except BrokenPipeError:
-            refused = True
-        client.close()
-        return received, refused
-
-    received, refused = run(main())
+        refused = False
+    except BrokenPipeError:
+        refused = True
+    client.close()
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert refused
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,6 @@ from ingestd.http.request import Exchange
 from ingestd.http.responses import Reply
 from ingestd.http.sockets import unix_socket
 from tests.support.fakes import HeldIntake, Received, read_replies
-from tests.support.loop import run
 
 GET = b"GET /c/demo HTTP/1.1\r\n\r\n"
 OK = Reply(200, b"ok")
@@ -54,12 +53,12 @@ class Client:
 class Scene:
     """A listener over a Unix socket, its sweeper at a hundred times the pace."""
 
-    def __init__(self, path: Path, intake: Callable[..., None], **timeouts: float) -> None:
-        self.path = path
+    def __init__(self, place: Path, intake: Callable[..., None] = at_once, **timeouts: float) -> None:
+        self.path = place / "socket"
         self.refused: list[str] = []
         self.state = ServerState(intake, Limits(), self.refused.append, 100)
         limits = Timeouts(**{"header": 3600.0, "body": 3600.0, "idle": 3600.0, **timeouts})
-        self.listener = Listener(self.state, limits, [unix_socket(path, 0o600, "")], [path])
+        self.listener = Listener(self.state, limits, [unix_socket(self.path, 0o600, "")], [self.path])
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Scene:
@@ -88,28 +87,13 @@ def fast_sweeper(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "SWEEP_PERIOD", 0.005)
 
 
-def scene(
-    path: Path,
-    main: Callable[[Scene], Awaitable[None]],
-    intake: Callable[..., None] = at_once,
-    **timeouts: float,
-) -> None:
-    async def run_it() -> None:
-        async with Scene(path / "socket", intake, **timeouts) as built:
-            await main(built)
-
-    run(run_it())
-
-
-def test_a_request_is_served_over_a_real_socket(tmp_path: Path) -> None:
-    async def main(scene: Scene) -> None:
+async def test_a_request_is_served_over_a_real_socket(tmp_path: Path) -> None:
+    async with Scene(tmp_path) as scene:
         client = await scene.client()
         client.send(GET + GET)
         assert [(await client.reply()).body for _ in range(2)] == [b"ok", b"ok"]
         client.close()
         await scene.connections(0)
-
-    scene(tmp_path, main)
 
 
 @pytest.mark.parametrize(
@@ -120,10 +104,10 @@ def test_a_request_is_served_over_a_real_socket(tmp_path: Path) -> None:
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab", "body", "body_timeout"),
     ],
 )
-def test_a_slow_request_is_answered_and_cut_at_its_time_out(
+async def test_a_slow_request_is_answered_and_cut_at_its_time_out(
     sent: bytes, timeout: str, reason: str, tmp_path: Path
 ) -> None:
-    async def main(scene: Scene) -> None:
+    async with Scene(tmp_path, at_once, **{timeout: 0.05}) as scene:
         client = await scene.client()
         client.send(sent)
         reply = await client.reply()
@@ -131,11 +115,9 @@ def test_a_slow_request_is_answered_and_cut_at_its_time_out(
         assert await client.ended() == b""
         assert scene.refused == [reason]
 
-    scene(tmp_path, main, at_once, **{timeout: 0.05})
 
-
-def test_a_head_that_drips_is_cut_all_the_same(tmp_path: Path) -> None:
-    async def main(scene: Scene) -> None:
+async def test_a_head_that_drips_is_cut_all_the_same(tmp_path: Path) -> None:
+    async with Scene(tmp_path, header=0.05) as scene:
         client = await scene.client()
         client.send(b"GET / HTTP/1.1\r\n")
         reply = asyncio.create_task(client.reply())
@@ -144,11 +126,9 @@ def test_a_head_that_drips_is_cut_all_the_same(tmp_path: Path) -> None:
             await asyncio.sleep(0.001)
         assert (await reply).status == 408
 
-    scene(tmp_path, main, header=0.05)
 
-
-def test_an_idle_connection_ends_without_a_word(tmp_path: Path) -> None:
-    async def main(scene: Scene) -> None:
+async def test_an_idle_connection_ends_without_a_word(tmp_path: Path) -> None:
+    async with Scene(tmp_path, idle=0.05) as scene:
         fresh, used = await scene.client(), await scene.client()
         used.send(GET)
         await used.reply()
@@ -156,13 +136,11 @@ def test_an_idle_connection_ends_without_a_word(tmp_path: Path) -> None:
         await scene.connections(0)
         assert scene.refused == []
 
-    scene(tmp_path, main, idle=0.05)
 
-
-def test_who_waits_for_a_reply_is_not_cut(tmp_path: Path) -> None:
+async def test_who_waits_for_a_reply_is_not_cut(tmp_path: Path) -> None:
     intake = HeldIntake()
 
-    async def main(scene: Scene) -> None:
+    async with Scene(tmp_path, intake, header=0.01, body=0.01, idle=0.01) as scene:
         client = await scene.client()
         client.send(GET)
         rounds = scene.state.tick + 50
@@ -171,13 +149,11 @@ def test_who_waits_for_a_reply_is_not_cut(tmp_path: Path) -> None:
         intake.answer(0, "late")
         assert (await client.reply()).body == b"late"
 
-    scene(tmp_path, main, intake, header=0.01, body=0.01, idle=0.01)
 
-
-def test_a_client_that_does_not_take_its_replies_is_cut_in_the_end(tmp_path: Path) -> None:
+async def test_a_client_that_does_not_take_its_replies_is_cut_in_the_end(tmp_path: Path) -> None:
     large = Reply(200, b"x" * 5_000_000)
 
-    async def main(scene: Scene) -> None:
+    async with Scene(tmp_path, lambda exchange, *request: exchange.answer(large), idle=0.05) as scene:
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_UNIX) as client:
             client.setblocking(False)
@@ -186,28 +162,24 @@ def test_a_client_that_does_not_take_its_replies_is_cut_in_the_end(tmp_path: Pat
             await scene.connections(1)
             await scene.connections(0)
 
-    scene(tmp_path, main, lambda exchange, *request: exchange.answer(large), idle=0.05)
 
-
-def test_who_stays_after_a_refusal_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_stays_after_a_refusal_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "LINGER", 0.05)
 
-    async def main(scene: Scene) -> None:
+    async with Scene(tmp_path) as scene:
         client = await scene.client()
         client.send(b"\0garbage")
         assert (await client.reply()).status == 400
         await scene.connections(0)
 
-    scene(tmp_path, main)
-
 
 # draining
 
 
-def test_a_drain_answers_what_is_under_way_and_ends_the_rest(tmp_path: Path) -> None:
+async def test_a_drain_answers_what_is_under_way_and_ends_the_rest(tmp_path: Path) -> None:
     intake = HeldIntake()
 
-    async def main(scene: Scene) -> None:
+    async with Scene(tmp_path, intake) as scene:
         idle, waiting = await scene.client(), await scene.client()
         waiting.send(GET)
         await scene.connections(2)
@@ -222,11 +194,9 @@ def test_a_drain_answers_what_is_under_way_and_ends_the_rest(tmp_path: Path) -> 
         await drain
         assert not scene.path.exists()
 
-    scene(tmp_path, main, intake)
 
-
-def test_a_drain_serves_who_waits_in_the_backlog(tmp_path: Path) -> None:
-    async def main(scene: Scene) -> None:
+async def test_a_drain_serves_who_waits_in_the_backlog(tmp_path: Path) -> None:
+    async with Scene(tmp_path) as scene:
         clients = []
         for _ in range(20):  # connected in the kernel; nothing of ours has seen them yet
             client = socket.socket(socket.AF_UNIX)
@@ -242,22 +212,18 @@ def test_a_drain_serves_who_waits_in_the_backlog(tmp_path: Path) -> None:
         for client in clients:
             client.close()
 
-    scene(tmp_path, main)
 
-
-def test_a_drained_listener_takes_no_new_connection(tmp_path: Path) -> None:
-    async def main(scene: Scene) -> None:
+async def test_a_drained_listener_takes_no_new_connection(tmp_path: Path) -> None:
+    async with Scene(tmp_path) as scene:
         await scene.listener.drain()
         with pytest.raises(FileNotFoundError):
             await scene.client()
 
-    scene(tmp_path, main)
 
-
-def test_an_abort_ends_everything_at_once(tmp_path: Path) -> None:
+async def test_an_abort_ends_everything_at_once(tmp_path: Path) -> None:
     intake = HeldIntake()
 
-    async def main(scene: Scene) -> None:
+    async with Scene(tmp_path, intake) as scene:
         client = await scene.client()
         client.send(GET)
         while not intake.exchanges:
@@ -266,14 +232,14 @@ def test_an_abort_ends_everything_at_once(tmp_path: Path) -> None:
         assert await client.ended() == b""
         await scene.connections(0)
 
-    scene(tmp_path, main, intake)
 
-
-def test_connections_may_go_while_the_sweeper_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_may_go_while_the_sweeper_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(listener, "SLICE", 1)
     seen: list[Connection] = []
 
-    async def main(scene: Scene) -> None:
+    async with Scene(tmp_path, header=0.005) as scene:
         clients = [await scene.client() for _ in range(20)]
         for client in clients:
             client.send(GET[:-2])
@@ -284,5 +250,3 @@ def test_connections_may_go_while_the_sweeper_looks(tmp_path: Path, monkeypatch:
             await asyncio.sleep(0)
         await scene.connections(0)
         assert seen
-
-    scene(tmp_path, main, header=0.005)

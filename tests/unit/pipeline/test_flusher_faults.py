@@ -10,7 +10,7 @@ import pytest
 
 from ingestd.pipeline.flusher import SLICE
 from tests.support.fakes import Pump, assert_conserved
-from tests.support.loop import run, turns
+from tests.support.loop import turns
 
 # a failing sink, stored mode
 
@@ -232,34 +232,9 @@ async def test_a_drain_ends_when_the_sink_is_well_again() -> None:
 
 @pytest.mark.parametrize("acks", [True, False], ids=["stored", "queued"])
 @pytest.mark.parametrize("seed", range(25))
-def test_through_any_faults_every_event_is_stored_refused_or_held(acks: bool, seed: int) -> None:
+async def test_through_any_faults_every_event_is_stored_refused_or_held(acks: bool, seed: int) -> None:
     """Random faults; at every step the identity holds, and in the end nothing is missing or twice."""
     dice = random.Random(seed)
-
-    async def main() -> None:
-        async with Pump(acks=acks, max_events=5, max_bytes=500, buffer_bytes=2000) as pump:
-            number = 0
-            for _ in range(300):
-                act = dice.random()
-                if act < 0.6 and pump.buffer.refusing is None:
-                    pump.put_now(b"%06d;" % number, dice.choice("ab"))
-                    number += 1
-                elif act < 0.7:
-                    pump.sink.failing = dice.choice(["", "", "no space left", "input/output error"])
-                elif act < 0.8:
-                    (pump.sink.gate.clear if dice.random() < 0.3 else pump.sink.gate.set)()
-                else:
-                    await pump.clock.advance(dice.random())
-                if dice.random() < 0.5:
-                    await turns(dice.randint(1, 3))
-                assert_conserved(pump.counters)
-            pump.sink.failing = ""
-            pump.sink.gate.set()
-            await pump.clock.advance(10)
-            await pump.flusher.drain()
-            assert_conserved(pump.counters)
-            assert (pump.buffer.events, pump.buffer.bytes, pump.buffer.refusing) == (0, 0, None)
-            check(pump, acks)
 
     def check(pump: Pump, acks: bool) -> None:
         stored = pump.sink.stored().split(b";")[:-1]
@@ -272,7 +247,29 @@ def test_through_any_faults_every_event_is_stored_refused_or_held(acks: bool, se
         else:
             assert [entry.data[:-1] for entry in pump.entries] == stored
 
-    run(main())
+    async with Pump(acks=acks, max_events=5, max_bytes=500, buffer_bytes=2000) as pump:
+        number = 0
+        for _ in range(300):
+            act = dice.random()
+            if act < 0.6 and pump.buffer.refusing is None:
+                pump.put_now(b"%06d;" % number, dice.choice("ab"))
+                number += 1
+            elif act < 0.7:
+                pump.sink.failing = dice.choice(["", "", "no space left", "input/output error"])
+            elif act < 0.8:
+                (pump.sink.gate.clear if dice.random() < 0.3 else pump.sink.gate.set)()
+            else:
+                await pump.clock.advance(dice.random())
+            if dice.random() < 0.5:
+                await turns(dice.randint(1, 3))
+            assert_conserved(pump.counters)
+        pump.sink.failing = ""
+        pump.sink.gate.set()
+        await pump.clock.advance(10)
+        await pump.flusher.drain()
+        assert_conserved(pump.counters)
+        assert (pump.buffer.events, pump.buffer.bytes, pump.buffer.refusing) == (0, 0, None)
+        check(pump, acks)
 
 
 async def test_stored_of_a_great_batch_that_hangs_everyone_is_told_a_part_in_each_turn() -> None:

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from ingestd.system.io_thread import IoThread
-from tests.support.loop import run, turns
+from tests.support.loop import turns
 from tests.support.waiting import FAR
 
 
@@ -33,7 +33,7 @@ async def test_what_the_work_raises_is_raised_where_it_is_awaited() -> None:
     worker.close()
 
 
-def test_calls_come_one_after_the_other_in_their_order() -> None:
+async def test_calls_come_one_after_the_other_in_their_order() -> None:
     order: list[int] = []
     busy = threading.Lock()
 
@@ -42,12 +42,9 @@ def test_calls_come_one_after_the_other_in_their_order() -> None:
         order.append(number)
         busy.release()
 
-    async def main() -> None:
-        worker = IoThread("test")
-        await asyncio.gather(*(worker.call(work, number) for number in range(100)))
-        worker.close()
-
-    run(main())
+    worker = IoThread("test")
+    await asyncio.gather(*(worker.call(work, number) for number in range(100)))
+    worker.close()
     assert order == list(range(100))
 
 
