@@ -72,7 +72,14 @@ json_escape(const char *at)
 {
     int digit;
     switch (at[1]) {
-    case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't':
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
         return at + 2;
     case 'u':
         for (digit = 2; digit < 6; digit++)

@@ -213,10 +213,9 @@ listed(const Tally *tally)
     size_t number;
     for (number = 0; rows != NULL && number < tally->rows_used; number++) {
         const Row *row = &tally->rows[number];
-        item = Py_BuildValue(
-            "s#LKKy#", row->source, (Py_ssize_t)row->source_size, (long long)row->hour,
-            (unsigned long long)row->events, (unsigned long long)row->bytes, (const char *)&row->hash,
-            (Py_ssize_t)sizeof row->hash);
+        item = Py_BuildValue("s#LKKy#", row->source, (Py_ssize_t)row->source_size, (long long)row->hour,
+                             (unsigned long long)row->events, (unsigned long long)row->bytes, (const char *)&row->hash,
+                             (Py_ssize_t)sizeof row->hash);
         if (item == NULL || PyList_Append(rows, item) < 0)
             Py_CLEAR(rows);
         Py_XDECREF(item);
@@ -228,9 +227,8 @@ listed(const Tally *tally)
         Py_XDECREF(item);
     }
     if (rows != NULL && left != NULL)
-        return Py_BuildValue(
-            "NNy#", rows, left, tally->ids_used ? (const char *)tally->ids : "",
-            (Py_ssize_t)(tally->ids_used * sizeof(uint64_t)));
+        return Py_BuildValue("NNy#", rows, left, tally->ids_used ? (const char *)tally->ids : "",
+                             (Py_ssize_t)(tally->ids_used * sizeof(uint64_t)));
     Py_XDECREF(rows);
     Py_XDECREF(left);
     return NULL;

@@ -23,8 +23,9 @@
 
 /* RFC 9110, 5.6.2: the bytes a header's name may have. */
 static const uint8_t TOKEN[256] = {
-    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
-    ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,         ['&'] = 1,         ['\''] = 1,
+    ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,         ['^'] = 1,         ['_'] = 1,
+    ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
 typedef struct {
@@ -43,13 +44,15 @@ typedef struct {
     field fields[MAX_FIELDS];
 } head;
 
-static int is_named(piece name, const char *text)
+static int
+is_named(piece name, const char *text)
 {
     return (size_t)name.size == strlen(text) && strncasecmp((const char *)name.bytes, text, (size_t)name.size) == 0;
 }
 
 /* Names of what frames or ends a request, which the parser of record is to judge. */
-static int is_framing(piece name)
+static int
+is_framing(piece name)
 {
     switch (name.size) {
     case 6:
@@ -68,7 +71,8 @@ static int is_framing(piece name)
 }
 
 /* -1 where it is not a plain number of at most nine digits. */
-static long long number_of(piece digits)
+static long long
+number_of(piece digits)
 {
     long long number = 0;
     if (digits.size > 9)
@@ -84,7 +88,8 @@ static long long number_of(piece digits)
 /* Each of these returns where it stopped, or NULL where the request is declined. The bytes object ends with a NUL,
  * at which every loop stops. */
 
-static const uint8_t *read_request_line(head *h, const uint8_t *in, const uint8_t *end)
+static const uint8_t *
+read_request_line(head *h, const uint8_t *in, const uint8_t *end)
 {
     if (end - in < 16) /* "GET / HTTP/1.1" and its line end */
         return NULL;
@@ -101,7 +106,8 @@ static const uint8_t *read_request_line(head *h, const uint8_t *in, const uint8_
     return end - in >= 11 && memcmp(in, " HTTP/1.1\r\n", 11) == 0 ? in + 11 : NULL;
 }
 
-static const uint8_t *read_field(field *f, const uint8_t *in, const uint8_t *end)
+static const uint8_t *
+read_field(field *f, const uint8_t *in, const uint8_t *end)
 {
     f->name.bytes = in;
     while (TOKEN[*in])
@@ -113,12 +119,14 @@ static const uint8_t *read_field(field *f, const uint8_t *in, const uint8_t *end
     while (*in >= 0x20 && *in < 0x7f)
         in++;
     f->value.size = in - f->value.bytes;
-    if (f->value.size == 0 || f->value.bytes[0] == ' ' || in[-1] == ' ' || end - in < 2 || in[0] != '\r' || in[1] != '\n')
+    if (f->value.size == 0 || f->value.bytes[0] == ' ' || in[-1] == ' ' || end - in < 2 || in[0] != '\r' ||
+        in[1] != '\n')
         return NULL;
     return in + 2;
 }
 
-static const uint8_t *read_head(head *h, const uint8_t *in, const uint8_t *end)
+static const uint8_t *
+read_head(head *h, const uint8_t *in, const uint8_t *end)
 {
     h->count = 0;
     h->length = -1;
@@ -137,8 +145,9 @@ static const uint8_t *read_head(head *h, const uint8_t *in, const uint8_t *end)
 
 /* Objects that nearly every request needs, made once: bytes objects remember their hash. */
 static const char *const USUAL[] = {
-    "Host", "X-Real-IP", "X-Forwarded-For", "User-Agent", "Accept", "Accept-Encoding", "Accept-Language",
-    "Content-Type", "Content-Length", "Referer", "Cookie", "traceparent",
+    "Host",           "X-Real-IP",       "X-Forwarded-For", "User-Agent",
+    "Accept",         "Accept-Encoding", "Accept-Language", "Content-Type",
+    "Content-Length", "Referer",         "Cookie",          "traceparent",
 };
 enum { USUAL_COUNT = sizeof USUAL / sizeof *USUAL };
 
@@ -147,10 +156,15 @@ typedef struct {
     PyObject *get, *post, *empty;
 } constants;
 
-static PyObject *bytes_of(piece p) { return PyBytes_FromStringAndSize((const char *)p.bytes, p.size); }
+static PyObject *
+bytes_of(piece p)
+{
+    return PyBytes_FromStringAndSize((const char *)p.bytes, p.size);
+}
 
 /* A new reference, NULL with an exception. */
-static PyObject *name_of(const constants *c, piece p)
+static PyObject *
+name_of(const constants *c, piece p)
 {
     for (int i = 0; i < USUAL_COUNT; i++) {
         const char *usual = PyBytes_AS_STRING(c->names[i]);
@@ -161,7 +175,8 @@ static PyObject *name_of(const constants *c, piece p)
 }
 
 /* 0, or -1 with an exception. */
-static int fill(const constants *c, PyObject *headers, const head *h)
+static int
+fill(const constants *c, PyObject *headers, const head *h)
 {
     for (int i = 0; i < h->count; i++) {
         PyObject *name = name_of(c, h->fields[i].name), *value = bytes_of(h->fields[i].value);
@@ -174,7 +189,8 @@ static int fill(const constants *c, PyObject *headers, const head *h)
     return 0;
 }
 
-static PyObject *recognize(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+static PyObject *
+recognize(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     if (nargs != 2 || !PyBytes_Check(args[0]) || !PyDict_Check(args[1])) {
         PyErr_SetString(PyExc_TypeError, "recognize(data: bytes, headers: dict[bytes, bytes])");
@@ -207,7 +223,8 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int make_constants(PyObject *module)
+static int
+make_constants(PyObject *module)
 {
     constants *c = PyModule_GetState(module);
     for (int i = 0; i < USUAL_COUNT; i++)
@@ -220,7 +237,8 @@ static int make_constants(PyObject *module)
 }
 
 /* Not followed by the garbage collector: it holds bytes objects alone. */
-static void free_constants(void *module)
+static void
+free_constants(void *module)
 {
     constants *c = PyModule_GetState(module);
     for (int i = 0; i < USUAL_COUNT; i++)
@@ -242,8 +260,12 @@ static PyModuleDef_Slot slots[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_head", .m_size = sizeof(constants), .m_methods = methods, .m_slots = slots,
-    .m_free = free_constants,
+    PyModuleDef_HEAD_INIT, .m_name = "_head", .m_size = sizeof(constants),
+    .m_methods = methods,  .m_slots = slots,  .m_free = free_constants,
 };
 
-PyMODINIT_FUNC PyInit__head(void) { return PyModuleDef_Init(&definition); }
+PyMODINIT_FUNC
+PyInit__head(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -175,18 +175,16 @@ seal(Packer *self, Py_ssize_t place, Py_ssize_t partition)
         return -1;
     for (Py_ssize_t i = 0; i < open->group_count; i++) {
         Group *group = &open->groups[i];
-        PyObject *one = Py_BuildValue(
-            "(nLLLO)", group->source, (long long)group->hour, (long long)group->events, (long long)group->bytes,
-            group->ids ? group->ids : Py_None);
+        PyObject *one = Py_BuildValue("(nLLLO)", group->source, (long long)group->hour, (long long)group->events,
+                                      (long long)group->bytes, group->ids ? group->ids : Py_None);
         if (one == NULL) {
             Py_DECREF(groups);
             return -1;
         }
         PyList_SET_ITEM(groups, i, one);
     }
-    PyObject *batch = Py_BuildValue(
-        "(nny#LLLN)", place, partition, (const char *)open->data, open->used, (long long)open->count,
-        (long long)open->first, (long long)open->latest, groups);
+    PyObject *batch = Py_BuildValue("(nny#LLLN)", place, partition, (const char *)open->data, open->used,
+                                    (long long)open->count, (long long)open->first, (long long)open->latest, groups);
     if (batch == NULL)
         return -1;
     int failed = PyList_Append(self->sealed, batch);
@@ -525,12 +523,17 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot packer_slots[] = {
-    {Py_tp_new, new}, {Py_tp_dealloc, dealloc}, {Py_tp_methods, methods},
-    {Py_tp_doc, "Packer(limit, with_ids): see ingestd/kafka/packer.py"}, {0, NULL},
+    {Py_tp_new, new},
+    {Py_tp_dealloc, dealloc},
+    {Py_tp_methods, methods},
+    {Py_tp_doc, "Packer(limit, with_ids): see ingestd/kafka/packer.py"},
+    {0, NULL},
 };
 
 static PyType_Spec packer_spec = {
-    .name = "ingestd.kafka._packer.Packer", .basicsize = sizeof(Packer), .flags = Py_TPFLAGS_DEFAULT,
+    .name = "ingestd.kafka._packer.Packer",
+    .basicsize = sizeof(Packer),
+    .flags = Py_TPFLAGS_DEFAULT,
     .slots = packer_slots,
 };
 
@@ -548,7 +551,10 @@ fill(PyObject *module)
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, fill}, {0, NULL}};
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_packer", .m_size = 0, .m_slots = slots,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_packer",
+    .m_size = 0,
+    .m_slots = slots,
 };
 
 PyMODINIT_FUNC

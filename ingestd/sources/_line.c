@@ -1,11 +1,11 @@
-/* An event's whole line in one go, for what nearly every request is: a clean query, ASCII headers, no body.
+/* The whole line of the usual event in one call: a clean query, ASCII headers, no body.
  *
- * For anything else the answer is None, and Source.events goes its careful way. So a doubt may always end in
- * None here; what must never happen is a line that differs from that of the careful way (but for its id, which
- * is made anew each time). tests/unit/sources/test_line.py holds one against the other.
+ * Anything else is declined with None, and the general path in source.py makes the line. None is always right; a
+ * line that differs from that of the general path (but for its id, which is a new one each time) never is.
+ * tests/unit/sources/test_line.py compares the two.
  *
- * Memory: every piece is written to a buffer whose size was reckoned beforehand from the pieces' own sizes (see
- * line_capacity), a JSON text at six times what it is made of.
+ * Memory: every piece is written to a buffer whose size is computed beforehand from the sizes of the pieces (see
+ * line_capacity), six times the input for JSON text.
  */
 #include "../_event.h"
 #include "_query.h"
@@ -13,11 +13,11 @@
 #include <pthread.h>
 #include <sys/random.h>
 
-/* Room for nearly every line on the stack; beyond it the heap. The fuzzer sets it low, so that both are tried. */
+/* A larger line is made on the heap. The fuzzer sets this low, so that both are tried. */
 #ifndef LINE_BYTES
 #define LINE_BYTES 8192
 #endif
-/* As in event_time.py. */
+/* as in event_time.py */
 #define AUTO_MS 100000000000LL
 #define LAST_MS 10000000000000LL
 
@@ -25,22 +25,22 @@ enum unit { AUTO, SECONDS, MILLISECONDS };
 
 typedef struct {
     PyObject_HEAD
-    PyObject *source;   /* ,"source":"ocean","route": */
-    PyObject *kind;     /* ,"type":"click","method": */
-    PyObject *node;     /* ,"node":"host/1" */
-    PyObject *prefix;   /* of what a dup_key is made of */
-    PyObject *dedup;    /* a tuple of tuples: names that make a click id, together */
-    PyObject *volatiles; /* a tuple: what pairs begin with that change from repeat to repeat */
+    PyObject *source; /* ,"source":"ocean","route": */
+    PyObject *kind; /* ,"type":"click","method": */
+    PyObject *node; /* ,"node":"host/1" */
+    PyObject *prefix; /* of the bytes that dup_key is a hash of */
+    PyObject *dedup; /* a tuple of tuples: names that make a click id, together */
+    PyObject *volatiles; /* a tuple: the starts of pairs that change from repeat to repeat */
     PyObject *is_macro; /* str to bool: macros.is_macro */
     PyObject *null_like; /* a frozenset: null_values.NULL_LIKE */
-    PyObject *is_null;  /* str to bool: null_values.is_null */
-    PyObject *digest;   /* bytes to 32 hexadecimal digits */
-    PyObject *clock;    /* the name of the parameter with the platform's time, or None */
+    PyObject *is_null; /* str to bool: null_values.is_null */
+    PyObject *digest; /* bytes to 32 hexadecimal digits */
+    PyObject *clock; /* the name of the parameter with the platform's time, or None */
     int unit, keep_raw;
     long long stale_after, future_after;
 } maker;
 
-/* One request, as `line` gets it. */
+/* One request: the arguments of `line`. */
 typedef struct {
     const uint8_t *bytes;
     Py_ssize_t size;
@@ -52,7 +52,7 @@ typedef struct {
     PyObject *count_macro;
 } request;
 
-/* What was found out about a request before its line is written. */
+/* Everything about a request that is needed before its line can be written. */
 typedef struct {
     const table *t;
     const uint8_t *json;
@@ -69,16 +69,29 @@ enum { ERROR = -1, ODD = 0, FINE = 1 };
 
 /* macros: whole values only, see macros.py. That __X__ is one is decided here, about all others it is asked. */
 
-/* As MAX_LENGTH in macros.py. */
+/* MAX_LENGTH in macros.py */
 #define MAX_MACRO 128
 
-static inline int is_upper(uint8_t c) { return c >= 'A' && c <= 'Z'; }
-static inline int is_letter(uint8_t c) { return is_upper(c & 0xdf); }
-static inline int is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
+static inline int
+is_upper(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+static inline int
+is_letter(uint8_t c)
+{
+    return is_upper(c & 0xdf);
+}
+static inline int
+is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
 
 /* __X__ __A_B__, _X_ _A_B_: words of letters and digits, one underscore between two; between single ones in
  * capitals, and not beginning with a digit */
-static int is_underscored(const uint8_t *p, const uint8_t *end)
+static int
+is_underscored(const uint8_t *p, const uint8_t *end)
 {
     int two = p[1] == '_', word = 0;
     if (two ? end - p < 5 || end[-1] != '_' || end[-2] != '_' : end[-1] != '_' || !is_upper(p[1]))
@@ -95,7 +108,8 @@ static int is_underscored(const uint8_t *p, const uint8_t *end)
 }
 
 /* Calls a predicate of Python's with an ASCII text. 1, 0, or ERROR. */
-static int ask(PyObject *predicate, const uint8_t *p, Py_ssize_t size)
+static int
+ask(PyObject *predicate, const uint8_t *p, Py_ssize_t size)
 {
     PyObject *text = PyUnicode_DecodeASCII((const char *)p, size, NULL);
     PyObject *answer = text ? PyObject_CallOneArg(predicate, text) : NULL;
@@ -106,7 +120,8 @@ static int ask(PyObject *predicate, const uint8_t *p, Py_ssize_t size)
 }
 
 /* 1, 0, or ERROR. */
-static int is_macro(const maker *m, const text *value)
+static int
+is_macro(const maker *m, const text *value)
 {
     if (!may_be_macro(value) || value->escaped || value->size > MAX_MACRO)
         return 0;
@@ -120,7 +135,8 @@ static int is_macro(const maker *m, const text *value)
 }
 
 /* In the order of the parameters; a repeated one is a macro where one of its values is. */
-static int find_macros(const maker *m, finding *f)
+static int
+find_macros(const maker *m, finding *f)
 {
     const table *t = f->t;
     f->macros = 0;
@@ -141,8 +157,9 @@ static int find_macros(const maker *m, finding *f)
 
 /* the platform's time */
 
-/* Whether Python's int() surely takes a text for no number: some byte of it is in none. */
-static int is_no_number(const uint8_t *p, Py_ssize_t size)
+/* Whether Python's int() certainly refuses a text: it has a byte that no number has. */
+static int
+is_no_number(const uint8_t *p, Py_ssize_t size)
 {
     for (Py_ssize_t i = 0; i < size; i++)
         if (p[i] < 0x80 && p[i] > ' ' && !is_digit(p[i]) && p[i] != '_' && p[i] != '+' && p[i] != '-')
@@ -150,7 +167,8 @@ static int is_no_number(const uint8_t *p, Py_ssize_t size)
     return size == 0;
 }
 
-static int read_clock(const maker *m, finding *f)
+static int
+read_clock(const maker *m, finding *f)
 {
     f->event_at = 0;
     f->clock_flag = NULL;
@@ -160,7 +178,7 @@ static int read_clock(const maker *m, finding *f)
     if (at < 0)
         return FINE;
     const text *value = &f->t->pairs[at].value;
-    if (value->escaped) /* it may hold white space, which int() passes over */
+    if (value->escaped) /* it may hold white space, which int() skips */
         return ODD;
     long long number = 0;
     for (Py_ssize_t i = 0; i < value->size; i++) {
@@ -180,7 +198,7 @@ static int read_clock(const maker *m, finding *f)
     return FINE;
 }
 
-/* the key that is equal for repeats */
+/* dup_key: equal for repeats */
 
 /* As MAX_LENGTH in null_values.py. */
 #define MAX_NULL 128
@@ -194,7 +212,8 @@ static const uint8_t NOTHING[256] = {
 };
 
 /* null_values.is_null of a text, 1, 0, or ERROR. What is not ASCII is left to it. */
-static int is_null(const maker *m, const uint8_t *p, Py_ssize_t size)
+static int
+is_null(const maker *m, const uint8_t *p, Py_ssize_t size)
 {
     if (size > 4 * MAX_NULL) /* bytes of UTF-8 */
         return 0;
@@ -231,7 +250,8 @@ static int is_null(const maker *m, const uint8_t *p, Py_ssize_t size)
 }
 
 /* The value of a parameter's first pair, if it names something: null_values.real. 1, 0, or ERROR. */
-static int is_real(const maker *m, const text *value, uint8_t *scratch)
+static int
+is_real(const maker *m, const text *value, uint8_t *scratch)
 {
     int macro = is_macro(m, value);
     if (macro)
@@ -242,13 +262,15 @@ static int is_real(const maker *m, const text *value, uint8_t *scratch)
     return null == ERROR ? ERROR : !null;
 }
 
-static int name_at(const finding *f, PyObject *name)
+static int
+name_at(const finding *f, PyObject *name)
 {
     return find_name(f->t, (const uint8_t *)PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name), f->scratch);
 }
 
 /* The prefix, the click id's values with a NUL between them: a new reference, NULL with an exception. */
-static PyObject *joined(const maker *m, const finding *f, PyObject *names)
+static PyObject *
+joined(const maker *m, const finding *f, PyObject *names)
 {
     PyObject *all = NULL;
     Py_ssize_t count = PyTuple_GET_SIZE(names);
@@ -277,7 +299,8 @@ static PyObject *joined(const maker *m, const finding *f, PyObject *names)
     }
 }
 
-static int is_volatile(const maker *m, const uint8_t *pair, Py_ssize_t size)
+static int
+is_volatile(const maker *m, const uint8_t *pair, Py_ssize_t size)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(m->volatiles); i++) {
         PyObject *start = PyTuple_GET_ITEM(m->volatiles, i);
@@ -288,8 +311,9 @@ static int is_volatile(const maker *m, const uint8_t *pair, Py_ssize_t size)
     return 0;
 }
 
-/* A query less its volatile pairs. */
-static uint8_t *put_steady(const maker *m, uint8_t *out, piece raw)
+/* A query without its volatile pairs. */
+static uint8_t *
+put_steady(const maker *m, uint8_t *out, piece raw)
 {
     const uint8_t *in = raw.bytes, *end = raw.bytes + raw.size;
     for (int kept = 0;;) {
@@ -308,8 +332,9 @@ static uint8_t *put_steady(const maker *m, uint8_t *out, piece raw)
     }
 }
 
-/* The prefix, the route and the query less what changes from repeat to repeat. */
-static PyObject *whole_query(const maker *m, const request *r)
+/* The prefix, the route and the query without its volatile pairs. */
+static PyObject *
+whole_query(const maker *m, const request *r)
 {
     Py_ssize_t prefix = PyBytes_GET_SIZE(m->prefix);
     PyObject *all = PyBytes_FromStringAndSize(NULL, prefix + r->route.size + r->raw.size + 2);
@@ -328,7 +353,8 @@ static PyObject *whole_query(const maker *m, const request *r)
     return all;
 }
 
-static int make_dup_key(const maker *m, const request *r, finding *f)
+static int
+make_dup_key(const maker *m, const request *r, finding *f)
 {
     PyObject *made_of = NULL;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(m->dedup) && made_of == NULL; i++) {
@@ -339,7 +365,7 @@ static int make_dup_key(const maker *m, const request *r, finding *f)
             return ERROR;
         if (!real)
             continue;
-        for (Py_ssize_t k = 1; k < PyTuple_GET_SIZE(names); k++) { /* a list has a spelling of Python's */
+        for (Py_ssize_t k = 1; k < PyTuple_GET_SIZE(names); k++) { /* Python would write a list here */
             at = name_at(f, PyTuple_GET_ITEM(names, k));
             if (at >= 0 && f->t->pairs[at].again)
                 return ODD;
@@ -372,14 +398,19 @@ typedef struct {
 } event_id;
 
 static _Thread_local struct {
-    uint64_t numbers[32]; /* 256 bytes: so many the kernel gives whole, whatever signal comes meanwhile */
+    uint64_t numbers[32]; /* 256 bytes: getrandom(2) is not interrupted by signals up to that */
     int left;
     event_id last;
 } pool;
 
-static void empty_pool(void) { memset(&pool, 0, sizeof pool); }
+static void
+empty_pool(void)
+{
+    memset(&pool, 0, sizeof pool);
+}
 
-static int make_id(event_id *id, long long received_ns)
+static int
+make_id(event_id *id, long long received_ns)
 {
     if (pool.left == 0) {
         if (getrandom(pool.numbers, sizeof pool.numbers, 0) != (ssize_t)sizeof pool.numbers) {
@@ -398,14 +429,16 @@ static int make_id(event_id *id, long long received_ns)
     return FINE;
 }
 
-static uint8_t *put_hex(uint8_t *out, uint64_t number, int digits)
+static uint8_t *
+put_hex(uint8_t *out, uint64_t number, int digits)
 {
     for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4)
         *out++ = (uint8_t)"0123456789abcdef"[number >> shift & 15];
     return out;
 }
 
-static uint8_t *put_id(uint8_t *out, event_id id)
+static uint8_t *
+put_id(uint8_t *out, event_id id)
 {
     out = put_hex(out, id.time >> 28, 8);
     *out++ = '-';
@@ -420,7 +453,8 @@ static uint8_t *put_id(uint8_t *out, event_id id)
 
 /* the line */
 
-static inline uint8_t *put(uint8_t *out, const void *bytes, Py_ssize_t size)
+static inline uint8_t *
+put(uint8_t *out, const void *bytes, Py_ssize_t size)
 {
     memcpy(out, bytes, (size_t)size);
     return out + size;
@@ -428,12 +462,14 @@ static inline uint8_t *put(uint8_t *out, const void *bytes, Py_ssize_t size)
 
 #define PUT(out, literal) put(out, literal, sizeof literal - 1)
 
-static uint8_t *put_object(uint8_t *out, PyObject *bytes)
+static uint8_t *
+put_object(uint8_t *out, PyObject *bytes)
 {
     return put(out, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
 }
 
-static uint8_t *put_number(uint8_t *out, long long number)
+static uint8_t *
+put_number(uint8_t *out, long long number)
 {
     uint8_t digits[20];
     int size = 0;
@@ -446,7 +482,8 @@ static uint8_t *put_number(uint8_t *out, long long number)
 }
 
 /* A JSON string of bytes that are one character each (ISO-8859-1). */
-static uint8_t *put_string(uint8_t *out, piece p)
+static uint8_t *
+put_string(uint8_t *out, piece p)
 {
     *out++ = '"';
     for (const uint8_t *in = p.bytes, *end = in + p.size; in < end; in++) {
@@ -464,7 +501,8 @@ static uint8_t *put_string(uint8_t *out, piece p)
 }
 
 /* The parameters where a name stands twice: all its values in a list, at the first one's place. */
-static uint8_t *put_gathered(uint8_t *out, const table *t)
+static uint8_t *
+put_gathered(uint8_t *out, const table *t)
 {
     *out++ = '{';
     for (int i = 0; i < t->count; i++) {
@@ -495,7 +533,8 @@ static uint8_t *put_gathered(uint8_t *out, const table *t)
 
 /* Bytes a line may have. A text becomes at most six times as long and two quotes; all that is fixed together
  * has less than 512; a flag of a macro has its name and nine more; gathering adds two a parameter. */
-static size_t line_capacity(const maker *m, const request *r, const finding *f)
+static size_t
+line_capacity(const maker *m, const request *r, const finding *f)
 {
     Py_ssize_t texts = r->method.size + r->path.size + r->route.size + r->client_ip.size + r->forwarded.size +
                        r->agent.size + r->signature.size + (m->keep_raw ? r->raw.size : 0);
@@ -506,7 +545,8 @@ static size_t line_capacity(const maker *m, const request *r, const finding *f)
     return (size_t)(512 + texts * 6 + fixed + flags + f->json_size + (f->t->repeats ? 2 * f->t->count : 0));
 }
 
-static uint8_t *put_flags(uint8_t *out, const finding *f)
+static uint8_t *
+put_flags(uint8_t *out, const finding *f)
 {
     *out++ = '[';
     for (int i = 0; i < f->macros; i++) {
@@ -526,7 +566,8 @@ static uint8_t *put_flags(uint8_t *out, const finding *f)
     return out;
 }
 
-static uint8_t *put_line(uint8_t *out, const maker *m, const request *r, const finding *f, event_id id)
+static uint8_t *
+put_line(uint8_t *out, const maker *m, const request *r, const finding *f, event_id id)
 {
     out = PUT(out, LINE_START);
     out = put_id(out, id);
@@ -562,7 +603,8 @@ static uint8_t *put_line(uint8_t *out, const maker *m, const request *r, const f
     return PUT(out, "}\n");
 }
 
-static int count_macros(const request *r, const finding *f)
+static int
+count_macros(const request *r, const finding *f)
 {
     for (int i = 0; i < f->macros; i++) {
         PyObject *name = to_str(&f->t->pairs[f->macro[i]].name, f->scratch);
@@ -575,7 +617,8 @@ static int count_macros(const request *r, const finding *f)
     return FINE;
 }
 
-static PyObject *written(const maker *m, const request *r, const finding *f)
+static PyObject *
+written(const maker *m, const request *r, const finding *f)
 {
     event_id id;
     if (make_id(&id, r->received_ns) == ERROR || count_macros(r, f) == ERROR)
@@ -592,7 +635,8 @@ static PyObject *written(const maker *m, const request *r, const finding *f)
 }
 
 /* `buffer`: of json_capacity. */
-static PyObject *line_of(const maker *m, const request *r, uint8_t *buffer)
+static PyObject *
+line_of(const maker *m, const request *r, uint8_t *buffer)
 {
     table t;
     finding f;
@@ -619,7 +663,8 @@ static PyObject *line_of(const maker *m, const request *r, uint8_t *buffer)
 
 /* arguments */
 
-static int from_bytes(piece *p, PyObject *object)
+static int
+from_bytes(piece *p, PyObject *object)
 {
     if (!PyBytes_Check(object))
         return ERROR;
@@ -629,7 +674,8 @@ static int from_bytes(piece *p, PyObject *object)
 }
 
 /* ODD where a text is not ASCII. */
-static int from_str(piece *p, PyObject *object)
+static int
+from_str(piece *p, PyObject *object)
 {
     if (!PyUnicode_Check(object))
         return ERROR;
@@ -640,7 +686,8 @@ static int from_str(piece *p, PyObject *object)
     return FINE;
 }
 
-static int is_ascii(piece p)
+static int
+is_ascii(piece p)
 {
     uint8_t all = 0;
     for (Py_ssize_t i = 0; i < p.size; i++)
@@ -648,7 +695,8 @@ static int is_ascii(piece p)
     return all < 0x80;
 }
 
-static int read_request(request *r, PyObject *const *args, Py_ssize_t nargs)
+static int
+read_request(request *r, PyObject *const *args, Py_ssize_t nargs)
 {
     if (nargs != 10 || from_bytes(&r->method, args[0]) == ERROR || from_bytes(&r->raw, args[3]) == ERROR ||
         from_bytes(&r->forwarded, args[5]) == ERROR || from_bytes(&r->agent, args[6]) == ERROR ||
@@ -676,7 +724,8 @@ static int read_request(request *r, PyObject *const *args, Py_ssize_t nargs)
     return fine;
 }
 
-static PyObject *line(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+static PyObject *
+line(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     request r;
     switch (read_request(&r, args, nargs)) {
@@ -699,7 +748,8 @@ static PyObject *line(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 
 /* the maker */
 
-static int are_bytes(PyObject *tuple)
+static int
+are_bytes(PyObject *tuple)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++)
         if (!PyBytes_Check(PyTuple_GET_ITEM(tuple, i)))
@@ -707,7 +757,8 @@ static int are_bytes(PyObject *tuple)
     return 1;
 }
 
-static int are_groups(PyObject *tuple)
+static int
+are_groups(PyObject *tuple)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) {
         PyObject *group = PyTuple_GET_ITEM(tuple, i);
@@ -717,17 +768,19 @@ static int are_groups(PyObject *tuple)
     return 1;
 }
 
-static PyObject *maker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+static PyObject *
+maker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"source", "kind", "node", "prefix", "dedup", "volatiles", "is_macro", "null_like", "is_null",
-                            "digest", "clock", "unit", "stale_after", "future_after", "keep_raw", NULL};
+    static char *names[] = {"source",      "kind",         "node",     "prefix", "dedup", "volatiles",
+                            "is_macro",    "null_like",    "is_null",  "digest", "clock", "unit",
+                            "stale_after", "future_after", "keep_raw", NULL};
     PyObject *o[11];
     const char *unit;
     long long stale_after, future_after;
     int keep_raw;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$SSSSO!O!OO!OOOsLLp:LineMaker", names, &o[0], &o[1], &o[2],
-                                     &o[3], &PyTuple_Type, &o[4], &PyTuple_Type, &o[5], &o[6], &PyFrozenSet_Type,
-                                     &o[7], &o[8], &o[9], &o[10], &unit, &stale_after, &future_after, &keep_raw))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$SSSSO!O!OO!OOOsLLp:LineMaker", names, &o[0], &o[1], &o[2], &o[3],
+                                     &PyTuple_Type, &o[4], &PyTuple_Type, &o[5], &o[6], &PyFrozenSet_Type, &o[7],
+                                     &o[8], &o[9], &o[10], &unit, &stale_after, &future_after, &keep_raw))
         return NULL;
     if (!are_groups(o[4]) || !are_bytes(o[5]) || (o[10] != Py_None && !PyBytes_Check(o[10]))) {
         PyErr_SetString(PyExc_TypeError, "LineMaker: dedup is a tuple of tuples of bytes, clock bytes or None");
@@ -736,8 +789,8 @@ static PyObject *maker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     maker *m = (maker *)type->tp_alloc(type, 0);
     if (m == NULL)
         return NULL;
-    PyObject **fields[] = {&m->source, &m->kind, &m->node, &m->prefix, &m->dedup,
-                           &m->volatiles, &m->is_macro, &m->null_like, &m->is_null, &m->digest, &m->clock};
+    PyObject **fields[] = {&m->source,   &m->kind,      &m->node,    &m->prefix, &m->dedup, &m->volatiles,
+                           &m->is_macro, &m->null_like, &m->is_null, &m->digest, &m->clock};
     for (int i = 0; i < 11; i++)
         *fields[i] = Py_NewRef(o[i]);
     m->unit = strcmp(unit, "s") == 0 ? SECONDS : strcmp(unit, "ms") == 0 ? MILLISECONDS : AUTO;
@@ -747,13 +800,14 @@ static PyObject *maker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)m;
 }
 
-/* Not followed by the garbage collector: what it holds is configuration, which has no way back to it. */
-static void maker_dealloc(PyObject *self)
+/* Not tracked by the garbage collector: it refers to configuration only, which does not refer to it. */
+static void
+maker_dealloc(PyObject *self)
 {
     maker *m = (maker *)self;
     PyTypeObject *type = Py_TYPE(self);
-    PyObject *fields[] = {m->source, m->kind, m->node, m->prefix, m->dedup,
-                          m->volatiles, m->is_macro, m->null_like, m->is_null, m->digest, m->clock};
+    PyObject *fields[] = {m->source,   m->kind,      m->node,    m->prefix, m->dedup, m->volatiles,
+                          m->is_macro, m->null_like, m->is_null, m->digest, m->clock};
     for (int i = 0; i < 11; i++)
         Py_XDECREF(fields[i]);
     type->tp_free(self);
@@ -761,7 +815,7 @@ static void maker_dealloc(PyObject *self)
 }
 
 PyDoc_STRVAR(maker_doc, "Makes the lines of one source's events. See ingestd/sources/_line.pyi.");
-PyDoc_STRVAR(line_doc, "One event's line, or None where the careful way must make it.");
+PyDoc_STRVAR(line_doc, "One event's line, or None: the general path must make it.");
 
 static PyMethodDef maker_methods[] = {
     {"line", (PyCFunction)(void (*)(void))line, METH_FASTCALL, line_doc},
@@ -769,8 +823,11 @@ static PyMethodDef maker_methods[] = {
 };
 
 static PyType_Slot maker_slots[] = {
-    {Py_tp_new, maker_new},         {Py_tp_dealloc, maker_dealloc}, {Py_tp_methods, maker_methods},
-    {Py_tp_doc, (void *)maker_doc}, {0, NULL},
+    {Py_tp_new, maker_new},
+    {Py_tp_dealloc, maker_dealloc},
+    {Py_tp_methods, maker_methods},
+    {Py_tp_doc, (void *)maker_doc},
+    {0, NULL},
 };
 
 static PyType_Spec maker_spec = {
@@ -780,9 +837,10 @@ static PyType_Spec maker_spec = {
     .slots = maker_slots,
 };
 
-static int add_maker(PyObject *module)
+static int
+add_maker(PyObject *module)
 {
-    if (pthread_atfork(NULL, NULL, empty_pool) != 0) { /* a child must not give the same ids */
+    if (pthread_atfork(NULL, NULL, empty_pool) != 0) { /* a child process must not make the same ids */
         PyErr_NoMemory();
         return -1;
     }
@@ -804,10 +862,13 @@ static PyModuleDef_Slot slots[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_line", .m_slots = slots,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_line",
+    .m_slots = slots,
 };
 
-PyMODINIT_FUNC PyInit__line(void)
+PyMODINIT_FUNC
+PyInit__line(void)
 {
     return PyModuleDef_Init(&definition);
 }

@@ -3,12 +3,12 @@ from collections.abc import Callable
 class LineMaker:
     """Makes the lines of one source's usual events.
 
-    `source`, `kind`, `node`: pieces of the line, up to the value of `route`, of `method`, and `node` itself.
-    `prefix`: what a `dup_key` is made of begins with. `dedup`: groups of names that make a click id together.
-    `volatiles`: what pairs begin with that change from repeat to repeat. `is_macro`, `null_like`, `is_null`:
-    those of macros.py and null_values.py.
-    `digest`: to 32 hexadecimal digits. `clock`: the parameter with the platform's time, `unit` "auto", "s" or
-    "ms"; `stale_after`, `future_after`: ms.
+    `source`, `kind`: pieces of the line up to the value of `route` and of `method`. `node`: the piece with
+    the node. `prefix`: the first bytes of what `dup_key` is a hash of. `dedup`: groups of names that together
+    are a click id. `volatiles`: the starts of pairs that change from repeat to repeat. `is_macro`,
+    `null_like`, `is_null`: those of macros.py and null_values.py. `digest`: bytes to 32 hexadecimal digits.
+    `clock`: the parameter with the platform's time, `unit`: "auto", "s" or "ms"; `stale_after`,
+    `future_after`: ms.
     """
 
     def __init__(
@@ -21,7 +21,7 @@ class LineMaker:
         self, method: bytes, path: str, route: str, raw: bytes, client_ip: str, forwarded: bytes,
         agent: bytes, received_ns: int, signature: str, count_macro: Callable[[str], None], /,
     ) -> bytes | None:  # fmt: skip
-        """The line of a request without a body; None where only the careful way can make it.
+        """The line of a request without a body, with its newline; None: the general path must make it.
 
-        `count_macro` is called with the name of each parameter that is an unreplaced macro.
+        `count_macro` is called with the name of each parameter that is a left-in macro.
         """

@@ -1,11 +1,11 @@
 /* A query string read in one pass: its pairs, and its parameters as JSON text.
  *
- * Shared by _scan.c and _line.c. Only clean queries are read: every pair complete, every escape well formed,
- * every text UTF-8. For anything else the answer is NULL, and the caller's careful way decides.
+ * Shared by _scan.c and _line.c. Only clean queries are read: every pair complete, every escape well formed, every
+ * text UTF-8. Anything else is declined with NULL, and the general path in Python decides.
  *
- * Memory: the JSON text is written to one buffer that is large enough from the start (see json_capacity), so
- * that no write below checks for room. The input is a bytes object, which always has a NUL after its last
- * byte: loops stop at it without comparing positions, since a NUL is never copied as it is.
+ * Memory: the JSON text is written to one buffer that is large enough from the start (see json_capacity), so that no
+ * write below checks for room. The input is a bytes object, which always has a NUL after its last byte: loops stop
+ * at it without comparing positions, since a NUL is never copied unescaped.
  */
 #ifndef INGESTD_QUERY_H
 #define INGESTD_QUERY_H
@@ -20,29 +20,51 @@
 #endif
 
 #define MAX_PAIRS 256
-/* Room for a query of 2.3 KB; beyond it the heap. The fuzzer sets it low, so that both are tried. */
+/* Enough for a query of 2.3 KB; a longer one is read on the heap. The fuzzer sets this low, so that both are tried. */
 #ifndef STACK_BYTES
 #define STACK_BYTES 16384
 #endif
-#define BLOCK 16 /* bytes looked at together */
+#define BLOCK 16 /* bytes examined together */
 
 enum kind { PLAIN, SPECIAL, ESCAPED };
 
-/* PLAIN goes to JSON as it is, SPECIAL means something in a query or in UTF-8, ESCAPED needs a backslash. */
+/* PLAIN is copied to JSON, SPECIAL has a meaning in a query or in UTF-8, ESCAPED needs a backslash. */
 static const uint8_t KIND[256] = {
     [0 ... 0x1f] = ESCAPED, ['"'] = ESCAPED, ['\\'] = ESCAPED, ['%'] = SPECIAL,
-    ['&'] = SPECIAL,        ['+'] = SPECIAL, ['='] = SPECIAL,   [0x80 ... 0xff] = SPECIAL,
+    ['&'] = SPECIAL,        ['+'] = SPECIAL, ['='] = SPECIAL,  [0x80 ... 0xff] = SPECIAL,
 };
 
 static const int8_t HEX[256] = {
-    [0 ... '0' - 1] = -1,       0,  1,  2,  3,  4,  5, 6, 7, 8, 9,
-    ['9' + 1 ... 'A' - 1] = -1, 10, 11, 12, 13, 14, 15,
-    ['F' + 1 ... 'a' - 1] = -1, 10, 11, 12, 13, 14, 15,
+    [0 ... '0' - 1] = -1,
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    ['9' + 1 ... 'A' - 1] = -1,
+    10,
+    11,
+    12,
+    13,
+    14,
+    15,
+    ['F' + 1 ... 'a' - 1] = -1,
+    10,
+    11,
+    12,
+    13,
+    14,
+    15,
     ['f' + 1 ... 255] = -1,
 };
 
 typedef struct {
-    const uint8_t *raw; /* as it stands in the query */
+    const uint8_t *raw; /* in the query */
     Py_ssize_t raw_size;
     uint8_t *json; /* between the quotes of the JSON text */
     Py_ssize_t size;
@@ -51,23 +73,25 @@ typedef struct {
 
 typedef struct {
     text name, value;
-    int again;    /* the number of the next pair of the same name, 0: there is none */
-    int last;     /* of a name's first pair: the number of its last one */
-    int repeated; /* its name stood before */
+    int again; /* the number of the next pair of the same name, 0: there is none */
+    int last; /* of a name's first pair: the number of its last one */
+    int repeated; /* its name has occurred before */
 } pair;
 
-/* The byte an escape stands for, -1 where it is none. `in` is at the '%'. */
-static inline int unpercent(const uint8_t *in)
+/* The byte of a percent escape, -1 if it is malformed. `in` is at the '%'. */
+static inline int
+unpercent(const uint8_t *in)
 {
     int high = HEX[in[1]];
-    if (high < 0) /* in[1] may be the NUL at the end: then in[2] is not ours to read */
+    if (high < 0) /* in[1] may be the NUL at the end: then in[2] is out of bounds */
         return -1;
     int low = HEX[in[2]];
     return low < 0 ? -1 : high << 4 | low;
 }
 
-/* Writes a byte that JSON does not take as it is, spelled as orjson spells it: at most 6 bytes. */
-static uint8_t *put_escape(uint8_t *out, int byte)
+/* Writes a byte that JSON must escape, spelled as orjson spells it: at most 6 bytes. */
+static uint8_t *
+put_escape(uint8_t *out, int byte)
 {
     static const char LETTER[32] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
     *out++ = '\\';
@@ -86,7 +110,8 @@ static uint8_t *put_escape(uint8_t *out, int byte)
 
 /* Copies the rest of a character of several bytes, raw or escaped. NULL where it is not strict UTF-8:
  * the ranges of the second byte (Unicode, table 3-7) keep out overlong forms, surrogates, > U+10FFFF. */
-static const uint8_t *put_character(const uint8_t *in, int lead, uint8_t **out)
+static const uint8_t *
+put_character(const uint8_t *in, int lead, uint8_t **out)
 {
     int more, low = 0x80, high = 0xbf;
     if (lead >= 0xc2 && lead <= 0xdf)
@@ -119,8 +144,9 @@ static const uint8_t *put_character(const uint8_t *in, int lead, uint8_t **out)
     return in;
 }
 
-/* Copies plain bytes until one is not, or may not be. Writes up to BLOCK bytes too many, within the slack. */
-static inline const uint8_t *put_plain(const uint8_t *in, const uint8_t *end, uint8_t **out)
+/* Copies plain bytes up to one that may not be plain. Writes up to BLOCK bytes too many, within the slack. */
+static inline const uint8_t *
+put_plain(const uint8_t *in, const uint8_t *end, uint8_t **out)
 {
 #ifdef __SSE2__
     while (end - in >= BLOCK) {
@@ -150,7 +176,8 @@ static inline const uint8_t *put_plain(const uint8_t *in, const uint8_t *end, ui
 
 /* Copies a name (until '=') or a value (until '&' or the end) as JSON and returns where it ended.
  * NULL where the query is not clean. */
-static const uint8_t *put_text(text *t, const uint8_t *in, const uint8_t *end, uint8_t **cursor, int until)
+static const uint8_t *
+put_text(text *t, const uint8_t *in, const uint8_t *end, uint8_t **cursor, int until)
 {
     uint8_t *out = *cursor;
     t->raw = in;
@@ -196,7 +223,8 @@ static const uint8_t *put_text(text *t, const uint8_t *in, const uint8_t *end, u
 }
 
 /* The decoded text: where JSON needed no escape its own bytes, else decoded once more to `scratch`. */
-static const uint8_t *decoded(const text *t, uint8_t *scratch, Py_ssize_t *size)
+static const uint8_t *
+decoded(const text *t, uint8_t *scratch, Py_ssize_t *size)
 {
     if (!t->escaped) {
         *size = t->size;
@@ -213,15 +241,17 @@ static const uint8_t *decoded(const text *t, uint8_t *scratch, Py_ssize_t *size)
     return scratch;
 }
 
-static inline PyObject *to_str(const text *t, uint8_t *scratch)
+static inline PyObject *
+to_str(const text *t, uint8_t *scratch)
 {
     Py_ssize_t size;
     const uint8_t *bytes = decoded(t, scratch, &size);
     return PyUnicode_DecodeUTF8((const char *)bytes, size, NULL);
 }
 
-/* Eight bytes at a time; the last eight overlap the ones before. Not against malice: see find. */
-static uint64_t hash_of(const uint8_t *p, Py_ssize_t size)
+/* Eight bytes at a time; the last eight overlap the ones before. Not collision-resistant: see find. */
+static uint64_t
+hash_of(const uint8_t *p, Py_ssize_t size)
 {
 #define ODD UINT64_C(0x9e3779b97f4a7c15)
 #define MIX(h) (h = (h ^ chunk) * ODD, h ^= h >> 32)
@@ -251,29 +281,29 @@ static uint64_t hash_of(const uint8_t *p, Py_ssize_t size)
 /* The first and the last character of a macro, as FIRST and LAST in macros.py. */
 enum { BEGINS = 1, ENDS = 2 };
 static const uint8_t MACRO_EDGE[256] = {
-    ['_'] = BEGINS | ENDS, ['$'] = BEGINS | ENDS, ['%'] = BEGINS | ENDS, ['@'] = BEGINS | ENDS,
-    ['{'] = BEGINS,        ['['] = BEGINS,        ['}'] = ENDS,          [']'] = ENDS,
-    ['!'] = ENDS,
+    ['_'] = BEGINS | ENDS, ['$'] = BEGINS | ENDS, ['%'] = BEGINS | ENDS, ['@'] = BEGINS | ENDS, ['{'] = BEGINS,
+    ['['] = BEGINS,        ['}'] = ENDS,          [']'] = ENDS,          ['!'] = ENDS,
 };
 
-static inline int may_be_macro(const text *value)
+static inline int
+may_be_macro(const text *value)
 {
-    return value->size >= 3 && MACRO_EDGE[value->json[0]] & BEGINS &&
-           MACRO_EDGE[value->json[value->size - 1]] & ENDS;
+    return value->size >= 3 && MACRO_EDGE[value->json[0]] & BEGINS && MACRO_EDGE[value->json[value->size - 1]] & ENDS;
 }
 
 typedef struct {
     int count, candidates;
-    int repeats; /* pairs whose name stood before */
+    int repeats; /* pairs whose name has occurred before */
     pair pairs[MAX_PAIRS];
-    uint64_t hashes[MAX_PAIRS];    /* of the decoded names */
-    uint64_t filter[4];            /* a bit for each hash, by its low byte: a clear bit proves a name new */
+    uint64_t hashes[MAX_PAIRS]; /* of the decoded names */
+    uint64_t filter[4]; /* a bit for each hash, by its low byte: a clear bit proves a name new */
     uint16_t candidate[MAX_PAIRS]; /* pairs that may hold an unreplaced macro */
 } table;
 
 /* The number of the first pair whose name has this hash, or -1. Two names of one hash are so by one chance in
- * 2^64 or by someone who made them on purpose: whoever asks compares the names. */
-static inline int find(const table *t, uint64_t hash)
+ * 2^64 or on purpose: the caller compares the names. */
+static inline int
+find(const table *t, uint64_t hash)
 {
     if (t->filter[hash >> 6 & 3] >> (hash & 63) & 1)
         for (int i = 0; i < t->count; i++)
@@ -283,7 +313,8 @@ static inline int find(const table *t, uint64_t hash)
 }
 
 /* The number of the first pair of a name, or -1. */
-static inline int find_name(const table *t, const uint8_t *name, Py_ssize_t length, uint8_t *scratch)
+static inline int
+find_name(const table *t, const uint8_t *name, Py_ssize_t length, uint8_t *scratch)
 {
     Py_ssize_t size;
     int at = find(t, hash_of(name, length));
@@ -294,7 +325,8 @@ static inline int find_name(const table *t, const uint8_t *name, Py_ssize_t leng
 }
 
 /* Enters the name of the last pair. 0 where another name has its hash. */
-static inline int enter(table *t, uint8_t *scratch)
+static inline int
+enter(table *t, uint8_t *scratch)
 {
     Py_ssize_t size, first_size;
     pair *new = &t->pairs[t->count];
@@ -319,7 +351,8 @@ static inline int enter(table *t, uint8_t *scratch)
 
 /* Fills the table and writes the JSON text, of which each pair is a member: where `repeats` is not 0 it is
  * not yet the object that is wanted. Returns its end, NULL where the query is not clean. */
-static inline uint8_t *read_pairs(table *t, const uint8_t *in, const uint8_t *end, uint8_t *out)
+static inline uint8_t *
+read_pairs(table *t, const uint8_t *in, const uint8_t *end, uint8_t *out)
 {
     t->count = t->candidates = t->repeats = 0;
     memset(t->filter, 0, sizeof t->filter);
@@ -355,7 +388,8 @@ static inline uint8_t *read_pairs(table *t, const uint8_t *in, const uint8_t *en
 /* Bytes of buffer for a query; 0 where no buffer can be as large. Each byte becomes at most six ("\u0001"),
  * the four of '{"' and '"}' are 4 more; behind the text there is room to decode two names of the query once
  * more (the seventh), and for what put_plain writes too much. */
-static inline size_t json_capacity(Py_ssize_t size)
+static inline size_t
+json_capacity(Py_ssize_t size)
 {
     if (size > (PY_SSIZE_T_MAX - 2 * BLOCK) / 16)
         return 0;

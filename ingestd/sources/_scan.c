@@ -7,13 +7,15 @@
 #include "_query.h"
 
 /* The value of the parameter of this name (a new reference), None where there is no such parameter. */
-static PyObject *value_of(const table *t, PyObject *name, uint8_t *scratch)
+static PyObject *
+value_of(const table *t, PyObject *name, uint8_t *scratch)
 {
     int at = find_name(t, (const uint8_t *)PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name), scratch);
     return at < 0 ? Py_NewRef(Py_None) : to_str(&t->pairs[at].value, scratch);
 }
 
-static PyObject *wanted_values(const table *t, PyObject *wanted, uint8_t *scratch)
+static PyObject *
+wanted_values(const table *t, PyObject *wanted, uint8_t *scratch)
 {
     Py_ssize_t count = PyTuple_GET_SIZE(wanted);
     PyObject *values = PyTuple_New(count);
@@ -27,7 +29,8 @@ static PyObject *wanted_values(const table *t, PyObject *wanted, uint8_t *scratc
     return values;
 }
 
-static PyObject *candidates(const table *t, uint8_t *scratch)
+static PyObject *
+candidates(const table *t, uint8_t *scratch)
 {
     PyObject *all = PyTuple_New(t->candidates);
     for (int i = 0; all != NULL && i < t->candidates; i++) {
@@ -45,7 +48,8 @@ static PyObject *candidates(const table *t, uint8_t *scratch)
     return all;
 }
 
-static PyObject *results(const table *t, PyObject *wanted, const uint8_t *json, uint8_t *end)
+static PyObject *
+results(const table *t, PyObject *wanted, const uint8_t *json, uint8_t *end)
 {
     PyObject *all = NULL, *values = NULL, *macros = NULL;
     PyObject *encoded = PyBytes_FromStringAndSize((const char *)json, end - json);
@@ -61,7 +65,8 @@ static PyObject *results(const table *t, PyObject *wanted, const uint8_t *json, 
     return all;
 }
 
-static PyObject *scan(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+static PyObject *
+scan(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)module;
     if (nargs != 2 || !PyBytes_Check(args[0]) || !PyTuple_Check(args[1])) {
@@ -108,10 +113,14 @@ static PyModuleDef_Slot slots[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_scan", .m_methods = methods, .m_slots = slots,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_scan",
+    .m_methods = methods,
+    .m_slots = slots,
 };
 
-PyMODINIT_FUNC PyInit__scan(void)
+PyMODINIT_FUNC
+PyInit__scan(void)
 {
     return PyModuleDef_Init(&definition);
 }

@@ -1,7 +1,7 @@
 """Feeds the compiled lines, built with the sanitizers (see fuzz_scan), with made-up requests.
 
-Each line is compared with the one that the careful way in Python makes of the same request, byte for byte but
-for its id, and so are the counters. To run it for ten minutes:
+Each line is compared with the one that the general path makes of the same request, byte for byte but for its
+id, and so are the counters. To run it for ten minutes:
 
     nice python -m tests.commands.fuzz_line --seconds 600
 
@@ -59,7 +59,7 @@ FILLERS = (
     "%C2%A0", "%E3%80%80null", "%E2%84%AAnull", "un%E2%84%AAnown", "0" * 128, "0" * 129, "x" * 129,
     "D41D8CD98F00B204E9800998ECF8427E", "%EF%BC%90" * 43, "%C3%A9" * 200, "(", "00-a",
 )  # fmt: skip
-# Not clean: left to the careful way.
+# Not clean: left to the general path.
 RAW_MACROS = ("%CAMPAIGN_ID%", "%callback%", "%%ADVERTISER_ID%%", "%eaid!", "%ad%", "%D6a%", "%{bid_id}")
 REAL = ("1", "00a", "c7fdcbc18e37da49c717feeae3afeee9", "nulls", "(1)", "x" * 127, "x" * 128, "%E4%BD%A0")
 TIMES = (
@@ -113,13 +113,13 @@ class Twins:
         with mock.patch.dict(sys.modules, {"ingestd.sources._line": module}):
             self.compiled = Desk(text, place)
         with mock.patch.dict(sys.modules, {"ingestd.sources._line": None}):
-            self.careful = Desk(text, place)
+            self.general = Desk(text, place)
 
     def compare(self, asked: Asked) -> bool:
-        """Whether a request's line was made the compiled way. AssertionError: it is not the careful one."""
-        line, careful = line_of(self.compiled, asked), line_of(self.careful, asked)
-        assert _ID.sub(b"", line, 1) == _ID.sub(b"", careful, 1), f"{asked}:\n{line!r}\n{careful!r}"
-        one, other = self.compiled.demo.summary(), self.careful.demo.summary()
+        """Whether a request's line was made in C. AssertionError: the general path makes another."""
+        line, general = line_of(self.compiled, asked), line_of(self.general, asked)
+        assert _ID.sub(b"", line, 1) == _ID.sub(b"", general, 1), f"{asked}:\n{line!r}\n{general!r}"
+        one, other = self.compiled.demo.summary(), self.general.demo.summary()
         assert one == other, f"{asked}:\n{one}\n{other}"
         # Only the compiled way's ids say when the event was received, and that was long ago.
         found = _ID.search(line)
@@ -173,7 +173,7 @@ def _bytes(rng: random.Random) -> bytes:
 
 @contextmanager
 def checking(module: ModuleType) -> Iterator[Callable[[Asked], bool]]:
-    """A request's line is the careful one, in each configuration in turn; and whether it was made in C."""
+    """A request's line is that of the general path, in each configuration; and whether it was made in C."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         secret(place, "k", "test-key")

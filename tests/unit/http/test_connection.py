@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
-from functools import partial
 
 import pytest
 
 from ingestd.http.connection import MAX_REFUSED, Connection, ServerState
 from ingestd.http.parser import Limits
 from ingestd.http.request import Exchange, Request
-from ingestd.http.responses import REFUSALS, Replies, Reply
+from ingestd.http.responses import REFUSALS, Reply
 from tests.support.fakes import FakeTransport, HeldIntake, connect
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -353,55 +352,6 @@ def test_half_a_request_at_the_end_is_no_request() -> None:
     connection.data_received(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nhal")
     assert connection.eof_received() is False
     assert (intake.requests, transport.written) == ([], b"")
-
-
-# settling
-
-
-def replies(undone: list[bool] | None = None) -> Replies:
-    """What a source answers. `undone`: gets a True when the events were not stored."""
-    refusals = {reason: Reply(503, reason.encode()) for reason in ("storage", "stalled")}
-    undo = None if undone is None else partial(undone.append, True)
-    return Replies(Reply(200, b"taken"), refusals, undo)
-
-
-@pytest.mark.parametrize(("refused", "status", "body"), [(None, 200, b"taken"), ("storage", 503, b"storage")])
-def test_an_exchange_is_answered_by_its_fate_in_its_sources_words(
-    refused: str | None, status: int, body: bytes
-) -> None:
-    intake, transport, connection = held()
-    connection.data_received(get(0))
-    [exchange] = intake.exchanges
-    undone: list[bool] = []
-    exchange.replies = replies(undone)
-    exchange.settle(refused)
-    exchange.stalled()  # too late: it has been answered
-    [reply] = transport.replies()
-    assert (reply.status, reply.body) == (status, body)
-    assert bool(undone) == (refused is not None)
-
-
-@pytest.mark.parametrize("refused", [None, "storage"])
-def test_an_exchange_whose_commit_stalls_is_answered_before_its_fate_is_known(refused: str | None) -> None:
-    intake, transport, connection = held()
-    connection.data_received(get(0))
-    [exchange] = intake.exchanges
-    undone: list[bool] = []
-    exchange.replies = replies(undone)
-    exchange.stalled()
-    assert not undone
-    exchange.settle(refused)
-    assert bool(undone) == (refused is not None)
-    assert [(reply.status, reply.body) for reply in transport.replies()] == [(503, b"stalled")]
-
-
-def test_a_reply_given_already_stands_whatever_the_fate() -> None:
-    intake, transport, connection = held()
-    connection.data_received(get(0))
-    intake.answer(0)
-    intake.exchanges[0].replies = replies()
-    intake.exchanges[0].settle("storage")
-    assert transport.statuses() == [200]
 
 
 def test_a_bug_after_the_reply_was_given_does_not_take_it_back(caplog: pytest.LogCaptureFixture) -> None:

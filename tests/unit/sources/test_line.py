@@ -1,4 +1,4 @@
-"""A usual event's line made in C is, but for its id, the one that the careful way in Python makes."""
+"""A usual event's line made in C is, but for its id, the one that the general path in Python makes."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ def test_what_is_clean_is_made_in_c(twins: Twins, query: bytes) -> None:
     b"a", b"a=1&", b"&a=1", b"a=%", b"a=%zz", b"a=%ff", b"\xff=1", b"a=\xd6\xd0", b"&".join([b"a=1"] * 257),
     *(b"a=" + value.encode() for value in fuzz_line.RAW_MACROS),
 ])  # fmt: skip
-def test_what_is_odd_is_left_to_the_careful_way(twins: Twins, query: bytes) -> None:
+def test_what_is_odd_is_left_to_the_general_path(twins: Twins, query: bytes) -> None:
     assert not twins.compare(Asked(query))
 
 
-def test_a_body_or_a_method_unheard_of_is_left_to_the_careful_way_or_made_alike(plain: Twins) -> None:
+def test_a_body_or_a_method_unheard_of_is_left_to_the_general_path_or_made_alike(plain: Twins) -> None:
     assert not plain.compare(Asked(b"a=1", method=b"POST", body=b'{"b":1}'))
     assert plain.compare(Asked(b"a=1", method=b"POST"))
 

@@ -94,7 +94,7 @@ def test_a_maker_that_cannot_be_made_is_a_memory_error_and_nothing_else(module: 
 
 
 def test_a_million_calls_leave_no_memory_behind(module: ModuleType) -> None:
-    """Good ones, those left to the careful way, and those that end in an exception."""
+    """Good ones, those left to the general path, and those that end in an exception."""
     maker = module.LineMaker(**CONFIGURATION)
     broken = [
         module.LineMaker(**CONFIGURATION | {"digest": digest}) for digest in (str, len, lambda _: 1 / 0)
