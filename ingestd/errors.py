@@ -6,7 +6,7 @@
 | SinkError | 503 for the requests that wait (stored mode) or a retry (queued mode); logged as an error. |
 | ConfigError | Exit status 78 with every problem; at a reload logged as an error, and the old one stays. |
 | any other IngestdError | Its message on stderr, exit status 1. |
-| a bug | 500 for its request; in a background task a critical log line and a graceful shutdown. |
+| a bug | 500 for its request; in a sink, 500 for its batch; in another background task a graceful shutdown. |
 """
 
 from __future__ import annotations

@@ -33,6 +33,11 @@ from ingestd.config.types import (
 )
 from ingestd.errors import ConfigError, Problem
 
+# A payload of the spool must have room for all events of a request: it is never split. In bytes: a payload
+# (spool.format.MAX_PAYLOAD) without the events before the request's, and an event's envelope (spool.envelope)
+# without its key, which is a copy of something in the line.
+MAX_PAYLOAD = (64 << 20) - (64 << 10)
+MAX_ENVELOPE = 1024
 # Each has counters and series of its own. Measured with so many (bench/scale): 163 MiB, a start of 1.8 s, and
 # 0.7 s for a scrape.
 MAX_SOURCES = 10_000
@@ -54,6 +59,10 @@ class IngestConfig(Section):
     max_headers: Size = "32KiB"  # type: ignore[assignment]
     max_body: Size = "1MiB"  # type: ignore[assignment]
     max_inflated: Size = "8MiB"  # type: ignore[assignment]
+    max_lines: Size = "8MiB"  # type: ignore[assignment]
+    max_expansion: Annotated[int, Field(ge=16)] = 256
+    max_events: Positive = 10_000
+    max_values: Positive = 200_000
     header_timeout: Duration = "10s"  # type: ignore[assignment]
     body_timeout: Duration = "30s"  # type: ignore[assignment]
     idle_timeout: Duration = "90s"  # type: ignore[assignment]
@@ -239,6 +248,12 @@ def _across_keys(config: Config) -> list[Problem]:
     if exactly_once and not (config.ingest.ack == "stored" and config.spool.enabled):
         hint = 'write ingest.ack = "stored" and leave spool.enabled = true'
         problems.append(Problem("kafka.delivery", '"exactly_once" needs stored mode and a spool', hint))
+    ingest = config.ingest
+    most = (MAX_PAYLOAD - ingest.max_events * MAX_ENVELOPE) // 2
+    if most < ingest.max_lines:
+        what = "with this ingest.max_events could make a request larger than a frame of the spool"
+        hint = f"write at most {max(most, 0) >> 20}MiB, or a smaller max_events"
+        problems.append(Problem("ingest.max_lines", what, hint))
     if config.flush.max_bytes > config.buffer.max_bytes:
         problems.append(
             Problem("flush.max_bytes", "is more than buffer.max_bytes", "a batch must fit into the buffer")

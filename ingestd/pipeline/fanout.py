@@ -71,7 +71,6 @@ class Fanout:
                 waiting, timeout=self._timeout if stored else None, return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
-                task.result()  # any other error than SinkError is a bug and ends the flusher
                 stored = stored or not tasks[task].error
             if not done:
                 for task in waiting:
@@ -127,8 +126,10 @@ class Fanout:
     async def _commit_to(self, branch: Branch, batch: Batch) -> None:
         try:
             self._report(await branch.sink.commit(batch))
-        except SinkError as error:
-            self._exclude(branch, str(error))
+        except Exception as error:
+            self._exclude(branch, _text(error))
+            if not isinstance(error, SinkError):
+                logger.exception("bug in a sink", extra={"sink": branch.sink.name, "events": batch.events})
             branch.missed_events += branch.late_events
         branch.late_events = 0
 
@@ -152,10 +153,17 @@ class Fanout:
             return False
         try:
             await branch.sink.probe()
-        except SinkError as error:
-            self._exclude(branch, str(error))
+        except Exception as error:
+            self._exclude(branch, _text(error))
+            if not isinstance(error, SinkError):
+                logger.exception("bug in a sink's probe", extra={"sink": branch.sink.name})
             return False
         state = {"sink": branch.sink.name, "missed_events": branch.missed_events}
         logger.warning("sink recovered, back in the fan-out", extra=state)
         branch.error = ""
         return True
+
+
+def _text(error: Exception) -> str:
+    """An error for operators; of a bug only its kind, since its message may quote an event."""
+    return str(error) if isinstance(error, SinkError) else f"{type(error).__name__}, a bug; the log has it"

@@ -120,7 +120,10 @@ class Flusher:
         timer.cancel()
 
     async def _store(self, batch: Batch) -> None:
-        """Store a batch. If that fails: in stored mode refuse all that wait, in queued mode retry."""
+        """Store a batch. If that fails: in stored mode refuse all that wait, in queued mode retry.
+
+        An exception other than SinkError costs its own batch, in both modes, and no more.
+        """
         while True:
             try:
                 await self._commit(batch)
@@ -136,6 +139,14 @@ class Flusher:
                 self._buffer.block("storage")
                 await self._settle(batch, "storage")
                 await self._refuse_waiting("storage")
+                await self._recover()
+            except Exception as error:
+                # A bug, which may lie in what the batch holds: retried, it would stop all later events.
+                self._metrics.commit_failures += 1
+                logger.exception("bug in a sink, refusing its batch", extra={"events": batch.events})
+                self.error = f"{type(error).__name__} in a sink"
+                self._buffer.block("storage")
+                await self._settle(batch, "internal")
                 await self._recover()
             else:
                 if self._subscribers.active:
@@ -211,7 +222,7 @@ class Flusher:
         """
         while True:
             try:
-                await self._sink.probe()
+                await self._probe()
             except SinkError as error:
                 if self._draining and self._policy.acks:
                     return
@@ -224,6 +235,16 @@ class Flusher:
         logger.warning("storage recovered", extra={"after": self.error})
         self.error = ""
         self._buffer.block(None)
+
+    async def _probe(self) -> None:
+        """Raises SinkError unless a commit could succeed; a bug in the probe is logged, and counts as one."""
+        try:
+            await self._sink.probe()
+        except SinkError:
+            raise
+        except Exception as error:
+            logger.exception("bug in a sink's probe")
+            raise SinkError(f"{type(error).__name__} in a sink") from error
 
     async def _sleep(self, seconds: float) -> None:
         awake = asyncio.Event()

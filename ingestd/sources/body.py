@@ -17,8 +17,6 @@ from ingestd.errors import RequestRefusedError
 
 FORM = "application/x-www-form-urlencoded"
 
-# The events of one request are made in one turn of the loop, and its reply waits for all of them.
-MAX_EVENTS = 10_000
 # Members or frames of a compressed body. More of them would only be an attack: each costs a new decompressor.
 MAX_MEMBERS = 100
 
@@ -39,10 +37,12 @@ NOTHING = BodyPart(None, {}, b"")
 NO_PARTS: list[BodyPart] = []
 
 
-def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
+def inflate(body: bytes, encoding: bytes, limit: int, window: int = 0) -> bytes:
     """Decompress a body: gzip (RFC 1952), zstd (RFC 8878) or identity.
 
-    Raises RequestRefusedError for an unknown encoding, for broken data, and over `limit` bytes.
+    `window`: bytes that a zstd frame may refer back to, never less than `limit` and 1 MiB: who does not know
+    the size of a body beforehand asks for more than it needs. Raises RequestRefusedError for an unknown
+    encoding, for broken data, and over `limit` bytes.
     """
     encoding = encoding.strip().lower()
     if encoding in (b"", b"identity"):
@@ -50,7 +50,7 @@ def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
     if encoding in (b"gzip", b"x-gzip"):
         return _gunzip(body, limit)
     if encoding == b"zstd":
-        return _unzstd(body, limit)
+        return _unzstd(body, limit, window)
     raise RequestRefusedError("encoding")
 
 
@@ -75,9 +75,9 @@ def _gunzip(body: bytes, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _unzstd(body: bytes, limit: int) -> bytes:
+def _unzstd(body: bytes, limit: int, window: int) -> bytes:
     # A window larger than the cap would only cost memory.
-    unpacker = zstandard.ZstdDecompressor(max_window_size=max(limit, 1 << 20))
+    unpacker = zstandard.ZstdDecompressor(max_window_size=max(limit, window, 1 << 20))
     try:
         inflated: bytes = unpacker.stream_reader(body, read_across_frames=True).read(limit + 1)
         if len(inflated) > limit:
@@ -104,6 +104,20 @@ def _is_whole(unpacker: zstandard.ZstdDecompressor, body: bytes) -> bool:
     return bool(body) and not rest
 
 
+def limit_values(body: bytes, media_type: str, most: int) -> None:
+    """Raises RequestRefusedError for a form or JSON of more than `most` values, before it is read.
+
+    They are counted by the bytes that precede one, which a text may hold, too: never less than there are.
+    """
+    if len(body) <= most:
+        return
+    before = (b"&",) if media_type == FORM else (b",", b"[", b"{", b"\n")
+    if media_type != FORM and not (is_json(media_type) or is_json_lines(media_type)):
+        return
+    if sum(map(body.count, before)) > most:
+        raise RequestRefusedError("too_many_values")
+
+
 def is_json_lines(media_type: str) -> bool:
     """Whether a media type holds one JSON value a line. `media_type`: in lower case, without parameters."""
     return "ndjson" in media_type or "jsonl" in media_type or "json-seq" in media_type
@@ -114,39 +128,39 @@ def is_json(media_type: str) -> bool:
     return media_type.endswith("json")
 
 
-def split(body: bytes, media_type: str) -> list[BodyPart]:
+def split(body: bytes, media_type: str, max_events: int) -> list[BodyPart]:
     """A body that is not a form, a part for each event: an array's elements, NDJSON's lines, else the whole.
 
     An empty array is one event, since nothing that was sent is dropped. Raises RequestRefusedError for more
-    than MAX_EVENTS, of which none is taken.
+    than `max_events`, of which none is taken.
     """
     if media_type == "application/json":  # nearly all
-        return _json_parts(body)
+        return _json_parts(body, max_events)
     if is_json_lines(media_type):
         lines = [line for line in body.replace(b"\x1e", b"").split(b"\n") if line.strip()]
-        _limit(len(lines))
+        _limit_events(len(lines), max_events)
         return [part for line in lines for part in [_json_or_text(line)]] or [_text(body)]
     if is_json(media_type):
-        return _json_parts(body)
+        return _json_parts(body, max_events)
     return [_text(body)]
 
 
-def _json_parts(body: bytes) -> list[BodyPart]:
+def _json_parts(body: bytes, max_events: int) -> list[BodyPart]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         return [_text(body, "bad_json")]
     if not isinstance(value, list) or not value:
         return [_json_part(value, body)]
-    _limit(len(value))
+    _limit_events(len(value), max_events)
     try:
         return [_json_part(*pair) for pair in zip(value, _elements(body), strict=True)]
     except RecursionError:  # nested deeper than Python's scanner follows
         return [_text(body, "bad_json")]
 
 
-def _limit(events: int) -> None:
-    if events > MAX_EVENTS:
+def _limit_events(events: int, max_events: int) -> None:
+    if events > max_events:
         raise RequestRefusedError("too_many_events")
 
 

@@ -10,6 +10,7 @@ from ingestd.config.sections import Config
 from ingestd.config.source import SourceConfig
 from ingestd.errors import ConfigError, Problem
 from ingestd.pipeline.counters import Counters
+from ingestd.sources.budget import Budget
 from ingestd.sources.dedup_window import DuplicateWindow
 from ingestd.sources.privacy import Privacy
 from ingestd.sources.signatures import BodySignature, ConcatSignature, UrlSignature, Verifier
@@ -27,6 +28,10 @@ def build(
     `windows`: those in use, by the source's name. A source keeps its window unless the size changes.
     """
     known = windows or {}
+    ingest = config.ingest
+    budget = Budget(
+        ingest.max_inflated, ingest.max_lines, ingest.max_expansion, ingest.max_events, ingest.max_values
+    )
     problems: list[Problem] = []
     keys = [read_keys(source, problems) for source in config.source]
     privacy = [_privacy(source, problems) for source in config.source]
@@ -37,7 +42,7 @@ def build(
             source,
             counters.of(source.name),
             node,
-            config.ingest.max_inflated,
+            budget,
             verifier(source, found, config.ingest.public_base) if found else None,
             hidden,
             _window(source.dedup_window, known.get(source.name)),

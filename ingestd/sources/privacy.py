@@ -14,7 +14,7 @@ import re
 import socket
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import quote_from_bytes
 
 import orjson
 
@@ -22,6 +22,7 @@ from ingestd.config.source import SourceConfig
 from ingestd.http.request import Request
 from ingestd.sources import macros, null_values
 from ingestd.sources.body import FORM, is_json, is_json_lines
+from ingestd.sources.percent import unquote
 from ingestd.sources.tokens import HIDDEN
 
 Action = Callable[[bytes], bytes]  # a value's bytes to those that are kept, b"" to keep none
@@ -159,10 +160,10 @@ class Privacy:
         pairs = []
         for pair in raw.split(b"&"):
             name, equals, value = pair.partition(b"=")
-            plain = unquote_to_bytes(name.replace(b"+", b" ")) if b"%" in name or b"+" in name else name
+            plain = unquote(name.replace(b"+", b" ")) if b"%" in name or b"+" in name else name
             if plain in self._params:
                 left_in = macros.is_raw_macro(value.decode("latin-1"))
-                before = value if left_in else unquote_to_bytes(value.replace(b"+", b" "))
+                before = value if left_in else unquote(value.replace(b"+", b" "))
                 kept = self._value(plain, before, taken)
                 if kept is None:
                     continue

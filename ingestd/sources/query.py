@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
-from urllib.parse import unquote_to_bytes
 
 import orjson
 
 from ingestd.sources import macros
+from ingestd.sources.percent import unquote
 
 Params = dict[str, str | list[str]]
 
@@ -114,7 +114,7 @@ def _text(text: str, flags: dict[str, None]) -> str:
         flags["bad_percent"] = None
         return text
     raw = text.encode("latin-1")
-    decoded = unquote_to_bytes(raw.replace(b"+", b" "))
+    decoded = unquote(raw.replace(b"+", b" "))
     if decoded.count(b"%") != raw.count(b"%25"):
         flags["bad_percent"] = None
     try:

@@ -12,11 +12,11 @@ import hmac
 from collections.abc import Callable
 from hmac import compare_digest
 from typing import Literal, NamedTuple
-from urllib.parse import unquote_to_bytes
 
 from ingestd.config.source import SignatureConfig
 from ingestd.http.request import Request
 from ingestd.sources import event_time, macros
+from ingestd.sources.percent import unquote
 
 Result = Literal["ok", "bad", "missing", "expired"]
 _MACRO_STARTS = frozenset("".join(macros.FIRST).encode())
@@ -60,7 +60,7 @@ def value_of(raw: bytes, name: bytes) -> bytes | None:
 
 def decoded(value: bytes) -> bytes:
     """A raw value with percent escapes and `+` decoded."""
-    return unquote_to_bytes(value.replace(b"+", b" "))
+    return unquote(value.replace(b"+", b" "))
 
 
 def _from_hex(text: bytes) -> bytes | None:
@@ -71,7 +71,7 @@ def _from_hex(text: bytes) -> bytes | None:
 
 
 def _from_base64(text: bytes) -> bytes | None:
-    plain = unquote_to_bytes(text).translate(bytes.maketrans(b"-_ ", b"+/+")).rstrip(b"=")
+    plain = unquote(text).translate(bytes.maketrans(b"-_ ", b"+/+")).rstrip(b"=")
     try:
         return binascii.a2b_base64(plain + b"=" * (-len(plain) % 4), strict_mode=True)
     except binascii.Error:

@@ -20,6 +20,7 @@ from ingestd.http.responses import Replies
 from ingestd.pipeline.counters import SourceCounters
 from ingestd.sources import body as bodies
 from ingestd.sources import encoder, macros, null_values, query, responses
+from ingestd.sources.budget import FIXED, Budget, check, text_size
 from ingestd.sources.dedup_window import DuplicateWindow
 from ingestd.sources.event_time import EventClock
 from ingestd.sources.privacy import Privacy
@@ -38,11 +39,12 @@ MAX_TRACE = 128
 class LineDraft:
     """The part that the lines of a request's events share, and results that are gathered line by line.
 
-    `middle`: from `source` to `user_agent`, as JSON. `keys`: each line's Kafka key. `remembered`: places and
-    keys in the duplicate window, see DuplicateWindow.forget.
+    `middle`: from `source` to `user_agent`, as JSON. `keys`: each line's Kafka key. `stable`: the query that
+    goes into a `dup_key`, once one was made. `remembered`: places and keys in the duplicate window, see
+    DuplicateWindow.forget.
     """
 
-    __slots__ = ("keys", "middle", "params", "received_at", "remembered", "signature")
+    __slots__ = ("keys", "middle", "params", "received_at", "remembered", "signature", "stable")
 
     def __init__(self, params: Params, middle: bytes, signature: str, received_at: int) -> None:
         self.params = params
@@ -50,25 +52,26 @@ class LineDraft:
         self.signature = signature
         self.received_at = received_at
         self.keys: list[bytes | None] = []
+        self.stable: bytes | None = None
         self.remembered: list[tuple[int, bytes]] = []
 
 
 class Source:
     """One source, prepared from its configuration.
 
-    `node`: `<host>/<instance>`. `inflated_limit`: bytes of a decompressed body. `replies`: those to a request
-    without replies of its own. `window`: None without `dedup_window`.
+    `node`: `<host>/<instance>`. `replies`: those to a request without replies of its own. `window`: None
+    without `dedup_window`.
     """
 
     __slots__ = (
-        "_asked_for", "_body_limit", "_clock", "_dedup", "_frames", "_individual", "_keep_lossy",
+        "_asked_for", "_budget", "_clock", "_dedup", "_frames", "_individual", "_keep_lossy",
         "_keep_raw", "_key", "_maker", "_prefix", "_privacy", "_quarantines", "_rate", "_redirect",
         "_rejects", "_tails", "_token", "_volatile", "_wanted", "config", "counters", "methods", "name",
         "replies", "verifier", "window",
     )  # fmt: skip
 
     def __init__(
-        self, settings: SourceConfig, counters: SourceCounters, node: str, inflated_limit: int,
+        self, settings: SourceConfig, counters: SourceCounters, node: str, budget: Budget,
         verifier: Verifier | None = None, privacy: Privacy | None = None,
         window: DuplicateWindow | None = None,
     ) -> None:  # fmt: skip
@@ -88,7 +91,7 @@ class Source:
         self._quarantines = settings.on_bad_signature == "dead_letter"
         self._rate = RateLimit(settings.max_rate) if settings.max_rate else None
         self._privacy = privacy
-        self._body_limit = inflated_limit
+        self._budget = budget
         # meaning
         self._clock = EventClock(settings.event_time) if settings.event_time else None
         self._dedup = tuple(tuple(names.split("+")) for names in settings.dedup)
@@ -116,8 +119,8 @@ class Source:
     def take(self, request: Request, exchange: Exchange) -> None:
         """Make events of a routed request, which makes its exchange an entry.
 
-        Raises RequestRefusedError if the body does not decompress or holds too many events, if the source
-        rejects the signature, and if `max_rate` is exceeded.
+        Raises RequestRefusedError if the body does not decompress, if the request would become more than the
+        budget allows, if the source rejects the signature, and if `max_rate` is exceeded.
         """
         flags: list[str] = []
         signature = "none"
@@ -151,12 +154,16 @@ class Source:
         """The general path: makes events of any request."""
         about_body, media_type, parts = b"", "", bodies.NO_PARTS
         body = request.body
+        allowed = 0
         if body:
+            allowed = self._budget.allowance(len(request.target) + len(body))
             about_body, media_type, odd = encoder.content_type(request.headers.find(b"Content-Type") or b"")
             flags += odd
             encoding = request.headers.find(b"Content-Encoding")
             if encoding:
-                body = request.body = bodies.inflate(body, encoding, self._body_limit)
+                body = request.body = self._inflated(body, encoding, allowed)
+            check(text_size(body, allowed), allowed)
+            bodies.limit_values(body, media_type, self._budget.values)
         if self._privacy is not None:
             self._privacy.apply(request, media_type, flags)
             body = request.body
@@ -184,6 +191,8 @@ class Source:
             b',"forwarded_for":', encoder.header_text(request.forwarded, flags),
             b',"user_agent":', encoder.header_text(request.agent, flags),
         )), signature, request.received_ns // 1_000_000)  # fmt: skip
+        if parts:
+            self._check_size(draft, parts, flags, allowed)
         if len(parts) == 1:
             (part,) = parts
             flags += part.flags
@@ -215,7 +224,7 @@ class Source:
     ) -> tuple[Params, bytes, list[bodies.BodyPart]]:
         """The parameters, a form's included; the same as JSON; the parts of the body, one for each event."""
         if media_type != bodies.FORM:
-            return params, encoded, bodies.split(body, media_type)
+            return params, encoded, bodies.split(body, media_type, self._budget.events)
         form = query.decode(body)
         flags += [flag for flag in form.flags if flag not in flags]
         part = bodies.BodyPart(None, {}, body)
@@ -223,6 +232,24 @@ class Source:
             part = bodies.BodyPart(dumps(body.decode("latin-1")), {}, body, ("raw_body",))
         both = query.merged(params, form.params)
         return both, dumps(both), [part]
+
+    def _inflated(self, body: bytes, encoding: bytes, allowed: int) -> bytes:
+        """Raises RequestRefusedError as `bodies.inflate`, and for more than `allowed` bytes."""
+        limit = self._budget.inflated
+        try:
+            return bodies.inflate(body, encoding, min(limit, allowed), limit)
+        except RequestRefusedError as error:
+            if error.reason == "inflated_too_large" and allowed < limit:
+                raise RequestRefusedError("expands_too_much") from None
+            raise
+
+    def _check_size(
+        self, draft: LineDraft, parts: list[bodies.BodyPart], flags: list[str], allowed: int
+    ) -> None:
+        """Refuse what would become too many bytes of lines, before they are made: each repeats the middle."""
+        shared = FIXED + len(draft.middle) + len(self._tails.get("none", flags, None))
+        own = sum([len(part.encoded) for part in parts if part.encoded is not None])
+        check(len(parts) * shared + own, allowed)
 
     def _count_macros(self, names: list[str], flags: list[str]) -> None:
         for name in names:
@@ -240,7 +267,7 @@ class Source:
                 flags.append(flag)
         if keys and (left := macros.find(keys)):
             self._count_macros(left, flags)
-        dup_key = self._dup_key(request, params, part)
+        dup_key = self._dup_key(request, draft, part)
         if self.window is not None and draft.signature in ("ok", "none"):
             # Only these: an event that may be forged must not make the platform's own a duplicate.
             key = bytes.fromhex(dup_key)
@@ -258,17 +285,21 @@ class Source:
             self._tails.get(draft.signature, flags, part.encoded),
         ))  # fmt: skip
 
-    def _dup_key(self, request: Request, params: Params, part: bodies.BodyPart) -> str:
+    def _dup_key(self, request: Request, draft: LineDraft, part: bodies.BodyPart) -> str:
         """A hash that is equal for repeats: of the first real click id, else of the whole request."""
+        params = draft.params
         for first, *others in self._dedup:
             click_id = null_values.real(_value(first, params, part.keys))
             if click_id is not None:
                 for name in others:
                     click_id += f"\0{_value(name, params, part.keys)}"
                 return xxh3_128_hexdigest(self._prefix + click_id.encode())
-        raw = request.query
-        if self._volatile:
-            raw = b"&".join(pair for pair in raw.split(b"&") if not pair.startswith(self._volatile))
+        raw = draft.stable
+        if raw is None:
+            raw = request.query
+            if self._volatile:
+                raw = b"&".join([pair for pair in raw.split(b"&") if not pair.startswith(self._volatile)])
+            draft.stable = raw
         return xxh3_128_hexdigest(b"%s%s\0%s\0%s" % (self._prefix, request.route.encode(), raw, part.raw))
 
     def _partition_key(self, params: Params, keys: dict[str, Any]) -> bytes | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from hmac import compare_digest
-from urllib.parse import unquote_to_bytes
 
 from ingestd.config.source import SignatureConfig
 from ingestd.http.request import Request
+from ingestd.sources.percent import unquote
 from ingestd.sources.signatures import Result, Signed, Verifier, decoded, macro_left_in, parameter, value_of
 
 HIDDEN = b"***"
@@ -16,17 +16,21 @@ _ESCAPED_NAME = re.compile(rb"(&[^=&%]*%[^=&]*=)[^&]*")
 
 def with_value(raw: bytes, name: bytes, value: bytes) -> bytes:
     """A raw query with all values of a parameter replaced, its name escaped or not. `name`: with its `=`."""
-    padded, start = b"&" + raw, 0
-    while (found := padded.find(b"&" + name, start)) >= 0:
-        start = found + 1 + len(name)
-        end = padded.find(b"&", start)
-        padded = padded[:start] + value + (b"" if end < 0 else padded[end:])
+    padded, mark = b"&" + raw, b"&" + name
+    if mark in padded:
+        first, *others = padded.split(mark)
+        padded = first + b"".join([mark + value + other[_value_end(other) :] for other in others])
     if _ESCAPED_NAME.search(padded):
         plain = decoded(name)
         padded = _ESCAPED_NAME.sub(
             lambda found: found[1] + value if decoded(found[1][1:]) == plain else found[0], padded
         )
     return padded[1:]
+
+
+def _value_end(rest: bytes) -> int:
+    end = rest.find(b"&")
+    return end if end >= 0 else len(rest)
 
 
 class Token(Verifier):
@@ -66,7 +70,7 @@ class Token(Verifier):
         """The number of the token, from 0; -1 if it is unknown."""
         given = signed.given or b""
         if b"%" in given:
-            given = unquote_to_bytes(given)
+            given = unquote(given)
         for number, key in enumerate(self._keys):
             if compare_digest(key, given):
                 return number

@@ -245,7 +245,8 @@ def event_line(number: int, size: int = 200) -> bytes:
 class MemorySink:
     """A sink in memory that can be made to fail, to hang, and to recover.
 
-    `failing`: why commits and probes fail now ("" for not at all). `gate`: commits wait until it is set.
+    `failing`: why commits and probes fail now ("" for not at all). `bug`: what they raise instead.
+    `gate`: commits wait until it is set.
     """
 
     name = "memory"
@@ -253,6 +254,7 @@ class MemorySink:
     def __init__(self) -> None:
         self.batches: list[bytes] = []
         self.failing = ""
+        self.bug: Exception | None = None
         self.known_error = ""  # what `snapshot` says
         self.gate = asyncio.Event()
         self.gate.set()
@@ -299,6 +301,8 @@ class MemorySink:
         return b"".join(self.batches)
 
     def _fail(self) -> None:
+        if self.bug is not None:
+            raise self.bug
         if self.failing:
             raise SinkError(self.failing)
 
@@ -393,7 +397,8 @@ def headers(**fields: str | bytes) -> Headers:
 
 def request_for(query: bytes = b"", fields: Headers | None = None, body: bytes = b"") -> Request:
     """A request as a source gets it: routed to /c/demo, received in June 2024."""
-    request = Request(b"POST" if body else b"GET", b"", fields or Headers(), body)
+    target = b"/c/demo?" + query
+    request = Request(b"POST" if body else b"GET", target, fields or Headers(), body)
     request.path, request.query, request.received_ns = "/c/demo", query, 1_718_000_000_000_000_000
     return request
 

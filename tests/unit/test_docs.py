@@ -26,7 +26,7 @@ from ingestd.http.fd_limit import RESERVED
 from ingestd.http.responses import REFUSALS
 from ingestd.pipeline.counters import MAX_MACRO_NAME, MAX_MACRO_PARAMS
 from ingestd.pipeline.subscribers import MAX_SUBSCRIBERS
-from ingestd.sources.body import MAX_EVENTS, MAX_MEMBERS
+from ingestd.sources.body import MAX_MEMBERS
 from ingestd.sources.event_schema import JSON_SCHEMA
 from ingestd.system.log import REPEATS_PER_MINUTE
 from tests.support import commands, documents
@@ -318,7 +318,6 @@ def test_the_limits_are_the_codes() -> None:
     table = {row[0]: row[1] for row in rows(section(CONF, "## Limits"))}
     assert {what: limit for what, limit in table.items() if not re.fullmatch(r"`[a-z_.]+`", limit)} == {
         "connections": f"`ingest.max_connections`, and the limit of open files less {RESERVED}",
-        "events in a body": f"{MAX_EVENTS:,}",
         "compressed pieces of a body": f"{MAX_MEMBERS}",
         "requests waiting on one connection": f"{MAX_PIPELINE}",
         "sources, with those a reload has removed": f"{config.MAX_SOURCES:,}",

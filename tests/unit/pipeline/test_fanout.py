@@ -156,8 +156,41 @@ async def test_a_bug_in_one_is_not_taken_for_success() -> None:
         raise ZeroDivisionError
 
     rig.kafka.commit = commit  # type: ignore[method-assign]
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SinkError, match="disk full; kafka: ZeroDivisionError"):
         await rig.commit()
+
+
+async def test_a_bug_in_one_is_logged_and_its_events_are_missed_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig()
+
+    async def commit(batch: Batch) -> CommitResult:
+        raise ValueError("a payload that quotes a secret")
+
+    rig.kafka.commit = commit  # type: ignore[method-assign]
+    await rig.commit()
+    assert (rig.missed("file"), rig.missed("kafka")) == (0, 1)
+    [record] = caplog.records[-1:]
+    assert record.exc_info is not None
+    assert "secret" not in rig.fanout.snapshot().status["kafka"]["excluded_because"]
+    rig.seconds += PROBE_PERIOD
+    await rig.fanout.tick()
+    assert rig.fanout.snapshot().status["kafka"]["excluded_because"] == ""
+
+
+async def test_a_bug_in_a_probe_keeps_only_its_sink_out() -> None:
+    rig = Rig()
+    rig.kafka.failing = "spool full"
+    await rig.commit()
+
+    async def probe() -> None:
+        raise ZeroDivisionError
+
+    rig.kafka.probe = probe  # type: ignore[method-assign]
+    rig.seconds += PROBE_PERIOD
+    await rig.commit(b"2\n")
+    assert rig.missed("kafka") == 2
 
 
 async def test_none_stored_is_an_error_that_names_both() -> None:

@@ -334,3 +334,41 @@ async def test_queued_what_comes_behind_a_drain_is_stored_without_waiting_for_mo
         await turns(20)
         assert drain.done()
         assert pump.sink.stored() == b"before\nbehind\n", "the clock stood still"
+
+
+# a bug in a sink
+
+
+@pytest.mark.parametrize("acks", [True, False])
+async def test_a_bug_in_a_sink_costs_its_batch_and_not_the_daemon(
+    acks: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Retried, a batch that a sink cannot take for what is in it would stop all events after it."""
+    async with Pump(acks=acks) as pump:
+        pump.sink.bug = ValueError("a payload is larger than 67108864 bytes")
+        entry = pump.put_now(count=3)
+        await pump.clock.advance(1)
+        source = pump.counters.of("demo")
+        assert (source.rejected, source.unstored, source.stored) == ({"internal": 3}, 0, 0)
+        assert entry.fates == (["internal"] if acks else [])
+        assert pump.metrics.commit_failures == 1
+        [line] = [one for one in caplog.records if one.msg == "bug in a sink, refusing its batch"]
+        assert line.exc_info is not None
+        pump.sink.bug = None
+        await pump.put(b"after\n")
+        await pump.clock.advance(1)
+        assert pump.sink.batches == [b"after\n"]
+        assert (pump.buffer.refusing, pump.flusher.error) == (None, "")
+        assert_conserved(pump.counters)
+
+
+async def test_a_bug_in_a_probe_is_an_error_of_the_sink() -> None:
+    async with Pump(acks=True) as pump:
+        pump.sink.failing = "no space left"
+        await pump.put()
+        pump.sink.failing, pump.sink.bug = "", ZeroDivisionError()
+        await pump.clock.advance(5)
+        assert pump.buffer.refusing == "storage"
+        pump.sink.bug = None
+        await pump.clock.advance(1)
+        assert pump.buffer.refusing is None

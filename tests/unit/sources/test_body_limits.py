@@ -21,9 +21,9 @@ def test_a_body_of_more_events_than_allowed_is_refused_whole(media_type: str, se
         values = separator.join([b"1"] * count)
         return values if separator == b"\n" else b"[" + values + b"]"
 
-    assert len(body.split(content(body.MAX_EVENTS), media_type)) == body.MAX_EVENTS
+    assert len(body.split(content(100), media_type, 100)) == 100
     with pytest.raises(RequestRefusedError, match="too_many_events"):
-        body.split(content(body.MAX_EVENTS + 1), media_type)
+        body.split(content(101), media_type, 100)
 
 
 @pytest.mark.parametrize(
