@@ -66,7 +66,7 @@ class Source:
     __slots__ = (
         "_asked_for", "_budget", "_clock", "_dedup", "_frames", "_individual", "_keep_lossy",
         "_keep_raw", "_key", "_maker", "_prefix", "_privacy", "_quarantines", "_rate", "_redirect",
-        "_rejects", "_tails", "_token", "_volatile", "_wanted", "config", "counters", "methods", "name",
+        "_rejects", "_tails", "_token", "_volatiles", "_wanted", "config", "counters", "methods", "name",
         "replies", "verifier", "window",
     )  # fmt: skip
 
@@ -95,7 +95,7 @@ class Source:
         # meaning
         self._clock = EventClock(settings.event_time) if settings.event_time else None
         self._dedup = tuple(tuple(names.split("+")) for names in settings.dedup)
-        self._volatile = tuple(name.encode() + b"=" for name in settings.volatile)
+        self._volatiles = tuple(name.encode() + b"=" for name in settings.volatile)
         self._prefix = f"{settings.name}\0{settings.type}\0".encode()
         self.window = window
         self._key = settings.key
@@ -297,8 +297,8 @@ class Source:
         raw = draft.stable
         if raw is None:
             raw = request.query
-            if self._volatile:
-                raw = b"&".join([pair for pair in raw.split(b"&") if not pair.startswith(self._volatile)])
+            if self._volatiles:
+                raw = b"&".join([pair for pair in raw.split(b"&") if not pair.startswith(self._volatiles)])
             draft.stable = raw
         return xxh3_128_hexdigest(b"%s%s\0%s\0%s" % (self._prefix, request.route.encode(), raw, part.raw))
 
