@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import tomllib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from setuptools import Distribution, Extension
 
 from ingestd import _build
 from ingestd.cli.version import COMPILED
-from tests.support import compiled
+from tests.support import compiled, interpreted
 from tests.support.daemon import ROOT
 
 MODULE = """
@@ -49,3 +50,19 @@ def test_every_c_source_is_an_extension_that_is_built() -> None:
     there = {str(path.relative_to(ROOT)) for path in (ROOT / "ingestd").rglob("*.c")}
     assert {source for module in modules for source in module["sources"]} == there
     assert {module["name"] for module in modules} | {"ingestd._hot__mypyc"} == set(COMPILED)
+
+
+# GCC's own spellings of keywords, "Alternate Keywords" in its manual.
+KEYWORDS = {"alignof", "asm", "attribute", "auto_type", "builtin_va_list", "complex", "const", "extension", "func",
+            "imag", "inline", "label", "real", "restrict", "signed", "thread", "typeof", "volatile"}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", interpreted.hot(), ids=lambda path: path.stem)
+def test_no_attribute_is_a_keyword_of_c_once_it_is_translated(module: Path) -> None:
+    """mypyc puts an underscore before it: of `_volatile` it makes `__volatile`, and the build falls back."""
+    names = {
+        node.attr
+        for node in ast.walk(ast.parse(module.read_text("utf-8")))
+        if isinstance(node, ast.Attribute)
+    }
+    assert not names & {f"_{keyword}" for keyword in KEYWORDS}
