@@ -53,8 +53,10 @@ def test_every_c_source_is_an_extension_that_is_built() -> None:
 
 
 # GCC's own spellings of keywords, "Alternate Keywords" in its manual.
-KEYWORDS = {"alignof", "asm", "attribute", "auto_type", "builtin_va_list", "complex", "const", "extension", "func",
-            "imag", "inline", "label", "real", "restrict", "signed", "thread", "typeof", "volatile"}  # fmt: skip
+KEYWORDS = {
+    "alignof", "asm", "attribute", "auto_type", "builtin_va_list", "complex", "const", "extension", "func",
+    "imag", "inline", "label", "real", "restrict", "signed", "thread", "typeof", "volatile",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("module", interpreted.hot(), ids=lambda path: path.stem)
