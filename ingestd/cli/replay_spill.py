@@ -211,4 +211,3 @@ class FileOut:
         hidden = directory / f".{final.name}"
         temporary = durable.write_temporary(hidden, data, settings.file_mode, owner=owner)
         self._totals.files.append(durable.rename_new(temporary, final))
-        durable.fsync_directory(directory)

@@ -1,7 +1,8 @@
-"""Finishing the `.open` files a crash left: whole events stay, everything else is set aside in `.bad`."""
+"""Finishes the `.open` files a crash left: whole events stay, the rest goes into quarantine (`.bad`)."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +13,12 @@ from xxhash import xxh3_128
 
 from ingestd.event import LINE_START
 from ingestd.file import names
+from ingestd.file.ndjson import final_name
 from ingestd.file.scan import NEWLINE, SLICE, Scan, blocks
 from ingestd.system import durable
 from ingestd.tally import Tally, count_lines
+
+logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
 
@@ -30,19 +34,12 @@ class Recovered(NamedTuple):
     found: Scan | None
 
 
-def orphans(directory: Path, prefix: str) -> list[Path]:
-    """`.open` files of any instance; some may be held by a living process. A link is nobody's file."""
-    ours = names.ours(directory, prefix)
-    found = directory.glob(f"*{names.NDJSON}{names.OPEN}")
-    return sorted(path for path in found if ours(path.name) and path.is_file() and not path.is_symlink())
-
-
-def recover(path: Path, pause: Callable[[], None] = lambda: None) -> Recovered | None:
+def recover(path: Path, pause: Callable[[int], None] = lambda size: None) -> Recovered | None:
     """Finish one `.open` file; None where a living process holds it or it is gone.
 
-    `pause` is called between slices of lines, before anything is changed. Raises OSError. A crash at any
-    point leaves a state from which it can be run again; bad bytes may then stand in `.bad` twice, an event
-    never does.
+    `pause` is told how many bytes were looked at, between slices of lines, before anything is changed. Raises
+    OSError. A crash at any point leaves a state from which it can be run again; bad bytes may then stand in
+    `.bad` twice, an event never does.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -51,9 +48,8 @@ def recover(path: Path, pause: Callable[[], None] = lambda: None) -> Recovered |
     try:
         if not durable.try_lock(fd) or os.fstat(fd).st_nlink == 0:
             return None
-        if (final := _finished_before(path, fd)) is not None:
-            path.unlink()
-            return Recovered(final, 0, None)
+        if (final := final_name(path, fd)) is not None:
+            return Recovered(durable.rename_new(path, final), 0, None)
         bad, good = sift(fd, pause)
         if bad:
             fd = _without(path, fd, bad)
@@ -63,17 +59,6 @@ def recover(path: Path, pause: Callable[[], None] = lambda: None) -> Recovered |
         os.close(fd)
 
 
-def _finished_before(path: Path, fd: int) -> Path | None:
-    """The finished name this very file has already: a crash came between the two steps of a rename."""
-    state = os.fstat(fd)
-    if state.st_nlink > 1:
-        final = names.finished_path(path)
-        for name in (final, *final.parent.glob(f"{final.stem}-*{final.suffix}")):
-            if name.exists() and os.path.samestat(name.stat(), state):
-                return name
-    return None
-
-
 class Sifted(NamedTuple):
     """A file's byte ranges that are not whole event lines, in order, and what is left without them."""
 
@@ -81,8 +66,8 @@ class Sifted(NamedTuple):
     good: Scan
 
 
-def sift(fd: int, pause: Callable[[], None] = lambda: None) -> Sifted:
-    """Read a file once from end to end; `pause` is called between slices of lines. Raises OSError."""
+def sift(fd: int, pause: Callable[[int], None] = lambda size: None) -> Sifted:
+    """Read a file once from end to end; for `pause` see `recover`. Raises OSError."""
     digest, tally, bad, size, position = xxh3_128(), Tally(), Ranges(), 0, 0
     for block in blocks(_reader(fd)):
         if block[-1] != NEWLINE:
@@ -102,11 +87,11 @@ def sift(fd: int, pause: Callable[[], None] = lambda: None) -> Sifted:
                 start_good = end + 1
                 bad.add(position + start, position + end + 1)
             if number % SLICE == SLICE - 1:
-                pause()
+                pause(0)
         digest.update(block[start_good:])
         size += len(block) - start_good
         position += len(block)
-        pause()
+        pause(len(block))
     return Sifted(bad.found, Scan(size, digest.hexdigest(), tally))
 
 
@@ -132,6 +117,30 @@ def _reader(fd: int) -> Callable[[memoryview], int]:
         return got
 
     return readinto
+
+
+class RecoveryProgress:
+    """How far the recovery of a large file is, for people: a line in the log every LOG_PERIOD seconds."""
+
+    LOG_PERIOD = 10.0
+
+    def __init__(self, path: Path, size: int, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._size = size
+        self._clock = clock
+        self._done = 0
+        self._log_at = clock() + self.LOG_PERIOD
+        logger.info("recovering a file a crash had left open", extra={"file": path.name, "bytes": size})
+
+    def __str__(self) -> str:
+        return f"{self._path.name}: {self._done * 100 // max(self._size, 1)} %"
+
+    def add(self, size: int) -> None:
+        """Count `size` bytes as done."""
+        self._done += size
+        if self._clock() >= self._log_at:
+            self._log_at = self._clock() + self.LOG_PERIOD
+            logger.info("still recovering", extra={"file": self._path.name, "progress": str(self)})
 
 
 def is_event(line: bytes) -> bool:
@@ -186,6 +195,4 @@ def _finish(path: Path, fd: int) -> Path | None:
     if os.fstat(fd).st_size == 0:
         path.unlink()
         return None
-    final = durable.rename_new(path, names.finished_path(path))
-    durable.fsync_directory(path.parent)
-    return final
+    return durable.rename_new(path, names.finished_path(path))

@@ -101,9 +101,10 @@ def atomic_write(path: Path, data: bytes, mode: int = 0o640, *, sync: bool = Tru
 def rename_new(source: Path, target: Path) -> Path:
     """Rename without ever overwriting: if `target` exists, `-1`, `-2`, ... is put before its suffix.
 
-    A hard link, then an unlink: link(2) fails if the name exists, rename(2) would replace it. A crash between
-    the two leaves both names of one file, which recovery recognises by the inode; so does this function when
-    it is called again after the unlink failed. Returns the name taken. Raises OSError.
+    A hard link, then an unlink: link(2) fails if the name exists, rename(2) would replace it. The new name is
+    durable before the old one goes, or a power cut could take both. A crash between the two leaves both names
+    of one file, which recovery recognises by the inode; so does this function when it is called again.
+    Returns the name taken, which is durable. Raises OSError.
     """
     number = 0
     name = target
@@ -111,25 +112,27 @@ def rename_new(source: Path, target: Path) -> Path:
         try:
             os.link(source, name)
         except FileExistsError:
-            if name.samefile(source):
-                source.unlink()
-                return name
-            number += 1
-            name = target.with_name(f"{target.stem}-{number}{target.suffix}")
+            if not name.samefile(source):
+                number += 1
+                name = target.with_name(f"{target.stem}-{number}{target.suffix}")
+                continue
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
                 raise
-            return _rename_where_links_are_missing(source, name)
-        else:
-            source.unlink()
-            return name
+            _rename_where_links_are_missing(source, name)
+            break
+        fsync_directory(name.parent)
+        source.unlink()
+        break
+    fsync_directory(name.parent)
+    return name
 
 
-def _rename_where_links_are_missing(source: Path, target: Path) -> Path:
+def _rename_where_links_are_missing(source: Path, target: Path) -> None:
     """For file systems without hard links: the check and the rename are two steps."""
     if target.exists():
         raise FileExistsError(errno.EEXIST, "file exists", str(target))
-    return source.rename(target)
+    source.rename(target)
 
 
 def try_lock(fd: int) -> bool:

@@ -9,6 +9,12 @@ from tests.support.fakes import event_line
 
 DATA = b"".join(event_line(number) for number in range(500))
 
+# Names that are not those of finished files of the prefix `clicks`.
+NOT_OURS = [
+    "clicks-a-1.ndjson.open", "clicks-a-1.ndjson.bad", "clicks-a-1.ndjson.zst.tmp", "clicks-a-1.txt",
+    "impressions-a-1.ndjson", "notes.ndjson", "clicks-a-1.ndjson.open.tmp",
+]  # fmt: skip
+
 
 def finished(directory: Path, name: str, data: bytes = DATA, age: float = 0.0) -> Path:
     path = directory / name

@@ -22,11 +22,16 @@ class Files:
         self.directory = directory
         self.clock = FakeClock()
         self.wall = 1_718_000_000.0
+        self._started = self.clock.now()
         self._moments = itertools.count()
 
     def sink(self, instance: str = "one", **settings: Any) -> FileSink:
         parsed = config.FileConfig.model_validate({"directory": self.directory, **settings})
-        return FileSink(parsed, instance, self.clock.now, lambda: self.wall + next(self._moments))
+        return FileSink(parsed, instance, self.clock.now, self.now)
+
+    def now(self) -> float:
+        """The wall clock: a second later each time it is asked, and as much as the monotonic one moves."""
+        return self.wall + self.clock.now() - self._started + next(self._moments)
 
     async def opened(self, instance: str = "one", **settings: Any) -> FileSink:
         sink = self.sink(instance, **settings)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.file import compression, names, recovery
+from ingestd.file import compression, listing, names, recovery
 from ingestd.file.ndjson import NdjsonFile
 from tests.support.crashing import crash_before
 from tests.support.fakes import event_line
@@ -32,7 +32,7 @@ DAMAGED = {
 
 
 def recover_all(directory: Path) -> None:
-    for path in recovery.orphans(directory, "clicks"):
+    for path in listing.orphans(directory, "clicks"):
         recovery.recover(path)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.file import recovery
+from ingestd.file import listing, recovery
 from ingestd.file.names import finished_path
 from ingestd.file.ndjson import NdjsonFile
 from ingestd.system import durable
@@ -117,7 +117,7 @@ def test_a_file_a_recovery_removed_before_it_was_locked_is_not_written_to(
 
     def recovery_comes_first(fd: int) -> bool:
         if not raced:
-            raced.extend(recovery.orphans(tmp_path, "clicks"))
+            raced.extend(listing.orphans(tmp_path, "clicks"))
             monkeypatch.setattr(durable, "try_lock", real)
             for path in raced:
                 found = recovery.recover(path)
@@ -145,7 +145,7 @@ def test_a_file_a_recovery_is_looking_at_is_left_to_it(
     assert len(os.listdir("/proc/self/fd")) == before + 1, "the other is closed"
 
 
-def test_an_unlink_that_fails_is_repeated_and_makes_no_second_name(
+def test_an_unlink_that_fails_is_left_to_recovery_and_makes_no_second_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = create(tmp_path)
@@ -158,8 +158,11 @@ def test_an_unlink_that_fails_is_repeated_and_makes_no_second_name(
         patch.setattr(os, "unlink", failing)
         with pytest.raises(OSError, match="Input/output"):
             file.finish()
-    final = file.finish()
-    assert names(tmp_path) == [final.name] == ["clicks-one-20240610T061320.123Z.ndjson"]
+    assert file.closed, "readers may have it under its final name: nothing may be added"
+    found = recovery.recover(file.path)
+    assert found is not None
+    assert found.file == tmp_path / "clicks-one-20240610T061320.123Z.ndjson"
+    assert names(tmp_path) == [found.file.name]
 
 
 def test_where_links_are_missing_a_file_is_renamed_all_the_same(
@@ -207,8 +210,10 @@ def test_what_was_reserved_and_cut_again_is_durably_cut_before_a_file_has_its_na
     file.append(b"a\n")
     file.reserve(1 << 20)
     seen = synced(monkeypatch)
-    file.finish()
-    assert seen == [(file.path, 2)]
+    final = file.finish()
+    assert seen == [
+        (file.path, 2), (tmp_path, [final.name, file.path.name]), (tmp_path, [final.name]),
+    ]  # fmt: skip
 
 
 def test_an_abandoned_file_ends_where_it_was_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.event import LINE_START
-from ingestd.file import recovery, scan
+from ingestd.file import listing, recovery, scan
 from ingestd.file.ndjson import NdjsonFile
 from ingestd.file.recovery import Recovered, recover
 from ingestd.system import durable
@@ -257,7 +257,7 @@ def test_only_open_files_of_the_prefix_are_found(tmp_path: Path) -> None:
     ):
         (tmp_path / name).touch()
     (tmp_path / "clicks-directory.ndjson.open").mkdir()
-    assert recovery.orphans(tmp_path, "clicks") == wanted
+    assert listing.orphans(tmp_path, "clicks") == wanted
 
 
 def test_damage_that_cannot_be_cut_out_leaves_the_file_as_it_was(

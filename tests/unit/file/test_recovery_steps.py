@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.file import recovery
+from ingestd.file import listing, recovery
 from ingestd.system import durable
 from tests.support.fakes import event_line
 from tests.support.filing import failing, synced
@@ -37,7 +37,7 @@ def test_a_whole_file_is_durable_before_it_has_its_name(
     path = left_open(tmp_path, ONE)
     seen = synced(monkeypatch)
     recovery.recover(path)
-    assert seen == [(path, len(ONE)), (tmp_path, [STEM])]
+    assert seen == [(path, len(ONE)), (tmp_path, [STEM, path.name]), (tmp_path, [STEM])]
 
 
 def test_a_torn_tail_is_durable_elsewhere_before_it_is_cut_off(
@@ -47,7 +47,8 @@ def test_a_torn_tail_is_durable_elsewhere_before_it_is_cut_off(
     seen = synced(monkeypatch)
     recovery.recover(path)
     assert seen == [
-        (tmp_path / bad, 4), (tmp_path, [bad, path.name]), (path, len(ONE)), (tmp_path, [STEM, bad]),
+        (tmp_path / bad, 4), (tmp_path, [bad, path.name]), (path, len(ONE)),
+        (tmp_path, [STEM, bad, path.name]), (tmp_path, [STEM, bad]),
     ]  # fmt: skip
 
 
@@ -59,8 +60,19 @@ def test_a_copy_without_the_damage_is_durable_before_it_takes_the_file_s_place(
     recovery.recover(path)
     assert seen[2:] == [
         (tmp_path / f"{path.name}.tmp", size), (tmp_path, [bad, path.name]),
-        (path, size), (tmp_path, [STEM, bad]),
+        (path, size), (tmp_path, [STEM, bad, path.name]), (tmp_path, [STEM, bad]),
     ]  # fmt: skip
+
+
+def test_a_name_that_a_crash_cut_off_is_durable_before_the_other_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut after the crash could take both, had nobody synced the first."""
+    path = left_open(tmp_path, ONE)
+    os.link(path, tmp_path / STEM)
+    seen = synced(monkeypatch)
+    recovery.recover(path)
+    assert seen == [(tmp_path, [STEM, path.name]), (tmp_path, [STEM])]
 
 
 def test_an_empty_file_is_not_recovered_into_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +118,7 @@ def test_a_link_in_a_copy_s_place_is_not_followed(tmp_path: Path) -> None:
 def test_a_link_is_nobody_s_file(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(ONE)
     (tmp_path / f"{STEM}.open").symlink_to(tmp_path / "elsewhere")
-    assert recovery.orphans(tmp_path, "clicks") == []
+    assert listing.orphans(tmp_path, "clicks") == []
 
 
 def test_a_copy_is_held_like_the_file_whose_place_it_takes(

@@ -6,12 +6,12 @@ import errno
 import logging
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ingestd.file import recovery
-from ingestd.file.sink import FileSink
 from tests.support.fakes import event_line
 from tests.support.filing import Files
 from tests.support.sinks_under_test import batch_of, read_files
@@ -98,27 +98,21 @@ async def test_finished_files_are_compressed_also_those_an_earlier_process_left(
     assert read_files(files.directory) == [event_line(1), event_line(2)]
 
 
-async def test_retention_runs_about_once_a_minute(files: Files) -> None:
+async def test_the_directory_is_looked_after_once_a_minute(files: Files) -> None:
     sink = await files.opened(keep_days=1, rotate_every="10000d")
+    await sink._upkeep.idle()
     old = files.directory / "clicks-gone-20200101T000000.000Z.ndjson"
-    for moment, left in ((0, False), (59, True), (60, False)):
-        old.write_bytes(b"x")
-        os.utime(old, (1, 1))
+    recent = files.directory / "clicks-recent-20200101T000000.000Z.ndjson"
+    for moment, left in ((59, True), (60, False), (119, True), (120, False)):
+        for path, written in ((old, 1.0), (recent, files.wall - 7200)):
+            path.write_bytes(event_line(1))
+            os.utime(path, (written, written))
         files.clock.seconds = 1000.0 + moment
         await sink.tick()
-        await sink.rotate()
-        await _keeper_idle(sink)
+        await sink._upkeep.idle()
         assert old.exists() is left
     assert sink.snapshot().metrics["files_removed"] == 2
     await sink.close()
-
-
-async def _keeper_idle(sink: FileSink) -> None:
-    """Wait until all that was handed to the keeper's thread is done."""
-    sink._keeper.submit(int).result()
-
-
-# starting after a crash
 
 
 def leave_open(files: Files, instance: str, data: bytes) -> Path:
@@ -151,17 +145,17 @@ async def test_one_file_that_cannot_be_recovered_does_not_keep_the_daemon_from_s
     leave_open(files, "well", event_line(2))
     real = recovery.recover
 
-    def unreadable(path: Path) -> recovery.Recovered | None:
+    def unreadable(path: Path, pause: Callable[[int], None]) -> recovery.Recovered | None:
         if path == bad:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return real(path)
+        return real(path, pause)
 
     monkeypatch.setattr(recovery, "recover", unreadable)
 
     with caplog.at_level(logging.ERROR):
         sink = await files.opened()
         await sink.commit(batch_of(3))
-        assert sink.snapshot().metrics["file_errors"] == 1
+        assert sink.snapshot().metrics["file_errors"] >= 1
         await sink.close()
     assert bad.read_bytes() == event_line(1)  # as it was
     assert files.finished() == 2

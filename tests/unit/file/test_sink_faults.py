@@ -171,37 +171,43 @@ async def test_a_file_with_no_room_for_a_batch_is_given_up_and_another_made(
     assert files.names(".open") == []
 
 
-@pytest.mark.parametrize("part", ["manifests.Manifests.settle", "retention.expire"])
-async def test_what_the_keeper_cannot_do_is_counted_and_in_nobody_s_way(
+@pytest.mark.parametrize("part", ["manifests.Manifests.settle", "listing.unfinished", "listing.finished"])
+async def test_what_upkeep_cannot_do_is_counted_and_keeps_no_event(
     files: Files, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    """It is tried again at a later start, or a minute later."""
+    """It is tried again a minute later."""
     monkeypatch.setattr(f"ingestd.file.{part}", failing(errno.EIO))
-
     sink = await files.opened(keep_days=1)
-    await sink.tick()
+    await sink._upkeep.idle()
+    assert sink.snapshot().metrics["file_errors"] == 1
     await sink.commit(batch_of(1))
     await sink.close()
-    assert sink.snapshot().metrics["file_errors"] == 1
     assert read_files(files.directory) == [event_line(1)]
 
 
-async def test_a_bug_in_the_keeper_is_told_with_its_traceback(
+async def test_a_bug_in_the_upkeep_is_logged_with_its_traceback(
     files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And harms no event."""
+    """And harms no event, nor the next round."""
 
     def wrong(*arguments: object, **named: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("ingestd.file.manifests.Manifests.settle", wrong)
-
-    sink = await files.opened()
+    with monkeypatch.context() as patch:
+        patch.setattr("ingestd.file.manifests.Manifests.settle", wrong)
+        sink = await files.opened()
+        await sink._upkeep.idle()
+    (told,) = [record for record in caplog.records if record.message == "bug in the upkeep of files"]
+    assert told.exc_info
+    left = files.directory / "clicks-zzz-20240101T000000.000Z.ndjson"
+    left.write_bytes(event_line(2))
+    await files.clock.advance(60)
+    await sink.tick()
+    await sink._upkeep.idle()
+    assert left.with_name(f"{left.name}.manifest").exists()
     await sink.commit(batch_of(1))
     await sink.close()
-    (told,) = [record for record in caplog.records if record.message == "bug in file keeping"]
-    assert told.exc_info
-    assert read_files(files.directory) == [event_line(1)]
+    assert sorted(read_files(files.directory)) == [event_line(1), event_line(2)]
 
 
 async def test_half_copies_of_a_crash_are_removed_at_the_start_and_named(

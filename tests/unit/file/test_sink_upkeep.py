@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
+import re
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiofiles.os
 import pytest
 
 from ingestd.errors import SinkError
-from ingestd.file import recovery
+from ingestd.file import recovery, scan, upkeep
 from ingestd.file.manifest import Manifest
 from ingestd.file.manifests import Manifests
 from ingestd.file.ndjson import NdjsonFile
-from ingestd.file.sink import BREATH, FileSink
+from ingestd.file.sink import FileSink
+from ingestd.file.upkeep import BREATH
+from tests.support.aged_files import NOT_OURS, finished
 from tests.support.fakes import event_line
 from tests.support.filing import Files, failing, synced
 from tests.support.sinks_under_test import batch_of, read_files
 from tests.support.waiting import FAR
 
 
-async def keeper_idle(sink: FileSink) -> None:
-    """Wait until all that was handed to the keeper's thread is done."""
-    sink._keeper.submit(int).result()
+async def upkeep_idle(sink: FileSink) -> None:
+    """Wait until all that is to be done is done."""
+    await sink._upkeep.idle()
 
 
 def orphan(files: Files, instance: str, number: int) -> Path:
@@ -74,6 +80,7 @@ async def test_a_prefix_is_noted_with_its_first_file_and_where_files_are_found(f
     await sink.close()
     mark.unlink()
     again = await files.opened(prefix="clicks-ios")
+    await upkeep_idle(again)
     assert mark.exists()
     await again.close()
 
@@ -91,7 +98,7 @@ async def test_a_probe_finishes_what_another_left_since_and_sees_to_it(files: Fi
     orphan(files, "bbb", 3).write_bytes(b"")
     left = orphan(files, "zzz", 4)
     await sink.probe()
-    await keeper_idle(sink)
+    await upkeep_idle(sink)
     assert not left.exists()
     assert files.names(".zst") == ["clicks-zzz-20240101T000000.000Z.ndjson.zst"]
     assert (files.directory / "clicks-zzz-20240101T000000.000Z.ndjson.manifest").exists()
@@ -108,9 +115,16 @@ async def test_one_that_cannot_be_recovered_does_not_keep_the_next_from_it(
     sink = await files.opened("mmm")
     bad, left = orphan(files, "aaa", 1), orphan(files, "bbb", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(recovery, "recover", lambda path: failing(errno.EIO)() if path == bad else real(path))
+        patch.setattr(
+            recovery, "recover", lambda path, pause: failing(errno.EIO)() if path == bad else real(path)
+        )
         await sink.probe()
+        await upkeep_idle(sink)
     assert (bad.exists(), left.exists()) == (True, False)
+    await files.clock.advance(60)
+    await sink.tick()
+    await upkeep_idle(sink)
+    assert not bad.exists(), "what the disk could not read then is tried again a minute later"
     await sink.close()
 
 
@@ -125,13 +139,14 @@ async def test_a_directory_is_made_with_those_above_it(tmp_path: Path) -> None:
 
 async def test_files_go_when_they_are_older_than_their_days_and_not_before(files: Files) -> None:
     sink = await files.opened(keep_days=1000)
-    for name, more in (("young", -500), ("old", 500)):
+    ages = {"recent": 7200, "young": 1000 * 86400 - 500, "old": 1000 * 86400 + 500}
+    for name, age in ages.items():
         path = files.directory / f"clicks-{name}-20200101T000000.000Z.ndjson"
         path.write_bytes(event_line(1))
-        os.utime(path, (files.wall - 1000 * 86400 - more,) * 2)
-    await sink.tick()
-    await keeper_idle(sink)
-    assert files.names(".ndjson") == ["clicks-young-20200101T000000.000Z.ndjson"]
+        os.utime(path, (files.wall - age,) * 2)
+    sink._upkeep.look()
+    await upkeep_idle(sink)
+    assert [name[7:12] for name in files.names(".ndjson")] == ["recen", "young"]
     await sink.close()
 
 
@@ -140,8 +155,9 @@ async def test_files_go_by_their_bytes_alone(files: Files) -> None:
     for number in range(4):
         await sink.commit(batch_of(number))
         await sink.rotate()
+    await files.clock.advance(60)
     await sink.tick()
-    await keeper_idle(sink)
+    await upkeep_idle(sink)
     await sink.close()
     assert read_files(files.directory) == [event_line(2), event_line(3)]
 
@@ -155,13 +171,13 @@ async def test_manifests_are_pruned_where_files_went_and_there_are_manifests(
 
     sink = await files.opened(keep_bytes="1B", manifest=manifest)
     await sink.tick()
-    await keeper_idle(sink)
+    await upkeep_idle(sink)
     assert pruned == [], "none has gone"
     await sink.commit(batch_of(1))
     await sink.rotate()
     await files.clock.advance(60)
     await sink.tick()
-    await keeper_idle(sink)
+    await upkeep_idle(sink)
     assert len(pruned) == manifest
     await sink.close()
 
@@ -174,7 +190,7 @@ async def test_what_was_owed_and_is_done_is_not_done_again(
     with monkeypatch.context() as patch:
         patch.setattr(Manifests, "write", failing(errno.ENOSPC))
         await sink.rotate()
-        await keeper_idle(sink)
+        await upkeep_idle(sink)
     asked: list[Path] = []
     real = Manifests.write
 
@@ -186,7 +202,7 @@ async def test_what_was_owed_and_is_done_is_not_done_again(
     for _ in range(3):
         await sink.tick()
         await files.clock.advance(60)
-        await keeper_idle(sink)
+        await upkeep_idle(sink)
     assert [path.name for path in asked] == files.names(".ndjson")
     await sink.close()
 
@@ -200,7 +216,7 @@ async def test_a_manifest_is_made_with_pauses_for_the_loop_unless_we_are_leaving
     sink = await files.opened()
     await sink.commit(batch_of(*range(1000)))
     await sink.rotate()
-    await keeper_idle(sink)
+    await upkeep_idle(sink)
     assert (len(naps) > 5, set(naps)) == (True, {BREATH})
     naps.clear()
     await sink.commit(batch_of(*range(1000)))
@@ -278,24 +294,222 @@ async def test_a_sink_that_cannot_finish_its_file_does_not_wait_for_upkeep_that_
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what had not begun is left to the next start."""
-    begun, release, later = threading.Event(), threading.Event(), threading.Event()
+    begun, release = threading.Event(), threading.Event()
+    later: list[Path] = []
     released: list[bool] = []
 
-    def hang() -> None:
+    def hang(manifests: Manifests) -> None:
         begun.set()
         released.append(release.wait(FAR))
 
     sink = await files.opened()
+    await upkeep_idle(sink)
+    left = files.directory / "clicks-zzz-20240101T000000.000Z.ndjson"
+    left.write_bytes(event_line(2))
     await sink.commit(batch_of(1))
-    sink._keep(hang)
-    sink._keep(later.set)
-    assert begun.wait(FAR)
     with monkeypatch.context() as patch:
+        patch.setattr(Manifests, "settle", hang)
+        patch.setattr(Manifests, "write", lambda manifests, path, *rest: later.append(path))
+        sink._upkeep.look()
+        await until(begun.is_set)
         patch.setattr(NdjsonFile, "finish", failing(errno.EIO))
         with pytest.raises(SinkError):
             await sink.close()
-    release.set()
-    for thread in sink._keeper._threads:
-        thread.join(FAR)
+        release.set()
+        for thread in sink._upkeep._thread._threads:
+            thread.join(FAR)
     assert released == [True], "the end came before it gave up"
-    assert not later.is_set()
+    assert later == []
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    while not reached():
+        await asyncio.sleep(0.001)
+
+
+def large(monkeypatch: pytest.MonkeyPatch, size: int = 1000) -> None:
+    """Files of more bytes are large ones."""
+    monkeypatch.setattr(upkeep, "SMALL", size)
+
+
+async def test_a_large_file_of_a_crash_does_not_keep_events_waiting(
+    files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever its size: it is recovered beside, and status and log say how far that is."""
+    large(monkeypatch)
+    files.directory.mkdir()
+    left, small = orphan(files, "zzz", 1), orphan(files, "aaa", 2)
+    left.write_bytes(b"".join(event_line(number) for number in range(3000)))
+    going, seen = threading.Event(), threading.Event()
+    real = recovery.RecoveryProgress.add
+
+    def held(progress: recovery.RecoveryProgress, size: int) -> None:
+        real(progress, size)
+        if size:
+            seen.set()
+            assert going.wait(FAR)
+
+    monkeypatch.setattr(recovery.RecoveryProgress, "add", held)
+    with caplog.at_level(logging.INFO):
+        sink = await files.opened()
+        assert (left.exists(), small.exists()) == (True, False)
+        await sink.commit(batch_of(10_000))
+        await until(seen.is_set)
+        assert re.fullmatch(rf"{left.name}: 4\d %", sink.snapshot().status["file"]["recovering"])
+        await files.clock.advance(10)
+        going.set()
+        await upkeep_idle(sink)
+    assert not left.exists()
+    assert "recovering" not in sink.snapshot().status["file"]
+    assert sink.snapshot().metrics["files_recovered"] == 2
+    (said,) = [record for record in caplog.records if record.message == "still recovering"]
+    assert re.fullmatch(rf"{left.name}: \d\d %", vars(said)["progress"])
+    await sink.close()
+
+
+async def test_what_takes_long_is_left_to_the_next_start_and_what_is_short_is_not(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large(monkeypatch, 5000)
+    monkeypatch.setattr(scan, "_CHUNK", 4096)
+    files.directory.mkdir()
+    left, small = orphan(files, "zzz", 1), files.directory / "clicks-aaa-20240101T000000.000Z.ndjson"
+    left.write_bytes(b"".join(event_line(number) for number in range(100)))
+    small.write_bytes(event_line(2))
+    begun, going = threading.Event(), threading.Event()
+
+    def held(progress: recovery.RecoveryProgress, size: int) -> None:
+        begun.set()
+        assert going.wait(FAR)
+
+    monkeypatch.setattr(recovery.RecoveryProgress, "add", held)
+    sink = await files.opened(compress="zstd", rotate_bytes="10MiB")
+    await until(begun.is_set)
+    await sink.commit(batch_of(*range(100)))
+    ending = asyncio.create_task(sink.close())
+    await until(lambda: sink._upkeep._leaving)
+    going.set()
+    await ending
+    assert left.exists(), "the recovery was given up"
+    assert files.names(".zst") == [f"{small.name}.zst"]
+    own = [name for name in files.names(".ndjson") if name.startswith("clicks-one")]
+    assert len(own) == 1, "too large to be compressed now"
+    assert (files.directory / f"{own[0]}.manifest").exists()
+    again = await files.opened(compress="zstd")
+    await upkeep_idle(again)
+    assert files.names(".ndjson") == []
+    assert len(files.names(".zst")) == 3
+    await again.close()
+
+
+async def test_the_end_does_not_wait_for_many_files_that_were_left(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "FEW", 3)
+    files.directory.mkdir()
+    for number in range(200):
+        (files.directory / f"clicks-zzz-20240101T000000.{number:03d}Z.ndjson").write_bytes(event_line(number))
+    sink = await files.opened()
+    await sink.close()
+    assert 3 <= len(list(files.directory.glob("*.manifest"))) < 150
+
+
+async def test_retention_ends_with_the_file_it_is_at(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop in the middle of 20,000 removals does not wait for them."""
+    files.directory.mkdir()
+    for number in range(200):
+        (files.directory / f"clicks-zzz-20240101T000000.{number:03d}Z.ndjson").write_bytes(event_line(number))
+    removing = threading.Event()
+    real = Manifests.mark_removed
+
+    def noted(manifests: Manifests, path: Path, now: float) -> None:
+        removing.set()
+        real(manifests, path, now)
+
+    monkeypatch.setattr(Manifests, "mark_removed", noted)
+    sink = await files.opened(keep_bytes="1B", manifest=False)
+    await until(removing.is_set)
+    await sink.close()
+    assert len(files.names(".ndjson")) > 100
+
+
+# retention
+
+
+async def test_nothing_but_finished_files_of_the_prefix_is_ever_removed(files: Files) -> None:
+    files.directory.mkdir()
+    for name in (*NOT_OURS, "clicks-a-2.ndjson"):
+        finished(files.directory, name, age=10**6)
+    (files.directory / "clicks-directory.ndjson").mkdir()
+    before = set(os.listdir(files.directory))
+    sink = await files.opened("other", keep_bytes="1B", keep_days=1, manifest=False)
+    await upkeep_idle(sink)
+    gone = before - set(os.listdir(files.directory))
+    assert gone == {"clicks-a-2.ndjson", "clicks-a-1.ndjson.open", "clicks-a-1.ndjson.zst.tmp"}
+    assert files.names(".bad") == ["clicks-a-1.ndjson.bad"], "the open file was one of a crash, and recovered"
+    await sink.close()
+
+
+async def test_a_removal_is_in_the_manifest_before_the_file_goes(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, bool]] = []
+    real = Manifests.mark_removed
+
+    def noted(manifests: Manifests, path: Path, now: float) -> None:
+        told.append((path.name, path.exists()))
+        real(manifests, path, now)
+
+    monkeypatch.setattr(Manifests, "mark_removed", noted)
+    sink = await files.opened(keep_bytes="300B")
+    for number in range(3):
+        await sink.commit(batch_of(number))
+        await sink.rotate()
+    names = files.names(".ndjson")
+    sink._upkeep.look()
+    await upkeep_idle(sink)
+    assert told == [(name, True) for name in names[:2]]
+    assert files.names(".ndjson") == names[2:]
+    await sink.close()
+
+
+async def test_a_damaged_manifest_stops_no_removal_and_is_named(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = await files.opened(keep_bytes="250B")
+    for number in range(4):
+        await sink.commit(batch_of(number))
+        await sink.rotate()
+        await upkeep_idle(sink)
+    damaged = files.directory / f"{files.names('.ndjson')[0]}.manifest"
+    damaged.write_bytes(b"")
+    sink._upkeep.look()
+    await upkeep_idle(sink)
+    assert len(files.names(".ndjson")) == 1
+    assert damaged.name in [vars(record).get("file") for record in caplog.records]
+    await sink.close()
+
+
+async def test_a_file_that_cannot_be_removed_keeps_no_other(
+    files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = await files.opened(keep_bytes="250B")
+    for number in range(4):
+        await sink.commit(batch_of(number))
+        await sink.rotate()
+        await upkeep_idle(sink)
+    first = files.names(".ndjson")[0]
+    real = os.remove
+
+    def guarded(path: Path) -> None:
+        if path.name == first:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        real(path)
+
+    monkeypatch.setattr(os, "remove", guarded)
+    monkeypatch.setattr(aiofiles.os, "remove", aiofiles.os.wrap(guarded))
+    sink._upkeep.look()
+    await upkeep_idle(sink)
+    assert len(files.names(".ndjson")) == 2
+    assert first in [vars(record).get("file") for record in caplog.records]
+    await sink.close()
