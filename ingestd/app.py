@@ -39,6 +39,7 @@ from ingestd.sinks import build, need_restart, reconfigure
 from ingestd.sources.factory import build as build_sources
 from ingestd.sources.factory import windows_of
 from ingestd.sources.router import Router
+from ingestd.sources.verification import VerificationQueue
 from ingestd.system import clock, heartbeat, systemd, tracing
 from ingestd.system.log import LogRateLimit
 from ingestd.system.tracing import Tracing
@@ -91,7 +92,10 @@ class App:
             self._buffer, self._sink, policy, self._counters, self._metrics, clock, subscribers, self._tracing
         )
         sources = build_sources(config, self._counters, self._node)
-        self._intake = Intake(Router(sources), self._counters, self._buffer, ack_stored=stored)
+        self._signatures = VerificationQueue()
+        self._intake = Intake(
+            Router(sources), self._counters, self._buffer, ack_stored=stored, signatures=self._signatures
+        )
         limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
         connections = fd_limit.room(ingest.max_connections)
         self._server = ServerState(self._intake.take, limits, self._counters.refuse, connections)
@@ -149,6 +153,7 @@ class App:
         self._listener = Listener(self._server, timeouts, sockets, owned)
         self._admin = await self._start_admin()
         await self._listener.start(ingest.backlog)
+        self._background("signatures", self._signatures.run())
         self._background("sweeper", self._listener.sweep())
         self._background("heartbeat", heartbeat.beat(self._metrics.loop_lag_seconds.observe))
         self._background("tick", self._tick())

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from ingestd.admin import redaction
+from ingestd.config.source import BY_HEADER
 from ingestd.errors import RequestRefusedError
 from ingestd.http.request import Exchange, Request
 from ingestd.http.responses import REFUSALS, Reply
@@ -96,6 +97,10 @@ def _signature(source: Source, request: Request, hidden: frozenset[str]) -> dict
     """What was compared with what, and which key fits; never the key, nor what it would have made."""
     settings = source.config.signature
     verifier = source.verifier
+    if source.public_key is not None:
+        result, key_id = source.public_key.verdict(request)
+        fits = key_id or "none fits"
+        return {"kind": settings.kind, "result": result, "key": fits, "over": source.public_key.over}
     if verifier is None:
         return {"kind": settings.kind, "result": "none", "why": _why_none(source)}
     found: dict[str, Any] = {"kind": settings.kind, "result": verifier.check(request)}
@@ -107,7 +112,7 @@ def _signature(source: Source, request: Request, hidden: frozenset[str]) -> dict
     found["key"] = f"{number + 1} of {len(keys)} ({keys[number].origin})" if number >= 0 else "none fits"
     if signed.given is None:
         found["why"] = f"{settings.param} is not the last parameter"
-    elif settings.kind == "hmac_sha256_body":
+    elif settings.kind in BY_HEADER:
         found["over"] = f"the body, {len(signed.content)} bytes"
     elif settings.kind == "md5_concat":
         found["over"] = f"the values of {' + '.join(settings.params)} + the key"
@@ -134,6 +139,8 @@ def _event(
     settings = source.config
     body = event.get("body")
     keys = body if isinstance(body, dict) else {}
+    if source.public_key is not None:
+        keys = keys | source.public_key.claims(keys)
 
     def value_of(name: str) -> Any:
         return event["params"].get(name, keys.get(name))

@@ -8,7 +8,7 @@ import hmac
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
-from ingestd.config.source import SignatureConfig
+from ingestd.config.source import BY_HEADER, SignatureConfig
 from ingestd.sources.signatures import decoded, value_of
 
 
@@ -38,7 +38,7 @@ def sign(draft: Draft, settings: SignatureConfig, key: bytes, base: str) -> Draf
     """The request with its signature or token. `base`: the public scheme and host, part of what is signed."""
     if settings.kind == "token":
         return _with_token(draft, settings, key)
-    if settings.kind == "hmac_sha256_body":
+    if settings.kind in BY_HEADER:
         text = settings.prefix + _digest(settings, key, draft.body)
         return replace(draft, headers=draft.headers | {settings.header: text})
     bare = _without(draft, settings.param)
@@ -75,5 +75,5 @@ def _digest(settings: SignatureConfig, key: bytes, content: bytes) -> str:
     if settings.kind.startswith("md5"):
         made = hashlib.md5(content + key, usedforsecurity=False).digest()
     else:
-        made = hmac.digest(key, content, "sha256")
+        made = hmac.digest(key, content, settings.kind.split("_")[1])
     return made.hex() if settings.encoding == "hex" else base64.b64encode(made).decode()

@@ -13,6 +13,11 @@ Param = Annotated[str, StringConstraints(min_length=1)]
 Params = Annotated[tuple[Param, ...], BeforeValidator(one_or_list)]
 PrivacyAction = Literal["drop", "sha256", "hmac", "truncate_ip"]
 MAX_KEYS = 32  # each costs a bad signature another hash
+HMAC_OF_URL = ("hmac_sha256_url", "hmac_sha1_url")
+BY_HEADER = ("hmac_sha256_body", "hmac_sha1_body")
+OVER_QUERY = ("md5_url_key", "md5_concat", *HMAC_OF_URL)
+APPLE_KINDS = ("apple_aak", "apple_skan")
+PUBLIC_KEY_KINDS = (*APPLE_KINDS, "rsa_pss", "ecdsa_query")
 MAX_WINDOW = 20_000_000
 
 
@@ -83,17 +88,27 @@ class SignatureConfig(Section):
     `md5_concat`       md5(the decoded values of `params`, then the key)
     `hmac_sha256_url`  HMAC of the public URL less its `param`, or (`covers = "target"`) of path and query
     `hmac_sha256_body` HMAC of the body as sent, in `header`, after `prefix`
+    `hmac_sha1_url`, `hmac_sha1_body`  the same with SHA-1
     `token`            a fixed text, in the query's `param`, in `header`, or (`path`) the first segment
                        after the source's path
+    `apple_aak`, `apple_skan`  Apple's postbacks, by Apple's keys; `test_keys`: those of development too
+    `rsa_pss`          RSA-PSS over the JSON body's `params` that are there, in its `param`
+    `ecdsa_query`      ECDSA over the query before its last two parameters, `param` and `key_id`
+
+    The last four need no secret (sources/public_key.py): `public_keys` are keys by their ids, in base64 or
+    PEM, and a `key_file` holds more, in PEM or as AdMob's JSON.
 
     Where what is signed holds a time: `expires_param` names the parameter with the time it ends at,
     `time_param` the one it began at, and `max_age` how long it lasts; seconds or milliseconds.
     """
 
     kind: Literal[
-        "none", "md5_url_key", "md5_concat", "hmac_sha256_url", "hmac_sha256_body", "token"
+        "none", "md5_url_key", "md5_concat", "hmac_sha256_url", "hmac_sha256_body", "hmac_sha1_url",
+        "hmac_sha1_body", "token", "apple_aak", "apple_skan", "rsa_pss", "ecdsa_query",
     ] = "none"  # fmt: skip
     key_file: Annotated[tuple[SecretFile, ...], BeforeValidator(one_or_list)] = ()
+    public_keys: Annotated[dict[str, str], Field(max_length=MAX_KEYS)] = Field(default_factory=dict)
+    test_keys: bool = False
     param: Param = "sign"
     place: Literal["query", "header", "path"] = "query"
     header: str = ""
@@ -109,34 +124,46 @@ class SignatureConfig(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.kind == "md5_concat" and not self.params:
-            raise ValueError('md5_concat needs params; write params = ["click_id", "payout"]')
-        if not self.header and (self.kind == "hmac_sha256_body" or self.place == "header"):
+        if self.kind in ("md5_concat", "rsa_pss") and not self.params:
+            raise ValueError(f'{self.kind} needs params; write params = ["click_id", "payout"]')
+        if not self.header and (self.kind in BY_HEADER or self.place == "header"):
             raise ValueError('the header is not named; write header = "X-Signature"')
+        if self.public_keys and not self.by_public_key:
+            raise ValueError(f"{self.kind} has no public keys; write key_file, or another kind")
+        if self.test_keys and self.kind not in APPLE_KINDS:
+            raise ValueError(f"{self.kind} has no test keys; leave test_keys out")
         if bool(self.time_param) != bool(self.max_age):
             raise ValueError('time_param and max_age go together; write time_param = "ts", max_age = "1h"')
         times = {self.time_param, self.expires_param} - {""}
-        if times and self.kind not in ("md5_url_key", "md5_concat", "hmac_sha256_url"):
+        if self.kind == "rsa_pss" and self.expires_param:
+            raise ValueError("rsa_pss has no expires_param; write time_param and max_age")
+        if times and self.kind not in (*OVER_QUERY, "rsa_pss"):
             raise ValueError(f"{self.kind} signs no parameter, so no time; leave {', '.join(times)} out")
-        if self.kind == "md5_concat" and not times.issubset(self.params):
+        if self.kind in ("md5_concat", "rsa_pss") and not times.issubset(self.params):
             raise ValueError(f"a time that is not signed proves nothing; add {', '.join(times)} to params")
         return self
 
     @property
     def verifies(self) -> bool:
         """Whether requests are verified: there is a scheme, and a key for it."""
-        return self.kind != "none" and bool(self.key_file)
+        public = self.by_public_key and bool(self.public_keys or self.kind in APPLE_KINDS)
+        return self.kind != "none" and (public or bool(self.key_file))
+
+    @property
+    def by_public_key(self) -> bool:
+        """Whether it is verified by public keys: there is no secret, and it takes a thread of its own."""
+        return self.kind in PUBLIC_KEY_KINDS
 
     @property
     def needs_base(self) -> bool:
         """Whether it is verified over the whole URL, so that the public scheme and host must be known."""
-        whole = self.kind == "md5_url_key" or (self.kind == "hmac_sha256_url" and self.covers == "url")
+        whole = self.kind == "md5_url_key" or (self.kind in HMAC_OF_URL and self.covers == "url")
         return whole and self.verifies
 
     @property
     def covers_query(self) -> bool:
         """Whether it is verified over the raw query, which must be kept to verify it again later."""
-        return self.verifies and self.kind in ("md5_url_key", "md5_concat", "hmac_sha256_url")
+        return self.verifies and self.kind in (*OVER_QUERY, "ecdsa_query")
 
 
 class SourceConfig(Section):

@@ -115,6 +115,7 @@ REFUSALS: dict[str, Refusal] = {
     "stalled": Refusal(503, "storage is stalled, try again", headers=RETRY),
     "clock": Refusal(503, "this machine's clock is wrong, try again", headers=RETRY),
     "max_rate": Refusal(503, "more than the source may send, try again", headers=RETRY),
+    "verification": Refusal(503, "more signatures than can be verified, try again", headers=RETRY),
     "version": Refusal(505, "HTTP/1.0 and HTTP/1.1 only", close=True),
 }
 

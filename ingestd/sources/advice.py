@@ -73,10 +73,11 @@ def _link(source: SourceConfig, where: str) -> Iterator[Problem]:
 
 def _signature(source: SourceConfig, where: str) -> Iterator[Problem]:
     signature = source.signature
-    if signature.kind != "none" and not signature.key_file:
+    if signature.kind != "none" and not signature.verifies:
         hint = 'write signature.key_file = "<file>", or signature = { kind = "none" }'
         yield Problem(where, f"the platform can sign ({signature.kind}), and nothing is verified", hint)
-    files = [*signature.key_file, *([source.privacy_key_file] if source.privacy_key_file else [])]
+    secrets = () if signature.by_public_key else signature.key_file
+    files = [*secrets, *([source.privacy_key_file] if source.privacy_key_file else [])]
     for path in files:
         if _is_public(path):
             yield _public(where, path)

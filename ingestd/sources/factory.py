@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ingestd.config import secrets
 from ingestd.config.secrets import Secret, SecretError
 from ingestd.config.sections import Config
-from ingestd.config.source import SourceConfig
+from ingestd.config.source import BY_HEADER, SourceConfig
 from ingestd.errors import ConfigError, Problem
 from ingestd.pipeline.counters import Counters
 from ingestd.sources.budget import Budget
@@ -17,6 +19,13 @@ from ingestd.sources.signatures import BodySignature, ConcatSignature, UrlSignat
 from ingestd.sources.source import Source
 from ingestd.sources.tokens import Token
 
+if TYPE_CHECKING:
+    from ingestd.sources.public_key import PublicKeyVerifier
+
+CRYPTOGRAPHY = (
+    'pip install "cryptography>=47" into this environment (the extra "signatures"), '
+    'or write signature = { kind = "none" }'
+)
 HINT = "the file holds the secret and nothing else, readable for ingestd's user"
 
 
@@ -34,6 +43,7 @@ def build(
     )
     problems: list[Problem] = []
     keys = [read_keys(source, problems) for source in config.source]
+    public_keys = [_public_key(source, problems) for source in config.source]
     privacy = [_privacy(source, problems) for source in config.source]
     if problems:
         raise ConfigError("secrets", problems)
@@ -46,8 +56,9 @@ def build(
             verifier(source, found, config.ingest.public_base) if found else None,
             hidden,
             _window(source.dedup_window, known.get(source.name)),
+            public_key,
         )
-        for source, found, hidden in zip(config.source, keys, privacy, strict=True)
+        for source, found, public_key, hidden in zip(config.source, keys, public_keys, privacy, strict=True)
     ]
 
 
@@ -68,7 +79,7 @@ def verifier(settings: SourceConfig, keys: Sequence[Secret], public_base: str) -
     values = tuple(key.reveal() for key in keys)
     if signature.kind == "token":
         return Token(signature, values, settings.path)
-    if signature.kind == "hmac_sha256_body":
+    if signature.kind in BY_HEADER:
         return BodySignature(signature, values)
     if signature.kind == "md5_concat":
         return ConcatSignature(signature, values)
@@ -80,20 +91,38 @@ def secret_problems(config: Config) -> list[Problem]:
     problems: list[Problem] = []
     for source in config.source:
         read_keys(source, problems)
+        _public_key(source, problems)
         _privacy(source, problems)
     return problems
 
 
 def read_keys(source: SourceConfig, problems: list[Problem]) -> list[Secret]:
-    """The keys a source verifies with, of all its files. Appends to `problems` for each file that fails."""
+    """The secrets a source verifies with, of all its files. Appends to `problems` each file that fails."""
     found: list[Secret] = []
-    if source.signature.verifies:
+    if source.signature.verifies and not source.signature.by_public_key:
         for path in source.signature.key_file:
             try:
                 found += secrets.read(path)
             except SecretError as error:
                 problems.append(Problem(f"source {source.name}: signature.key_file", str(error), HINT))
     return found
+
+
+def _public_key(source: SourceConfig, problems: list[Problem]) -> PublicKeyVerifier | None:
+    signature = source.signature
+    if not (signature.by_public_key and signature.verifies):
+        return None
+    if importlib.util.find_spec("cryptography") is None:
+        what = f"{signature.kind} needs the package cryptography, which is not installed"
+        problems.append(Problem(f"source {source.name}: signature.kind", what, CRYPTOGRAPHY))
+        return None
+    from ingestd.sources import public_key_files
+
+    try:
+        return public_key_files.build(signature)
+    except public_key_files.PublicKeyError as error:
+        problems.append(Problem(f"source {source.name}: signature", str(error)))
+        return None
 
 
 def _privacy(source: SourceConfig, problems: list[Problem]) -> Privacy | None:

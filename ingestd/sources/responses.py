@@ -1,9 +1,10 @@
-"""The responses of a source: rendered when it is built, but for redirects of users' browsers."""
+"""The responses of a source: rendered when it is built, but for redirects and for echoes of a value."""
 
 from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from ingestd.config.source import OverloadConfig, RedirectConfig, ReplyConfig
@@ -14,6 +15,10 @@ PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRA
 NO_STORE = (("Cache-Control", "no-store"),)
 # Stricter than any URL parser, so that no browser can read another host in it.
 _ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+)(?::\d{1,5})?(?:[/?#][^\\]*)?")
+# `{name}` in a reply's body; braces of JSON, before a quotation mark or a brace, are not one.
+_PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]{0,63})\}")
+MAX_ECHO = 128
+_SAFE_TO_ECHO = re.compile(rf"[A-Za-z0-9._:-]{{1,{MAX_ECHO}}}").fullmatch
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
 
 
@@ -29,6 +34,38 @@ def refusals(overload: OverloadConfig) -> dict[str, Reply]:
     headers = (("Retry-After", str(overload.retry_after)),) if overload.retry_after else ()
     own = Reply(overload.status, overload.body.encode(), headers=headers)
     return {reason: own if REFUSALS[reason].status == 503 else REFUSAL_REPLIES[reason] for reason in REFUSALS}
+
+
+def echo(settings: ReplyConfig) -> Echo | None:
+    """The reply that repeats values of the request, or None if its body names none."""
+    found = Echo(settings)
+    return None if settings.pixel or not found.names else found
+
+
+class Echo:
+    """A reply whose body repeats values of the request, its `names`: `{event_id}:OK`, or a challenge.
+
+    Only letters, digits and `._:-` are repeated, up to MAX_ECHO of them: they mean nothing in text, JSON or
+    HTML. Any other value is left out.
+    """
+
+    __slots__ = ("_content_type", "_status", "_texts", "names")
+
+    def __init__(self, settings: ReplyConfig) -> None:
+        pieces = _PLACE.split(settings.body)
+        self._texts = pieces[::2]
+        self.names = pieces[1::2]
+        self._status = settings.status
+        self._content_type = settings.content_type
+
+    def reply(self, values: Sequence[object]) -> Reply:
+        """The reply to a request with these values of `names`; of several values the first."""
+        body = self._texts[0]
+        for value, text in zip(values, self._texts[1:], strict=True):
+            first = value[0] if isinstance(value, list) and value else value
+            safe = isinstance(first, str | int) and not isinstance(first, bool) and _SAFE_TO_ECHO(str(first))
+            body += f"{first}{text}" if safe else text
+        return Reply(self._status, body.encode(), self._content_type)
 
 
 class Redirect:

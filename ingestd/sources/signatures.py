@@ -19,6 +19,7 @@ from ingestd.sources import event_time, macros
 from ingestd.sources.percent import unquote
 
 Result = Literal["ok", "bad", "missing", "expired"]
+_ONE_ALPHABET = bytes.maketrans(b"-_ ", b"+/+")  # of the two of base64; a space was a plus
 _MACRO_STARTS = frozenset("".join(macros.FIRST).encode())
 
 
@@ -70,15 +71,20 @@ def _from_hex(text: bytes) -> bytes | None:
         return None
 
 
-def _from_base64(text: bytes) -> bytes | None:
-    plain = unquote(text).translate(bytes.maketrans(b"-_ ", b"+/+")).rstrip(b"=")
+def from_base64(text: bytes) -> bytes | None:
+    """The bytes that a text in either alphabet stands for, with padding or without; None if it is not one."""
+    plain = text.translate(_ONE_ALPHABET).rstrip(b"=")
     try:
         return binascii.a2b_base64(plain + b"=" * (-len(plain) % 4), strict_mode=True)
     except binascii.Error:
         return None
 
 
-_READ: dict[str, Callable[[bytes], bytes | None]] = {"hex": _from_hex, "base64": _from_base64}
+def _from_escaped_base64(text: bytes) -> bytes | None:
+    return from_base64(unquote(text))
+
+
+_READ: dict[str, Callable[[bytes], bytes | None]] = {"hex": _from_hex, "base64": _from_escaped_base64}
 
 
 def _md5(key: bytes) -> Callable[[bytes], bytes]:
@@ -88,8 +94,8 @@ def _md5(key: bytes) -> Callable[[bytes], bytes]:
     return digest
 
 
-def _hmac(key: bytes) -> Callable[[bytes], bytes]:
-    keyed = hmac.new(key, digestmod="sha256")  # hashes the key once, not for each event
+def _hmac(key: bytes, name: str) -> Callable[[bytes], bytes]:
+    keyed = hmac.new(key, digestmod=name)  # hashes the key once, not for each event
 
     def digest(content: bytes) -> bytes:
         made = keyed.copy()
@@ -111,7 +117,11 @@ class _Keyed(Verifier):
     __slots__ = ("_digests", "_expires", "_max_age_ns", "_read", "_time")
 
     def __init__(self, settings: SignatureConfig, keys: tuple[bytes, ...]) -> None:
-        self._digests = [(_md5 if settings.kind.startswith("md5") else _hmac)(key) for key in keys]
+        kind = settings.kind
+        if kind.startswith("md5"):
+            self._digests = [_md5(key) for key in keys]
+        else:
+            self._digests = [_hmac(key, kind.split("_")[1]) for key in keys]
         self._read = _READ[settings.encoding]
         self._expires = parameter(settings.expires_param)
         self._time = parameter(settings.time_param)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from xxhash import xxh3_128_hexdigest
@@ -26,8 +26,11 @@ from ingestd.sources.event_time import EventClock
 from ingestd.sources.privacy import Privacy
 from ingestd.sources.query import Params, scan
 from ingestd.sources.rate_limit import RateLimit
-from ingestd.sources.signatures import Verifier
+from ingestd.sources.signatures import Result, Verifier
 from ingestd.sources.tokens import Token
+
+if TYPE_CHECKING:
+    from ingestd.sources.public_key import PublicKeyVerifier
 
 dumps = orjson.dumps
 # The route of `ingestd send`: its events are flagged `test`.
@@ -64,16 +67,16 @@ class Source:
     """
 
     __slots__ = (
-        "_asked_for", "_budget", "_clock", "_dedup", "_frames", "_individual", "_keep_lossy",
+        "_asked_for", "_budget", "_clock", "_dedup", "_echo", "_frames", "_individual", "_keep_lossy",
         "_keep_raw", "_key", "_maker", "_prefix", "_privacy", "_quarantines", "_rate", "_redirect",
         "_rejects", "_tails", "_token", "_volatiles", "_wanted", "config", "counters", "methods", "name",
-        "replies", "verifier", "window",
+        "public_key", "replies", "verifier", "window",
     )  # fmt: skip
 
     def __init__(
         self, settings: SourceConfig, counters: SourceCounters, node: str, budget: Budget,
         verifier: Verifier | None = None, privacy: Privacy | None = None,
-        window: DuplicateWindow | None = None,
+        window: DuplicateWindow | None = None, public_key: PublicKeyVerifier | None = None,
     ) -> None:  # fmt: skip
         self.config = settings
         self.counters = counters
@@ -84,8 +87,10 @@ class Source:
         self.replies = Replies(stored, responses.refusals(settings.on_overload))
         redirect = settings.reply.redirect
         self._redirect = responses.Redirect(redirect, stored) if redirect else None
+        self._echo = responses.echo(settings.reply)
         # admission
         self.verifier = verifier
+        self.public_key = public_key
         self._token = verifier if isinstance(verifier, Token) else None
         self._rejects = settings.on_bad_signature == "reject"
         self._quarantines = settings.on_bad_signature == "dead_letter"
@@ -103,9 +108,12 @@ class Source:
         names = [*settings.key, *(name for group in self._dedup for name in group)]
         names += [self._clock.param] if self._clock else []
         names += [redirect.param] if redirect else []
+        names += self._echo.names if self._echo else []
         self._asked_for = tuple(dict.fromkeys(names))
         self._wanted = tuple(name.encode() for name in self._asked_for)
-        self._individual = bool(settings.key or settings.dedup_window or redirect or self._quarantines)
+        self._individual = bool(
+            settings.key or settings.dedup_window or redirect or self._echo or self._quarantines
+        )
         # output
         self._keep_raw = settings.keep_raw == "always" or (
             settings.keep_raw == "odd" and settings.signature.covers_query
@@ -116,16 +124,19 @@ class Source:
         plain = not self._individual and privacy is None and self._token is None
         self._maker = encoder.maker(settings, node, self._prefix, keep_raw=self._keep_raw) if plain else None
 
-    def take(self, request: Request, exchange: Exchange) -> None:
+    def take(self, request: Request, exchange: Exchange, verified: Result | None = None) -> None:
         """Make events of a routed request, which makes its exchange an entry.
 
-        Raises RequestRefusedError if the body does not decompress, if the request would become more than the
-        budget allows, if the source rejects the signature, and if `max_rate` is exceeded.
+        `verified`: the result of `public_key`, if it has been asked. Raises RequestRefusedError if the body
+        does not decompress, if the request would become more than the budget allows, if the source rejects
+        the signature, and if `max_rate` is exceeded.
         """
         flags: list[str] = []
         signature = "none"
         if self.verifier is not None:
             signature = self._judged(self.verifier.check(request), flags)
+        elif self.public_key is not None:
+            signature = self._judged(verified or self.public_key.check(request), flags)
         if self._rate is not None and self._rate.exceeded(request.received_ns):
             raise RequestRefusedError("max_rate")
         if self._token is not None:
@@ -204,7 +215,7 @@ class Source:
             exchange.data = self._line(request, draft, bodies.NOTHING, flags)
         exchange.count = len(parts) or 1
         if self._individual:
-            self._set_individual(exchange, draft)
+            self._set_individual(exchange, draft, parts[0].keys if parts else {})
 
     def _judged(self, result: str, flags: list[str]) -> str:
         """The event's `signature`. Raises RequestRefusedError if the source rejects it."""
@@ -224,7 +235,11 @@ class Source:
     ) -> tuple[Params, bytes, list[bodies.BodyPart]]:
         """The parameters, a form's included; the same as JSON; the parts of the body, one for each event."""
         if media_type != bodies.FORM:
-            return params, encoded, bodies.split(body, media_type, self._budget.events)
+            parts = bodies.split(body, media_type, self._budget.events)
+            if self.public_key is not None:
+                for part in parts:
+                    part.keys.update(self.public_key.claims(part.keys))
+            return params, encoded, parts
         form = query.decode(body)
         flags += [flag for flag in form.flags if flag not in flags]
         part = bodies.BodyPart(None, {}, body)
@@ -310,16 +325,18 @@ class Source:
                 return found.lower().encode()
         return None
 
-    def _set_individual(self, exchange: Exchange, draft: LineDraft) -> None:
-        """Set the results that differ from request to request."""
+    def _set_individual(self, exchange: Exchange, draft: LineDraft, keys: dict[str, Any]) -> None:
+        """Set the results that differ from request to request. `keys`: of the body's first event."""
         if self._quarantines and draft.signature != "ok":
             exchange.dead_letter = "signature"
         if draft.keys:
             exchange.keys = tuple(draft.keys)
-        if self._redirect is not None or draft.remembered:
+        if self._redirect is not None or self._echo is not None or draft.remembered:
             stored, refusals = self.replies.stored, self.replies.refusals
             if self._redirect is not None:
                 stored = self._redirect.reply(draft.params)
+            elif self._echo is not None:
+                stored = self._echo.reply([_value(name, draft.params, keys) for name in self._echo.names])
             undo = partial(self.window.forget, draft.remembered) if self.window is not None else None
             exchange.replies = Replies(stored, refusals, undo)
 

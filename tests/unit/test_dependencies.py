@@ -24,6 +24,7 @@ BY_OTHERS = {"cramjam"}
 BUILDING = {Requirement(text).name for text in PYPROJECT["build-system"]["requires"]}
 # A name many packages share: which of them the extra `otel` wants cannot be told from an import.
 SHARED = {"opentelemetry"}
+EXTRA = [Requirement(text) for text in PROJECT["optional-dependencies"]["signatures"]]
 TESTING = [Requirement(text) for text in PROJECT["optional-dependencies"]["test"]]
 
 
@@ -50,12 +51,12 @@ def test_what_is_installed_agrees_with_itself() -> None:
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("wanted", DEPENDENCIES, ids=lambda wanted: wanted.name)
+@pytest.mark.parametrize("wanted", [*DEPENDENCIES, *EXTRA], ids=lambda wanted: wanted.name)
 def test_a_dependency_is_installed_in_the_declared_range(wanted: Requirement) -> None:
     assert version(wanted.name) in wanted.specifier
 
 
-@pytest.mark.parametrize("wanted", DEPENDENCIES, ids=lambda wanted: wanted.name)
+@pytest.mark.parametrize("wanted", [*DEPENDENCIES, *EXTRA], ids=lambda wanted: wanted.name)
 def test_a_dependency_has_a_lower_bound_and_comes_from_an_index(wanted: Requirement) -> None:
     assert any(one.operator in (">=", "~=", "==") for one in wanted.specifier)
     assert wanted.url is None
@@ -65,7 +66,9 @@ def test_the_package_imports_what_it_declares_and_declares_what_it_imports() -> 
     owners = packages_distributions()
     used = {normal(owner) for name in imported() for owner in owners[name]}
     declared = {normal(wanted.name) for wanted in DEPENDENCIES}
-    assert used - BUILDING == declared - BY_OTHERS
+    extra = {normal(wanted.name) for wanted in EXTRA}
+    assert extra <= used, "an extra that nothing imports"
+    assert used - BUILDING - extra == declared - BY_OTHERS
 
 
 def test_tests_and_package_want_the_same_of_what_both_name() -> None:

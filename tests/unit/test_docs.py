@@ -28,6 +28,8 @@ from ingestd.pipeline.counters import MAX_MACRO_NAME, MAX_MACRO_PARAMS
 from ingestd.pipeline.subscribers import MAX_SUBSCRIBERS
 from ingestd.sources.body import MAX_MEMBERS
 from ingestd.sources.event_schema import JSON_SCHEMA
+from ingestd.sources.responses import MAX_ECHO
+from ingestd.sources.verification import MAX_OF_SOURCE, MAX_WAITING
 from ingestd.system.log import REPEATS_PER_MINUTE
 from tests.support import commands, documents
 from tests.support.documents import ROOT, names, read, rows, section
@@ -322,6 +324,8 @@ def test_the_limits_are_the_codes() -> None:
         "requests waiting on one connection": f"{MAX_PIPELINE}",
         "sources, with those a reload has removed": f"{config.MAX_SOURCES:,}",
         "key files of a source": f"{MAX_KEYS}",
+        "requests that wait for a public key": f"{MAX_OF_SOURCE} of a source, {MAX_WAITING:,} in all",
+        "a value that a response repeats": f"{MAX_ECHO} characters",
         "a source's `dedup_window`": f"{MAX_WINDOW:,} events",
         "a source's macro labels": f"{MAX_MACRO_PARAMS} names of {MAX_MACRO_NAME} characters",
         "the same log line": f"{REPEATS_PER_MINUTE} a minute",

@@ -27,7 +27,7 @@ HUAWEI = (200, b'{"resultCode":0,"resultMessage":"success"}')
 
 @dataclass(frozen=True)
 class Case:
-    """One request. `click_id`: what the dup_key is made of; None: the whole request.
+    """One request. `click_id`: what the dup_key is made of; None: the whole request. `signature`: its result.
 
     `params`: some of the event's parameters; `absent`: names it must not have. `raw`: kept or not.
     """
@@ -44,6 +44,7 @@ class Case:
     body: bytes = b""
     content_type: str = "application/json"
     body_is: Any = None
+    signature: str = "none"
 
 
 def full(profile: str, what: str = "", **expected: Any) -> Case:

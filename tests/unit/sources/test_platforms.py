@@ -40,7 +40,7 @@ def test_a_platform_s_request_becomes_the_right_event(case: Case) -> None:
     target = case.request if isinstance(case.request, bytes) else case.request.encode()
     query = target.partition(b"?")[2]
     assert event.get("raw") == (query.decode("latin-1") if case.raw else None)
-    assert event["signature"] == "none"
+    assert event["signature"] == case.signature
     if case.click_id is not None:
         prefix = f"x\0{event['type']}\0"
         assert event["dup_key"] == xxhash.xxh3_128_hexdigest((prefix + case.click_id).encode())
