@@ -264,6 +264,8 @@ class App:
         known = ""
         while True:
             known = _watch_clock(known)
+            for handler in logging.getLogger().handlers:
+                handler.flush()  # lines that wait for a reader of stderr
             await asyncio.sleep(TICK_PERIOD)
             done = asyncio.Event()  # while a commit hangs, a single tick waits behind it
             self._buffer.call(Call(partial(self._ticked, done)))
@@ -285,7 +287,8 @@ class App:
         return server
 
     def _own_counters(self) -> dict[str, float]:
-        return {"log_lines_suppressed": self._log_limit.suppressed, **self._reloads}
+        limit = self._log_limit
+        return {"log_lines_suppressed": limit.suppressed, "log_lines_dropped": limit.dropped, **self._reloads}
 
 
 def _tracing(config: Config, node: str) -> Tracing | None:

@@ -37,6 +37,7 @@ COUNTERS = {
     "config_reloads": "Configurations loaded by SIGHUP",
     "config_reload_failures": "Configurations refused at SIGHUP; the old one stays in force",
     "log_lines_suppressed": "Log lines left out because the same line came too often",
+    "log_lines_dropped": "Log lines dropped because nobody read stderr",
 }
 FILE_COUNTERS = {
     "files_finished": "Files finished: synced and renamed",

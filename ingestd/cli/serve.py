@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from pathlib import Path
 
 import click
@@ -42,7 +41,7 @@ def command(config_path: Path) -> int:
     failed = uvloop.run(_serve(settings, config_path, limit))
     if failed:
         # A worker thread may hang in the disk for ever; the interpreter would wait for it.
-        sys.stderr.flush()
+        logging.shutdown()
         os._exit(1)
     return 0
 

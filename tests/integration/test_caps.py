@@ -93,6 +93,27 @@ def test_trouble_that_repeats_itself_writes_few_lines(place: Path) -> None:
         assert ask(daemon.socket, GET).status == 200
 
 
+def test_a_stderr_that_nobody_reads_stops_nothing(place: Path) -> None:
+    """The pipe is full before the first line: each line would wait for ever, and with it the loop."""
+    daemon = Daemon(place)
+    os.mkfifo(daemon.log_file)
+    reader = os.open(daemon.log_file, os.O_RDWR | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(reader, bytes(4096)):
+            pass
+    with daemon:
+        daemon.log_file.unlink()
+        daemon.log_file.touch()  # the support reads it at the end
+        for _ in range(50):
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_for("READY=1")
+        assert ask(daemon.socket, GET).status == 200
+        assert daemon.look("/readyz").status == 200
+        assert daemon.metrics()["log_lines_dropped_total"] == 0, "they wait, up to the bound"
+        assert daemon.stop() == 0
+    os.close(reader)
+
+
 def test_names_from_outside_make_few_series(flooded: Daemon) -> None:
     with Wire(flooded.socket) as wire:
         for start in range(0, 2000, 100):

@@ -30,7 +30,7 @@ from ingestd.sources.body import MAX_MEMBERS
 from ingestd.sources.event_schema import JSON_SCHEMA
 from ingestd.sources.responses import MAX_ECHO
 from ingestd.sources.verification import MAX_OF_SOURCE, MAX_WAITING
-from ingestd.system.log import REPEATS_PER_MINUTE
+from ingestd.system.log import MAX_UNREAD, REPEATS_PER_MINUTE
 from tests.support import commands, documents
 from tests.support.documents import ROOT, names, read, rows, section
 from tests.support.exposed import exposed_metrics
@@ -329,6 +329,7 @@ def test_the_limits_are_the_codes() -> None:
         "a source's `dedup_window`": f"{MAX_WINDOW:,} events",
         "a source's macro labels": f"{MAX_MACRO_PARAMS} names of {MAX_MACRO_NAME} characters",
         "the same log line": f"{REPEATS_PER_MINUTE} a minute",
+        "log lines that nobody reads from stderr": f"{MAX_UNREAD // 1024} KiB",
         "admin connections": f"{MAX_CONNECTIONS}",
         "subscribers of `/tail`": f"{MAX_SUBSCRIBERS}",
     }

@@ -5,13 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 import pytest
 
-from ingestd.system.log import REPEATS_PER_MINUTE, Formatter, LogRateLimit, setup
+from ingestd.system.log import (
+    MAX_UNREAD,
+    REPEATS_PER_MINUTE,
+    Formatter,
+    LogRateLimit,
+    NonBlockingHandler,
+    setup,
+)
 
 FORMS: tuple[Literal["logfmt", "json"], ...] = ("logfmt", "json")
 NASTY = {
@@ -228,3 +236,75 @@ def test_the_limit_is_that_of_all_that_is_logged(capsys: pytest.CaptureFixture[s
             logging.getLogger("ingestd.test").warning("again")
     assert len(capsys.readouterr().err.splitlines()) + limit.suppressed == 100
     assert limit.suppressed >= 100 - 2 * REPEATS_PER_MINUTE  # a minute may have ended meanwhile
+
+
+# a reader that does not read
+
+
+def piped() -> tuple[int, int, NonBlockingHandler, LogRateLimit]:
+    reader, writer = os.pipe()
+    limit = LogRateLimit()
+    handler = NonBlockingHandler(writer, limit)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    return reader, writer, handler, limit
+
+
+def read_all(reader: int, handler: NonBlockingHandler) -> bytes:
+    os.set_blocking(reader, False)
+    found = b""
+    while True:
+        handler.flush()
+        try:
+            piece = os.read(reader, 1 << 16)
+        except BlockingIOError:
+            return found
+        if not piece:
+            return found
+        found += piece
+
+
+@pytest.mark.parametrize("length", [10, 4095, 4096, 10_000])
+def test_nobody_waits_for_a_pipe_that_nobody_reads(length: int) -> None:
+    """In blocking mode the handler would never return, and with it the loop."""
+    reader, writer, handler, limit = piped()
+    count = 4 * MAX_UNREAD // length
+    for number in range(count):
+        handler.handle(record(f"{number:07}".ljust(length, "x")))
+    assert limit.dropped > 0
+    assert os.get_blocking(writer), "other processes share the descriptor"
+    lines = read_all(reader, handler).splitlines()
+    assert len(lines) + limit.dropped == count
+    assert [int(one[:7]) for one in lines] == list(range(len(lines)))
+    assert {len(one) for one in lines} == {length}
+    handler.handle(record("after"))
+    assert read_all(reader, handler) == b"after\n"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_pipe_whose_reader_is_gone_drops_and_counts() -> None:
+    reader, writer, handler, limit = piped()
+    os.close(reader)
+    for _ in range(3):
+        handler.handle(record("lost"))
+    assert limit.dropped == 3
+    os.close(writer)
+
+
+def test_at_exit_a_reader_has_time_to_take_the_last_lines() -> None:
+    reader, writer, handler, limit = piped()
+    for _ in range(100):
+        handler.handle(record("x" * 2000))
+    found: list[bytes] = []
+
+    def read() -> None:
+        while piece := os.read(reader, 1 << 16):
+            found.append(piece)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    handler.close()
+    os.close(writer)
+    thread.join()
+    assert (len(b"".join(found)), limit.dropped) == (100 * 2001, 0)
+    os.close(reader)
