@@ -82,17 +82,24 @@ def add_row(rows: Rows, key: Key, events: int, size: int, total: int) -> None:
     row.add(events, size, total)
 
 
+def row_tree(key: Key, row: Row) -> dict[str, Any]:
+    """An object for JSON: `source`, `hour`, and `Row.tree`."""
+    return {"source": key[0], "hour": hour_text(key[1]), **row.tree()}
+
+
+def parse_row(tree: Any) -> tuple[Key, Row]:
+    """Read what `row_tree` made. Raises KeyError, TypeError, ValueError."""
+    return (str(tree["source"]), parse_hour(tree["hour"])), Row.parse(tree)
+
+
 def rows_tree(rows: Rows) -> list[dict[str, Any]]:
-    """A list of objects for JSON: `source`, `hour` and `Row.tree`, sorted."""
-    return [
-        {"source": source, "hour": hour_text(hour), **row.tree()}
-        for (source, hour), row in sorted(rows.items(), key=lambda item: item[0])
-    ]
+    """A list of objects for JSON, sorted by source and hour."""
+    return [row_tree(key, row) for key, row in sorted(rows.items(), key=lambda item: item[0])]
 
 
 def parse_rows(tree: Any) -> Rows:
     """Read what `rows_tree` made. Raises KeyError, TypeError, ValueError."""
-    return {(str(one["source"]), parse_hour(one["hour"])): Row.parse(one) for one in tree}
+    return dict(map(parse_row, tree))
 
 
 def hour_text(hour: int) -> str:

@@ -25,7 +25,7 @@ from ingestd.errors import IngestdError
 from ingestd.kafka.aiokafka_internals import fetch_metadata
 from ingestd.kafka.producer import connection_options, stop
 from ingestd.kafka.topics import Topics
-from ingestd.tally import HOUR_MS, Key, Row, Rows, Tally, add_row, hour_text, parse_hour
+from ingestd.tally import HOUR_MS, Key, Row, Rows, Tally, add_row, hour_text, parse_row
 
 START_TIMEOUT = 15.0
 # Seconds without a record after which an open transaction must be holding the partition's end back.
@@ -125,8 +125,8 @@ async def _manifest(kafka: KafkaConfig, report: AuditReport) -> Rows:
         if value is None:
             continue
         try:
-            tree = orjson.loads(value)
-            add_row(rows, (tree["source"], parse_hour(tree["hour"])), *Row.parse(tree).figures())
+            place, row = parse_row(orjson.loads(value))
+            add_row(rows, place, *row.figures())
         except (KeyError, TypeError, ValueError) as error:
             what = f"record {key!r} cannot be read: {error!r}"
             report.findings.append(AuditFinding("manifest", kafka.manifest_topic, what))

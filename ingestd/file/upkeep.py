@@ -92,7 +92,10 @@ class Upkeep:
         return {key: value for key, value in found.items() if value}
 
     async def start(self) -> None:
-        """Recover the small files that a crash left open; whatever else is to be done follows."""
+        """Remove half copies and recover small files that a crash left; everything else follows."""
+        with self._doing("remove half copies", self._directory, must=True):
+            for path in await self._off(compression.sweep, self._directory, self._settings.prefix):
+                logger.warning("removed a half copy a crash had left", extra={"file": path.name})
         await self._recover_all(SMALL)
         self._task = asyncio.create_task(self._run(), name="file upkeep")
         self.look()
@@ -160,7 +163,6 @@ class Upkeep:
 
     async def _round(self) -> None:
         """Do whatever is not done, whoever left it. Raises _LeaveError."""
-        await self._sweep()
         await self._recover_all()
         if self._settings.manifest:
             with self._failing("finish manifests", self._directory):
@@ -232,11 +234,6 @@ class Upkeep:
             self._must = False
 
     # the pieces of work
-
-    async def _sweep(self) -> None:
-        with self._failing("remove half copies", self._directory):
-            for path in await self._off(compression.sweep, self._directory, self._settings.prefix):
-                logger.warning("removed a half copy a crash had left", extra={"file": path.name})
 
     async def _recover_all(self, most: int | None = None) -> None:
         """Finish the files that a crash or a failed commit left open, of at most `most` bytes."""

@@ -17,7 +17,7 @@ from xxhash import xxh3_128_intdigest
 
 from ingestd.kafka.batches import Group
 from ingestd.kafka.records import Record
-from ingestd.tally import HOUR_MS, Key, Row, Rows, add_row, hour_text, parse_hour
+from ingestd.tally import HOUR_MS, Key, Row, Rows, add_row, parse_row, row_tree
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,8 @@ class KafkaManifest:
         self._parts, self._published = {}, {}
         for one in tree or ():
             try:
-                self._parts[one["source"], parse_hour(one["hour"])] = Part(one["part"], Row.parse(one))
+                key, row = parse_row(one)
+                self._parts[key] = Part(one["part"], row)
             except (KeyError, TypeError, ValueError) as error:
                 logger.error("lost a row of the manifest", extra={"row": str(one), "error": repr(error)})
 
@@ -87,7 +88,7 @@ class KafkaManifest:
         row = Row(*part.row.figures())
         if (added := more.get(key)) is not None:
             row.add(*added.figures())
-        return {"source": key[0], "hour": hour_text(key[1]), "part": part.name, **row.tree()}
+        return {"part": part.name, **row_tree(key, row)}
 
     # the records of the topic
 
