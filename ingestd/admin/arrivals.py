@@ -17,6 +17,8 @@ def expected(source: SourceConfig) -> list[dict[str, Any]]:
     """The fields of the source's link in its order, then those that are needed besides."""
     wanted = links.needed(source)
     names = dict.fromkeys([*source.link, *sorted(wanted)])
+    if not source.signature.verifies:  # its macro is not in the link then
+        names.pop(source.signature.param, None)
     return [
         {
             "name": name,
@@ -54,7 +56,7 @@ def judged(source: SourceConfig, event: Mapping[str, Any]) -> dict[str, Any]:
     fields = []
     for field in expected(source):
         name = field["name"]
-        state = OK if name in dropped else _state(came, name)
+        state = OK if name in dropped else _state(came, name, needed=field["needed"])
         fields.append({**field, "state": state, "value": shown.get(name)})
     named = {field["name"] for field in fields}
     fields += [
@@ -78,13 +80,13 @@ def _values(event: Mapping[str, Any]) -> dict[str, Any]:
     return {**(body if isinstance(body, dict) else {}), **event["params"]}
 
 
-def _state(values: Mapping[str, Any], name: str) -> str:
+def _state(values: Mapping[str, Any], name: str, *, needed: bool = False) -> str:
+    """How a value came. One that stands for nothing ("0", "null") is empty where something is needed."""
     if name not in values:
         return MISSING
     value = values[name]
     first = value[0] if isinstance(value, list) and value else value
     if macros.is_macro(first):
         return MACRO
-    if isinstance(first, str | int) and null_values.real(first) is None:
-        return EMPTY
-    return OK
+    nothing = isinstance(first, str | int) and null_values.real(first) is None
+    return EMPTY if first == "" or (needed and nothing) else OK

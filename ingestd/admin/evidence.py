@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import orjson
 from ingestd.file.inventory import Inventory
 from ingestd.file.manifest import Manifest
 from ingestd.file.names import MANIFEST, manifest_path
+from ingestd.system import durable
 
 # The newest manifests that are shown; and so many are read to see whether their chains are whole.
 SHOWN, CHECKED = 8, 500
@@ -44,6 +47,17 @@ def look(directory: Path, prefix: str) -> dict[str, Any]:
 def audit_note(directory: Path, prefix: str) -> Path:
     """Where `ingestd audit` leaves its verdict."""
     return directory / f".{prefix}.audit"
+
+
+def note_audit(
+    directory: Path, prefix: str, *, status: int, files: int, events: int, findings: Sequence[str], hours: str
+) -> None:
+    """Leave a verdict. `hours`: those that were asked for, "" for all. Raises OSError."""
+    note = {
+        "at": time.time(), "status": status, "files": files, "events": events, "hours": hours,
+        "findings": findings[:SHOWN],
+    }  # fmt: skip
+    durable.atomic_write(audit_note(directory, prefix), orjson.dumps(note), 0o644)
 
 
 def last_audit(directory: Path, prefix: str) -> dict[str, Any] | None:

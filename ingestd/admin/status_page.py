@@ -26,13 +26,14 @@ from ingestd.admin.server import PRIVATE, Handler, PostHandler, Stream, as_priva
 from ingestd.admin.source_table import SourceTable
 from ingestd.admin.tail import paced
 from ingestd.admin.vitals import Vitals
+from ingestd.config.sections import FileConfig
 from ingestd.config.source import SourceConfig
 from ingestd.errors import IngestdError, Problem
 from ingestd.http.responses import Reply
 from ingestd.sources import advice, factory, links
 
-# How long an answer serves everybody who asks, seconds: five pages cost what one does.
-NOW_SECONDS, EVIDENCE_SECONDS = 0.8, 10.0
+# Seconds that an answer serves everybody who asks: five pages cost what one does.
+NOW_SECONDS = 0.8
 # A page asks again after so many seconds; the more of them ask, the later.
 AGAIN_SECONDS, ASKED_A_SECOND = 2.0, 5.0
 SHOWN_NUMBERS = (
@@ -51,8 +52,8 @@ class StatusPage:
         self._parts = parts
         self._asked: deque[float] = deque(maxlen=1000)
         self._now: dict[str, Any] = {}
-        self._now_until = self._evidence_until = 0.0
-        self._evidence = b""
+        self._now_until = 0.0
+        self._evidence, self._evidence_of = b"", (Path(), 0)
         self._evidence_lock = asyncio.Lock()
         self._table = SourceTable(vitals, endpoints, parts.counters)
 
@@ -186,14 +187,18 @@ class StatusPage:
         if settings is None:
             return as_private_json(None)
         async with self._evidence_lock:
-            if time.monotonic() >= self._evidence_until:
-                try:
-                    found = await asyncio.to_thread(evidence.look, settings.directory, settings.prefix)
-                except OSError as error:
-                    return problem(503, f"{settings.directory}: {error.strerror}")
-                self._evidence = orjson.dumps(found)
-                self._evidence_until = time.monotonic() + EVIDENCE_SECONDS
+            try:
+                await asyncio.to_thread(self._look_at_evidence, settings)
+            except OSError as error:
+                return problem(503, f"{settings.directory}: {error.strerror}")
         return _json(self._evidence)
+
+    def _look_at_evidence(self, settings: FileConfig) -> None:
+        """Look again where a file came, went or was renamed since."""
+        changed = settings.directory.stat().st_mtime_ns
+        if self._evidence_of != (settings.directory, changed):
+            self._evidence = orjson.dumps(evidence.look(settings.directory, settings.prefix))
+            self._evidence_of = (settings.directory, changed)
 
     async def _post_explain(self, query: str, body: bytes) -> Reply:
         asked = (

@@ -1,4 +1,4 @@
-"""`ingestd audit`: compares files or topics with their manifests. Changes nothing."""
+"""`ingestd audit`: compares files or topics with their manifests, of which it changes nothing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 import click
 
 from ingestd import config
+from ingestd.admin import evidence
 from ingestd.cli import audit_files
+from ingestd.cli.audit_report import ALL_THERE, MISSING, REPEATED, AuditReport
 from ingestd.cli.options import config_option, json_option
+from ingestd.config.sections import FileConfig
 from ingestd.errors import IngestdError
 from ingestd.tally import parse_hour
 
@@ -33,6 +36,8 @@ def command(
     the largest file, 100 if ids are repeated. Ctrl-C shows what was found until then. Topics are read as a
     read_committed consumer does, more than once where they hold over 5,000,000 events of the hours.
 
+    The verdict on the configured directory is kept in it, as .PREFIX.audit, for the status page.
+
     \b
     Exit status: 0 all there, 1 something is missing, altered or cannot be read, 3 only repeats,
     4 there was nothing to look at, 130 interrupted.
@@ -53,16 +58,32 @@ def command(
         report = audit_topic.audit(config.load(config_path), wanted, first_hour(hours))
         report.show(as_json=as_json)
         return report.status
+    configured = None
     if directory is None:
-        settings = config.load(config_path)
-        if settings.file is None:
+        configured = config.load(config_path).file
+        if configured is None:
             raise IngestdError(f"{config_path}: no [file] section; name a directory")
-        directory = settings.file.directory
+        directory = configured.directory
     if not directory.is_dir():
         raise IngestdError(f"{directory}: not a directory")
     report = audit_files.audit(directory, wanted, start=start, copy=copy)
     report.show(as_json=as_json)
+    if configured is not None and not start:
+        _note(report, configured, hours)
     return report.status
+
+
+def _note(report: AuditReport, settings: FileConfig, hours: str | None) -> None:
+    """Keep a verdict for the status page; whoever may only read there is told that it is not kept."""
+    if report.status not in (ALL_THERE, MISSING, REPEATED):
+        return
+    try:
+        evidence.note_audit(
+            settings.directory, settings.prefix, status=report.status, files=report.places,
+            events=report.events, findings=[str(one) for one in report.findings], hours=hours or "",
+        )  # fmt: skip
+    except OSError as error:
+        click.echo(f"the status page will not show this audit: {error}", err=True)
 
 
 def parse_hours(text: str | None) -> Callable[[int], bool]:

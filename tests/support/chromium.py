@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Dialog, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
 BINARY = Path("/usr/bin/chromium")
 # It asks nobody in the background for anything.
@@ -43,6 +43,13 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
+def _is_fault(line: ConsoleMessage) -> bool:
+    """An error in the console, but for a refusal or a daemon's end, which the page shows in words."""
+    said = (" 400 ", " 404 ", " 502 ", "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING")
+    shown = "/api/" in line.location["url"] and any(status in line.text for status in said)
+    return line.type == "error" and not shown
+
+
 @contextmanager
 def page_at(browser: Browser, address: str, **context: Any) -> Iterator[Page]:
     """A page of its own, open at an address. Whatever goes wrong in it is an error here when it is left.
@@ -54,7 +61,7 @@ def page_at(browser: Browser, address: str, **context: Any) -> Iterator[Page]:
     page = made.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    page.on("console", lambda line: errors.append(line.text) if _is_fault(line) else None)
 
     def refuse(dialog: Dialog) -> None:
         errors.append(f"dialog: {dialog.message}")

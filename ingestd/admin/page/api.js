@@ -20,9 +20,10 @@ export const post = async (name, query, body) =>
   answer(await fetch(`api/${name}?${new URLSearchParams(query)}`, { method: "POST", body }));
 
 // Calls `each` with every line of an answer without an end, parsed; returns when it ends or is aborted.
-export async function follow(name, query, signal, each) {
+export async function follow(name, query, signal, opened, each) {
   const response = await fetch(`api/${name}?${new URLSearchParams(query)}`, { signal });
   if (!response.ok) await answer(response);
+  opened();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {

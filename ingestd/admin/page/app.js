@@ -37,14 +37,22 @@ function build() {
 }
 
 function route() {
-  const [page, name = ""] = location.hash.slice(1).split("=");
-  const key = page in VIEWS ? page : "overview";
+  const [page, ...rest] = location.hash.slice(1).split("=");
+  const key = Object.hasOwn(VIEWS, page) ? page : "overview";
   view?.close();
-  view = VIEWS[key](decodeURIComponent(name));
+  view = VIEWS[key](decoded(rest.join("=")));
   show(frame.main, view.element);
   const current = BELONGS[key] ?? key;
   show(frame.nav, PAGES.map(([id, title], index) => h("a", { href: `#${id}`, "aria-current": id === current ? "page" : null, title: String(index + 1) }, t(title))));
   draw();
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // typed by hand
+  }
 }
 
 function draw() {

@@ -25,6 +25,7 @@ export function click(name) {
   let known = false;
   let problem = "";
   let following = false;
+  let watched = 0; // streams that were opened
 
   function chosen(value) {
     if (value && value !== name) location.hash = `click=${encodeURIComponent(value)}`;
@@ -49,7 +50,7 @@ export function click(name) {
     while (!stop.signal.aborted) {
       try {
         problem = "";
-        await follow("clicks", { name, instance: instance.number }, stop.signal, (line) => take(line));
+        await follow("clicks", { name, instance: instance.number }, stop.signal, () => { waiting.dataset.watching = String((watched += 1)); }, take);
       } catch (error) {
         if (stop.signal.aborted) return;
         problem = error.message.includes("as many") ? t("As many pages as are allowed are waiting for clicks already; close one.") : error.message;
@@ -86,7 +87,7 @@ export function click(name) {
     const time = duration((performance.now() - started) / 1000);
     waiting.className = came ? "waiting came" : "waiting";
     write(waiting, came ? `${t("{count} clicks", { count: count(came) })} · ${t("waiting for {time}", { time })}`
-      : `${t("Waiting for a click of {source} …", { source: name })} ${t("waiting for {time}", { time })}`);
+      : `${t("Waiting for a click of {source} …", { source: name })} ${time}`);
     show(hints, problem ? h("p", { class: "warn" }, problem) : null,
       came ? null : h("p", null, t("Press the test button in the platform's console, or open the link. Each click appears here as it is stored.")),
       missed ? h("p", { class: "muted" }, t("{count} more clicks were not shown: more came than one reader is given.", { count: count(missed) })) : null,

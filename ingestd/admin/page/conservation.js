@@ -7,7 +7,7 @@ import * as merge from "./merge.js";
 import { shown } from "./state.js";
 import { t } from "./texts.js";
 
-const AGAIN = 15000;
+const AGAIN = 5000;
 const [WIDTH, HEIGHT, BAR] = [900, 250, 150];
 
 export function conservation() {
@@ -26,22 +26,16 @@ export function conservation() {
     if (!instances.length) return;
     const totals = merge.totals(instances);
     const rejected = merge.sum(totals.rejected);
-    const dead = merge.sum(totals.dead_lettered);
-    const kafka = instances.some(({ now }) => "kafka" in now.sinks);
-    const places = [
-      ...Object.entries(totals.delivered).map(([sink, value]) => ({ label: t("delivered to {sink}", { sink }), value, kind: "stored" })),
-      ...(kafka ? [{ label: t("in the spool"), value: totals.spooled, kind: "unstored" }] : []),
-      ...(dead ? [{ label: t("dead letters"), value: dead, kind: "rejected" }] : []),
-    ];
     show(picture, flow(totals.received, [
       { label: t("stored"), value: totals.stored, kind: "stored" },
       { label: t("unstored"), value: totals.unstored, kind: "unstored" },
       { label: t("rejected"), value: rejected, kind: "rejected" },
-    ], places));
+    ], groups(instances, totals)));
     const equations = [equation("received = rejected + unstored + stored", totals.received, [rejected, totals.unstored, totals.stored])];
-    if (kafka && !("file" in instances[0].now.sinks)) {
-      const delivered = merge.sum(totals.delivered);
-      equations.push(equation("stored + recovered = delivered + spooled + dead letters", totals.stored + totals.recovered, [delivered, totals.spooled, dead]));
+    if (instances.some(({ now }) => "kafka" in now.sinks)) {
+      const missed = instances.reduce((sum, { now }) => sum + (now.numbers.kafka_missed_events ?? 0), 0);
+      equations.push(equation("stored + recovered = delivered + spooled + dead letters + missed", totals.stored + totals.recovered,
+        [totals.delivered.kafka ?? 0, totals.spooled, merge.sum(totals.dead_lettered), missed], true));
     }
     show(sums, equations);
     show(reasons, h("h3", null, t("Refused for")), listed(totals.rejected, ""), listed(totals.refused, t("belonged to no source")));
@@ -63,46 +57,72 @@ export function conservation() {
   return { element, update, again: () => { due = 0; }, close() {} };
 }
 
-function equation(text, left, right) {
+// Where the stored ones are: with files and Kafka each is in both.
+function groups(instances, totals) {
+  const found = [];
+  if (instances.some(({ now }) => "file" in now.sinks)) found.push([{ label: t("in the files"), value: totals.delivered.file ?? 0, kind: "stored" }]);
+  if (instances.some(({ now }) => "kafka" in now.sinks)) {
+    found.push([
+      { label: t("delivered to Kafka"), value: totals.delivered.kafka ?? 0, kind: "stored" },
+      { label: t("in the spool"), value: totals.spooled, kind: "unstored" },
+      { label: t("dead letters"), value: merge.sum(totals.dead_lettered), kind: "rejected" },
+    ]);
+  }
+  return found;
+}
+
+// `settles`: what is missing on the right may be under way between two of its places.
+function equation(text, left, right, settles = false) {
   const off = left - right.reduce((total, value) => total + value, 0);
-  return h("p", { class: "equation" }, h("span", null, t(text)), h("code", null, `${count(left)} = ${right.map(count).join(" + ")}`),
-    off ? h("strong", { class: "warn" }, "✗ ", t("off by {count}", { count: count(off) })) : h("strong", { class: "good" }, "✓ ", t("it adds up")));
+  const verdict = !off ? h("strong", { class: "good" }, "✓ ", t("it adds up"))
+    : settles && off > 0 ? h("span", { class: "muted" }, t("{count} under way", { count: count(off) }))
+      : h("strong", { class: "warn" }, "✗ ", t("off by {count}", { count: count(off) }));
+  return h("p", { class: "equation" }, h("span", null, t(text)), h("code", null, `${count(left)} = ${right.map(count).join(" + ")}`), verdict);
 }
 
 // received -> its parts -> where the stored ones are. Heights are shares; what is there at all is seen.
-function flow(received, parts, places) {
+function flow(received, parts, groups) {
   const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${t("received")} ${count(received)}: ${parts.map((one) => `${one.label} ${count(one.value)}`).join(", ")}` });
   if (!received) {
     drawing.append(svg("text", { x: 20, y: 40, class: "label" }, t("nothing yet")));
     return drawing;
   }
   const middle = stacked(parts, received, 20, HEIGHT - 40);
-  const right = stacked(places.filter((one) => one.value), Math.max(1, places.reduce((total, one) => total + one.value, 0)), 20, middle[0]?.height ?? 0);
   box(drawing, 0, { y: 20, height: HEIGHT - 40, label: t("received"), value: received, kind: "received" });
   let from = 20;
   for (const part of middle) {
-    ribbon(drawing, BAR, from, part.height, 370, part.y, part.height, part.kind);
-    from += part.height;
+    const share = Math.max(2, (HEIGHT - 40) * part.value / received);
+    ribbon(drawing, BAR, from, share, 370, part.y, part.height, part.kind);
+    from += share;
     box(drawing, 370, part);
   }
-  let inside = middle[0]?.y ?? 20;
-  for (const place of right) {
-    ribbon(drawing, 370 + BAR, inside, place.height, 740, place.y, place.height, place.kind);
-    inside += place.height;
-    box(drawing, 740, place);
-  }
+  const stored = middle.find((part) => part.kind === "stored");
+  if (!stored) return drawing;
+  const room = (stored.height - GAP * (groups.length - 1)) / Math.max(1, groups.length);
+  groups.forEach((group, index) => {
+    const whole = Math.max(1, group.reduce((total, one) => total + one.value, 0));
+    const places = stacked(group, whole, stored.y + index * (room + GAP), room);
+    let inside = stored.y;
+    for (const place of places) {
+      const share = Math.max(2, stored.height * place.value / whole);
+      ribbon(drawing, 370 + BAR, inside, share, 740, place.y, place.height, place.kind);
+      inside += share;
+      box(drawing, 740, place);
+    }
+  });
   return drawing;
 }
 
 const LEAST = 34; // a label has room
+const GAP = 6;
 
 function stacked(parts, whole, top, height) {
   const there = parts.filter((one) => one.value > 0);
-  const spare = Math.max(0, height - LEAST * there.length - 6 * (there.length - 1));
+  const spare = Math.max(0, height - LEAST * there.length - GAP * (there.length - 1));
   let y = top;
   return there.map((one) => {
     const part = { ...one, y, height: LEAST + spare * (one.value / whole) };
-    y += part.height + 6;
+    y += part.height + GAP;
     return part;
   });
 }
@@ -132,14 +152,14 @@ function drawManifests(found) {
   const head = h("h3", null, t("Manifests"));
   if (!found) return [head, h("p", { class: "muted" }, t("There is no file sink; manifests of topics are audited with: ingestd audit --topic"))];
   return [head,
-    h("p", null, t("{files} finished files, {size}; {manifests} manifests", { files: count(found.files), size: bytes(found.bytes), manifests: count(found.manifests) }),
-      found.without_manifest ? ` ${t("{count} finished files have no manifest yet.", { count: count(found.without_manifest) })}` : "",
+    h("p", null, t("Finished files: {files}, {size}. Manifests: {manifests}.", { files: count(found.files), size: bytes(found.bytes), manifests: count(found.manifests) }),
+      found.without_manifest ? ` ${t("Files without a manifest yet: {count}.", { count: count(found.without_manifest) })}` : "",
       " ", h("code", null, found.directory)),
     found.defects.length ? h("ul", { class: "problems warn" }, found.defects.map((one) => h("li", null, one)))
       : found.checked ? (found.manifests ? h("p", { class: "good" }, "✓ ", t("The chains are whole.")) : null)
         : h("p", { class: "muted" }, t("The chains are too long to be checked here; ingestd audit does.")),
     found.newest.length ? h("div", { class: "wide-table" }, h("table", null,
-      h("thead", null, h("tr", null, ["file", "number", "events", "size", "made"].map((title) => h("th", { scope: "col" }, t(title))))),
+      h("thead", null, h("tr", null, ["file", "number", "events", "size", "made"].map((title, index) => h("th", { scope: "col", class: index ? "number" : null }, t(title))))),
       h("tbody", null, found.newest.map((one) => h("tr", null,
         h("td", null, h("code", null, one.file), one.removed ? ` ${t("removed by retention")}` : ""),
         one.error ? h("td", { colspan: 4, class: "warn" }, one.error)

@@ -47,11 +47,11 @@ function drawn({ method, pieces, mistakes, corrected, link, found }) {
     h("p", { class: "url", id: "url" }, h("span", { class: "method" }, method, " "), pieces.map((piece) => pieceOf(piece, mistakes))),
     legend(pieces),
     link ? h("p", { class: "warn" }, t("This is a tracking link, not a click: it is judged as one.")) : null,
-    h("h3", null, t("What becomes of it")),
-    "refused" in found ? refusal(found) : outcome(found),
     h("h3", null, t("Mistakes")),
     mistakeList(mistakes),
     corrected ? [h("h4", null, t("Corrected")), h("code", { class: "link", id: "corrected" }, corrected), h("p", null, copyButton(() => corrected, t("Copy"), t("Copied")))] : null,
+    h("h3", null, t("What becomes of it")),
+    "refused" in found ? refusal(found) : outcome(found),
     (found.events ?? []).map((event, index, all) => eventParts(event, all.length > 1 ? index + 1 : 0)),
   ];
 }

@@ -11,13 +11,13 @@ const NAMED = 7;
 
 export function overview() {
   const charts = {
-    events: new Chart("Clicks a second, by source", rate, { stacked: true, empty: "No click in the last hour." }),
+    events: new Chart("Clicks arriving a second, by source", rate, { stacked: true, empty: "No click in the last hour." }),
     refused: new Chart("Refused a second, by reason", rate, { stacked: true, empty: "Nothing was refused in the last hour." }),
     reply: new Chart("Time to reply", milliseconds, {
       empty: "No click in the last hour.",
     }),
     caps: new Chart("Buffer and spool against their caps", percent, { top: 1, empty: "No click in the last hour." }),
-    kafka: new Chart("Kafka behind", duration),
+    kafka: new Chart("Kafka behind", (value) => (value < 1 ? `${value.toFixed(2)} ${t("s")}` : duration(value))),
   };
   const note = h("p", { class: "muted" });
   const grid = h("div", { class: "charts" }, Object.values(charts).map((chart) => chart.element));
@@ -72,7 +72,7 @@ function againstCaps(of) {
     if (!caps.some((value) => value)) continue;
     const values = held.map((value, at) => (value === null || !caps[at] ? null : value / caps[at]));
     const format = (value, at) => `${percent(value)}, ${t("{used} of {cap}", { used: bytes(held[at]), cap: bytes(caps[at]) })}`;
-    series.push({ name: t(name), values, format: (value, at) => (at === undefined ? percent(value) : format(value, at)) });
+    series.push({ name: t(name), values, format });
   }
   return series;
 }

@@ -14,7 +14,7 @@ const FLAGS = [["macros", "Macros left in"], ["bad_signatures", "Bad signatures"
 export function source(name) {
   let due = 0;
   let facts = null;
-  const chart = new Chart("Flags over the last hour", count, { empty: "No click in the last hour." });
+  const chart = new Chart("Flags over the last hour", count, { stepped: true, empty: "No click in the last hour." });
   const link = h("div", { class: "card" });
   const check = h("div", { class: "card" });
   const totals = h("div", { class: "card" });
@@ -55,7 +55,7 @@ export function source(name) {
     const total = (key) => counters.reduce((into, one) => into + (typeof one[key] === "number" ? one[key] : sum(one[key])), 0);
     const signature = facts.signature === "none" ? t("none") : `${facts.signature}, ${t(facts.verifies ? "verified" : "not verified")}`;
     show(totals, h("h3", null, t("Since the start")), h("dl", null,
-      ["received", "stored", "unstored", "rejected"].map((key) => [h("dt", null, t(key)), h("dd", { class: "number" }, count(total(key)))]),
+      ["received", "stored", "unstored", "rejected"].map((key) => [h("dt", null, t(key)), h("dd", null, count(total(key)))]),
       [["Macros left in", "macros"], ["Bad signatures", "signatures"], ["Repeats", "duplicates"]].map(([label, key]) => [
         h("dt", null, t(label)), h("dd", null, detail(counters, key))]),
       h("dt", null, t("Platform")), h("dd", null, facts.title || facts.profile),
@@ -78,6 +78,8 @@ export function source(name) {
     const now = Date.now() / 1000;
     const byTime = new Map();
     for (const { over_time } of all) {
+      const [[oldest, length]] = over_time;
+      byTime.set(30 * Math.round((now - oldest - length) / 30), columns.map(() => 0));
       for (const [age, , figures] of over_time) {
         const time = 30 * Math.round((now - age) / 30);
         const into = byTime.get(time) ?? figures.map(() => 0);

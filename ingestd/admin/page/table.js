@@ -77,7 +77,7 @@ export class Table {
     const at = this.rows.findIndex((row) => row.name === this.selected);
     if (event.key === "Enter" && at >= 0) this.open(this.rows[at]);
     else if (event.key in steps && this.rows.length) {
-      const next = Math.min(this.rows.length - 1, Math.max(0, at < 0 ? 0 : at + steps[event.key]));
+      const next = Math.min(this.rows.length - 1, Math.max(0, at + steps[event.key]));
       this.selected = this.rows[next].name;
       const [top, height] = [next * ROW, this.element.clientHeight - 2 * ROW];
       if (top < this.element.scrollTop) this.element.scrollTop = top;

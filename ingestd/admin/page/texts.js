@@ -13,7 +13,7 @@ const zh = {
   // units
   "s": "秒", "min": "分钟", "h": "小时", "days": "天", "just now": "刚刚", "{time} ago": "{time}前", "never": "从未",
   // charts
-  "Clicks a second, by source": "每秒点击数（按来源）", "Refused a second, by reason": "每秒被拒绝数（按原因）",
+  "Clicks arriving a second, by source": "每秒到达点击数（按来源）", "Refused a second, by reason": "每秒被拒绝数（按原因）",
   "Time to reply": "应答时间", "Buffer and spool against their caps": "缓冲与 spool 占上限的比例", "Kafka behind": "Kafka 落后",
   "others": "其他", "all": "合计", "half within": "p50", "99 of 100 within": "p99", "buffer": "内存缓冲", "spool": "spool",
   "oldest not delivered": "最早未投递", "Nothing was refused in the last hour.": "最近一小时没有拒绝任何请求。",
@@ -43,7 +43,7 @@ const zh = {
   // test click
   "Choose a source": "选择来源", "Waiting for a click of {source} …": "正在等待 {source} 的点击 …",
   "Press the test button in the platform's console, or open the link. Each click appears here as it is stored.": "请在平台后台点击“测试/联调”按钮，或直接打开链接。点击落盘后立即显示在这里。",
-  "arrived": "到达", "waiting for {time}": "已等待 {time}", "Stop": "停止", "Start": "开始",
+  "arrived": "到达", "waiting for {time}": "已等待 {time}", "{count} under way": "{count} 条处理中", "in the files": "文件中", "delivered to Kafka": "已投递到 Kafka", "Stop": "停止", "Start": "开始",
   "All that this platform needs has arrived.": "该平台需要的字段都已到达。",
   "Missing for this platform: {names}": "该平台还缺少：{names}", "The signature is {result}.": "签名结果：{result}。",
   "field": "字段", "value": "值", "state": "状态", "role": "用途", "macro": "宏",
@@ -81,12 +81,12 @@ const zh = {
   // conservation
   "Every click is somewhere": "每次点击都有去处", "of all instances since their start": "所有实例自启动以来的合计",
   "received = rejected + unstored + stored": "已接收 = 已拒绝 + 未落盘 + 已存储",
-  "stored + recovered = delivered + spooled + dead letters": "已存储 + 已恢复 = 已投递 + spool 中 + 死信",
-  "it adds up": "相符", "off by {count}": "相差 {count}", "delivered to {sink}": "已写入 {sink}", "in the spool": "spool 中",
+  "stored + recovered = delivered + spooled + dead letters + missed": "已存储 + 已恢复 = 已投递 + spool 中 + 死信 + 缺失",
+  "it adds up": "相符", "off by {count}": "相差 {count}", "in the spool": "spool 中",
   "dead letters": "死信", "recovered": "已恢复", "nothing yet": "暂无", "Refused for": "拒绝原因", "belonged to no source": "不属于任何来源",
   "Manifests": "清单（manifest）", "file": "文件", "events": "事件", "size": "大小", "made": "生成时间", "number": "序号",
-  "removed by retention": "已按保留策略删除", "{files} finished files, {size}; {manifests} manifests": "{files} 个已完成文件，{size}；{manifests} 个清单",
-  "{count} finished files have no manifest yet.": "{count} 个已完成文件还没有清单。", "Last audit": "最近一次审计",
+  "removed by retention": "已按保留策略删除", "Finished files: {files}, {size}. Manifests: {manifests}.": "已完成文件：{files} 个，{size}；清单：{manifests} 个。",
+  "Files without a manifest yet: {count}.": "尚无清单的文件：{count} 个。", "Last audit": "最近一次审计",
   "No audit has been noted here. Run: ingestd audit": "尚无审计记录。请运行：ingestd audit",
   "all there": "完整", "all there, some repeated": "完整，有重复", "NOT all as it was": "与记录不符",
   "{places} files, {events} events": "{places} 个文件，{events} 个事件", "There is no file sink; manifests of topics are audited with: ingestd audit --topic": "没有文件输出；topic 的清单请用 ingestd audit --topic 审计",

@@ -20,6 +20,7 @@ from ingestd.admin.metrics import (
     KAFKA_COUNTERS,
     KAFKA_GAUGES,
 )
+from tests.support.documents import rows, section
 
 KAFKA = {"kafka_connected": 1.0, "kafka_waiting_seconds": 0.0, "spool_oldest_age_seconds": 0.3}
 FILE: dict[str, dict[str, Any]] = {"file": {}}
@@ -192,6 +193,25 @@ def test_both_languages_say_the_same(code: str) -> None:
         assert set(re.findall("`[^`]+`", text.en)) == set(re.findall("`[^`]+`", text.zh))
         assert not text.zh or re.search("[一-鿿]", text.zh)
         assert not re.search("[一-鿿]", text.en)
+
+
+# Findings that have a row in the table for 3 a.m.; the others are about a single source, or need no table.
+IN_THE_TABLE = {
+    "disk_full", "disk_hangs", "clock", "overload", "kafka_unreachable", "spool_fills", "delivery_failed",
+    "cannot_store", "commits_failed", "reload_refused", "dead_letters", "fenced", "spool_damaged",
+    "sink_left_out", "file_altered", "spill_log",
+}  # fmt: skip
+
+
+def plain(cell: str) -> str:
+    return re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", cell)
+
+
+@pytest.mark.parametrize("code", sorted(IN_THE_TABLE))
+def test_the_page_says_what_the_table_for_the_night_says(code: str) -> None:
+    table = {(plain(row[1]), plain(row[2])) for row in rows(section("systemd/README.md", "## At 3 a.m."))}
+    assert len(table) > 10
+    assert (WORDINGS[code].means.en, WORDINGS[code].do.en) in table
 
 
 def test_the_languages_are_those_of_a_text() -> None:
