@@ -96,7 +96,7 @@ class App:
         self._intake = Intake(
             Router(sources), self._counters, self._buffer, ack_stored=stored, signatures=self._signatures
         )
-        limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body)
+        limits = Limits(ingest.max_target, ingest.max_headers, ingest.max_body, ingest.max_unfinished)
         connections = fd_limit.room(ingest.max_connections)
         self._server = ServerState(self._intake.take, limits, self._counters.refuse, connections)
         self._parts = DaemonParts(

@@ -112,6 +112,7 @@ class Endpoints:
             "buffer_max_bytes": parts.buffer.max_bytes,
             "ready": not self.why_not_ready(),
             "connections": len(parts.server.connections),
+            "unfinished_bytes": parts.server.held,
             "sources": len(parts.intake.router.sources),
             "wall_clock_seconds": time.time(),
             "config_reload_time_seconds": self.loaded_at,

@@ -26,6 +26,7 @@ GAUGES = {
     "buffer_max_bytes": "The cap on ingestd_buffer_bytes; above it new events are refused (back-pressure)",
     "ready": "1 while new events are taken",
     "connections": "Open client connections",
+    "unfinished_bytes": "Bytes of requests that have not come whole; above ingest.max_unfinished: 503",
     "sources": "Configured sources",
     "wall_clock_seconds": "This machine's clock at the scrape, Unix time",
     "config_reload_time_seconds": "When the configuration in force was loaded, Unix time",

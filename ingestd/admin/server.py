@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import itertools
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ LIMITS = Limits(target=4096, headers=16 * 1024, body=64 * 1024)
 # Seconds for a request and its response, except a stream.
 TIMEOUT = 30.0
 MAX_CONNECTIONS = 64
+_numbers = itertools.count()  # of connections, in the order they were made
 # The page's own files and data, not named to a client that asked for another path.
 UNLISTED = ("/page/", "/api/")
 # Browsers must not guess types, nor keep events.
@@ -101,7 +103,7 @@ def problem(status: int, why: str) -> Reply:
 class AdminConnection(RequestHandler, asyncio.Protocol):
     """One request, then the connection is closed: there are few clients."""
 
-    __slots__ = ("_answering", "_drained", "_open", "_parser", "_routes", "_timer", "_transport")
+    __slots__ = ("_answering", "_drained", "_open", "_parser", "_routes", "_timer", "_transport", "number")
 
     def __init__(self, routes: Routes, connections: set[AdminConnection]) -> None:
         self._parser = RequestParser(LIMITS, self)
@@ -110,16 +112,21 @@ class AdminConnection(RequestHandler, asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answering: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self.number = next(_numbers)
         self._drained = asyncio.Event()
         self._drained.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the timeout. One connection too many gets 503."""
+        """Start the timeout. One connection too many ends the slowest client's, or else gets 503."""
         self._transport = cast("asyncio.Transport", transport)
         self._open.add(self)
         self._timer = asyncio.get_running_loop().call_later(TIMEOUT, transport.close)
         if len(self._open) > MAX_CONNECTIONS:
-            self._write(REFUSAL_REPLIES["connections"], head=False)
+            slow = [one for one in self._open if one is not self and one.is_slow]
+            if slow:
+                min(slow, key=lambda one: one.number).drop()
+            else:
+                self._write(REFUSAL_REPLIES["connections"], head=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timeout and the handler."""
@@ -129,6 +136,17 @@ class AdminConnection(RequestHandler, asyncio.Protocol):
             self._timer.cancel()
         if self._answering is not None:
             self._answering.cancel()
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it waits for its client: for a request, or for a response to be read."""
+        return self._answering is None or self._answering.done()
+
+    def drop(self) -> None:
+        """End the connection at once, whatever has not been read of its response."""
+        self._open.discard(self)
+        if self._transport is not None:
+            self._transport.abort()
 
     def pause_writing(self) -> None:
         """Make a stream wait until the client reads again."""

@@ -59,6 +59,7 @@ class IngestConfig(Section):
     max_headers: Size = "32KiB"  # type: ignore[assignment]
     max_body: Size = "1MiB"  # type: ignore[assignment]
     max_inflated: Size = "8MiB"  # type: ignore[assignment]
+    max_unfinished: Size = "64MiB"  # type: ignore[assignment]
     max_lines: Size = "8MiB"  # type: ignore[assignment]
     max_expansion: Annotated[int, Field(ge=16)] = 256
     max_events: Positive = 10_000

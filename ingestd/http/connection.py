@@ -32,11 +32,12 @@ class ServerState:
     """The state that all connections share.
 
     `take` is called with each whole request and its exchange, `refused` with the reason of each request that
-    cannot be parsed or taken. `tick` counts the rounds of the listener's sweeper. `leaving`: a shutdown is
+    cannot be parsed or taken. `tick` counts the rounds of the listener's sweeper. `held`:
+    bytes of requests that have not come whole. `leaving`: a shutdown is
     announced, every reply says `Connection: close`, and new connections are accepted all the same.
     """
 
-    __slots__ = ("connections", "leaving", "limits", "max_connections", "refused", "take", "tick")
+    __slots__ = ("connections", "held", "leaving", "limits", "max_connections", "refused", "take", "tick")
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class ServerState:
         self.connections: set[Connection] = set()
         self.max_connections = max_connections
         self.tick = 0
+        self.held = 0
         self.leaving = False
 
 
@@ -62,8 +64,8 @@ class Connection(RequestHandler, asyncio.Protocol):
     """
 
     __slots__ = (
-        "_refused", "_state", "_writable", "behind_proxy", "client_address", "draining", "due", "eof",
-        "parser", "reading", "since", "transport",
+        "_held", "_refused", "_state", "_writable", "behind_proxy", "client_address", "draining", "due",
+        "eof", "parser", "reading", "since", "transport",
     )  # fmt: skip
 
     def __init__(self, state: ServerState) -> None:
@@ -79,6 +81,7 @@ class Connection(RequestHandler, asyncio.Protocol):
         self._writable = True  # the client reads its replies
         self.eof = False
         self._refused = False  # a refusal is the last reply
+        self._held = 0
 
     # asyncio.Protocol
 
@@ -90,6 +93,7 @@ class Connection(RequestHandler, asyncio.Protocol):
         peer: Any = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.client_address, self.behind_proxy = peer[0], False
+            self.parser.want_one_host()
         else:
             self.parser.take_any_value()
         if len(state.connections) > state.max_connections:
@@ -101,6 +105,8 @@ class Connection(RequestHandler, asyncio.Protocol):
         """The client has gone. Its requests are still handled, and their replies discarded."""
         self.transport = None
         self._state.connections.discard(self)
+        self._state.held -= self._held
+        self._held = 0
         self.due.clear()
 
     def data_received(self, data: bytes) -> None:
@@ -114,10 +120,25 @@ class Connection(RequestHandler, asyncio.Protocol):
         except Exception:
             logger.exception("bug in request handling")
             self.refuse("internal")
-        if parser.in_request and (not begun or in_body != parser.in_body):
-            self.since = self._state.tick
+        if parser.in_request:
+            if not begun or in_body != parser.in_body:
+                self.since = self._state.tick
+            self._hold(parser.held)
+        elif self._held:
+            self._hold(0)
         if len(self.due) >= MAX_PIPELINE:
             self._pause()
+
+    def _hold(self, held: int) -> None:
+        """Count the bytes of an unfinished request, and refuse it if all connections hold too many."""
+        state = self._state
+        more = held - self._held
+        state.held += more
+        self._held = held
+        if more > 0 and state.held > state.limits.unfinished and not self._refused:
+            self.parser.discard()
+            self._hold(0)
+            self.refuse("overload")
 
     def eof_received(self) -> bool:
         """The client sends no more: True, which keeps the connection half-open, while replies are due."""

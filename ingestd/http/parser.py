@@ -30,15 +30,21 @@ _RAISED = (httptools.HttpParserUpgrade, httptools.HttpParserError)
 
 # Bytes a chunk may have beside its data: its size in hex, two ends of line, a little white space.
 _CHUNK_FRAME = 16
+# Bytes that httptools gets at once: between two pieces the limits of an unfinished head are checked.
+_PIECE = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most bytes of a request: its target, all its headers, its body as sent."""
+    """Bytes a request may have: its target, all its headers, its body (as sent).
+
+    `unfinished`: of all requests together that have not come whole.
+    """
 
     target: int = 32 * 1024
     headers: int = 32 * 1024
     body: int = 1024 * 1024
+    unfinished: int = 64 * 1024 * 1024
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -62,8 +68,8 @@ class RequestParser:
 
     __slots__ = (
         "_any_value", "_body", "_body_size", "_fed", "_foreign", "_framing", "_handler", "_headers",
-        "_limits", "_parser", "_request", "_sealed", "_small", "_target", "ended", "in_body", "on_header",
-        "on_url",
+        "_hosts", "_limits", "_one_host", "_parser", "_request", "_sealed", "_small", "_target", "ended",
+        "in_body", "on_header", "on_url",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, handler: RequestHandler) -> None:
@@ -80,6 +86,8 @@ class RequestParser:
         self._fed = 0  # bytes fed since this request's head began: never less than its true size
         self._foreign = 0  # of these, what may belong to earlier requests
         self._any_value = False
+        self._one_host = False
+        self._hosts = 0
         self.in_body = False
         self.ended = False  # no request follows on this connection: bytes that still come are discarded
         # Bound methods of the containers: httptools fills them without a call of Python code.
@@ -96,6 +104,15 @@ class RequestParser:
         self._any_value = True
         self._parser.set_dangerous_leniencies(lenient_headers=True)
 
+    def want_one_host(self) -> None:
+        """Refuse a request with several Host headers, and one of HTTP/1.1 without (RFC 9112, 3.2).
+
+        Before the first bytes. Not for nginx, which has checked that and need not pass the header on.
+        """
+        self._one_host = True
+        self.on_header = self._on_counted_header
+        self._parser = httptools.HttpRequestParser(self)
+
     # bytes in
 
     @property
@@ -110,11 +127,16 @@ class RequestParser:
         compiled pass; httptools, between two requests then, does not see it. All else is for httptools.
 
         How the bytes are cut makes no difference, but for one thing: what a head may hold in white space
-        and repetition beyond its limits is bounded only where it comes in several pieces.
+        and repetition beyond its limits is bounded only from one piece of _PIECE bytes to the next.
         """
         if self.ended:
             return
-        if not self._target and len(data) <= self._small and recognize is not None:
+        if (
+            not self._target
+            and len(data) <= self._small
+            and recognize is not None
+            and (not self._one_host or _has_one_host(data))
+        ):
             parts = recognize(data, self._headers)
             if parts is not None:
                 request = self._request
@@ -123,6 +145,14 @@ class RequestParser:
                 self._handler.on_request(request)
                 request.clear()
                 return
+        if len(data) <= _PIECE:
+            self._feed(data)
+        else:
+            for at in range(0, len(data), _PIECE):
+                if not self.ended:
+                    self._feed(data[at : at + _PIECE])
+
+    def _feed(self, data: bytes) -> None:
         if self._target:
             self._fed += len(data)
         else:
@@ -130,6 +160,20 @@ class RequestParser:
         self._parse(data)
         if self._target:
             self._check_open()
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory of a request that has not come whole; the head's are an upper bound."""
+        if not self._target:
+            return 0
+        return self._body_size if self.in_body else self._fed
+
+    def discard(self) -> None:
+        """Release the request that is being read; no other follows."""
+        self.ended = True
+        self._target.clear()
+        self._headers.clear()
+        self._body.clear()
 
     def _parse(self, data: bytes) -> None:
         """Overridden by a parser that cannot give httptools every byte as it is."""
@@ -199,10 +243,19 @@ class RequestParser:
 
     # callbacks of httptools, in the order of the bytes
 
+    def _on_counted_header(self, name: bytes, value: bytes) -> None:
+        if not self.in_body and len(name) == 4 and name.lower() == b"host":
+            self._hosts += 1
+        self._headers[name] = value
+
     def on_headers_complete(self) -> None:
         """Check the limits before any of the body is read."""
         headers = self._headers
         self.in_body = True
+        if self._one_host:
+            hosts, self._hosts = self._hosts, 0
+            if hosts > 1 or (hosts == 0 and self._parser.get_http_version() == "1.1"):
+                raise RequestRefusedError("host")
         if (
             self._fed > self._small
             or b"Content-Length" in headers
@@ -281,6 +334,12 @@ class RequestParser:
         has_body = headers.find(b"Content-Length") or headers.find(b"Transfer-Encoding")
         if has_body and parser.should_upgrade():
             raise RequestRefusedError("upgrade")
+
+
+def _has_one_host(data: bytes) -> bool:
+    """Whether a request surely has one Host header: the bytes of another's beginning are nowhere in it."""
+    lowered = data.lower()
+    return lowered.count(b"\nhost:") == 1 and lowered.find(b"\nhost:") < lowered.find(b"\r\n\r\n")
 
 
 def _bad_method(data: bytes) -> str:

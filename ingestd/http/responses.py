@@ -90,6 +90,7 @@ RETRY = (("Retry-After", "1"),)
 # its own overload form (`on_overload`); the status here is the default.
 REFUSALS: dict[str, Refusal] = {
     "bad_request": Refusal(400, "malformed HTTP request", close=True),
+    "host": Refusal(400, "HTTP/1.1 needs one Host header, and only one", close=True),
     "bad_length": Refusal(400, "conflicting or bad Content-Length or Transfer-Encoding", close=True),
     "signature": Refusal(403, "the signature is missing or wrong"),
     "not_found": Refusal(404, "no source takes this path"),

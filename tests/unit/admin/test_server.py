@@ -133,15 +133,46 @@ def test_a_second_request_is_not_answered() -> None:
     assert reply.status == 200
 
 
-async def test_callers_too_many_are_turned_away() -> None:
+@pytest.mark.parametrize("begun", [b"", b"GET /livez HTT"])
+async def test_clients_that_ask_for_nothing_lock_nobody_out(begun: bytes) -> None:
+    """The one that has been there longest makes room, so that whoever asks at once is answered."""
     connections: set[AdminConnection] = set()
-    made = [connected(connections) for _ in range(MAX_CONNECTIONS + 1)]
+    idle = []
+    for _ in range(3 * MAX_CONNECTIONS):
+        idle.append(connected(connections))
+        idle[-1][1].data_received(begun)
+        await asyncio.sleep(0)
+    assert len(connections) == MAX_CONNECTIONS
+    aborted = [transport.aborted for transport, _ in idle]
+    assert aborted == [True] * 2 * MAX_CONNECTIONS + [False] * MAX_CONNECTIONS
+    transport, connection = connected(connections)
+    connection.data_received(b"GET /livez HTTP/1.1\r\n\r\n")
+    await turns()
+    assert transport.statuses() == [200]
+    for _, connection in idle:
+        connection.connection_lost(None)
+
+
+async def test_with_all_at_work_one_client_more_gets_503() -> None:
+    gate = asyncio.Event()
+
+    async def slow(query: str) -> Reply:
+        await gate.wait()
+        return Reply(200)
+
+    connections: set[AdminConnection] = set()
+    routes = Routes({"/slow": slow})
+    made = [connected(connections, routes) for _ in range(MAX_CONNECTIONS)]
     for _, connection in made:
+        connection.data_received(b"GET /slow HTTP/1.1\r\n\r\n")
+    transport, last = connected(connections, routes)
+    assert transport.statuses() == [503]
+    gate.set()
+    await turns()
+    assert [transport.statuses() for transport, _ in made] == [[200]] * MAX_CONNECTIONS
+    for connection in [last, *(one for _, one in made)]:
         connection.connection_lost(None)
     assert connections == set()
-    transports = [transport for transport, _ in made]
-    assert [transport.closed for transport in transports] == [False] * MAX_CONNECTIONS + [True]
-    assert transports[-1].statuses() == [503]
 
 
 async def test_a_caller_that_asks_for_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

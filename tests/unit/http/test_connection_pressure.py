@@ -13,7 +13,7 @@ from ingestd.http.connection import MAX_PIPELINE, Connection, ServerState, _shut
 from ingestd.http.parser import Limits
 from ingestd.http.request import Exchange, Request
 from ingestd.http.responses import Reply
-from tests.support.fakes import HeldIntake, connect
+from tests.support.fakes import FakeTransport, HeldIntake, connect
 from tests.support.loop import turns
 
 GET = b"GET /c/demo?n=1 HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -255,3 +255,65 @@ def test_a_peer_that_is_gone_already_is_not_told_to_stop() -> None:
     with socket.socket() as alone:  # connected to nobody, as after a reset
         _shutdown_reading(alone.fileno())
         assert alone.fileno() >= 0
+
+
+# bytes of requests that have not come whole
+
+
+def unfinished(body: int, sent: int) -> bytes:
+    return b"POST /c/demo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % body + b"x" * sent
+
+
+def sharing(limit: int, count: int) -> tuple[ServerState, list[tuple[FakeTransport, Connection]], list[str]]:
+    refused: list[str] = []
+    state = ServerState(at_once, Limits(unfinished=limit), refused.append, count)
+    made = []
+    for _ in range(count):
+        connection, transport = Connection(state), FakeTransport()
+        connection.connection_made(transport)
+        made.append((transport, connection))
+    return state, made, refused
+
+
+def test_bodies_that_have_not_come_whole_are_capped_together() -> None:
+    """300 of 1 MB held 294 MiB, which no cap counted."""
+    size = 100_000
+    state, made, refused = sharing(10 * size, 30)
+    tracemalloc.start()
+    for _, connection in made:
+        connection.data_received(unfinished(size + 1, size))
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert refused == ["overload"] * 20
+    assert [transport.statuses() for transport, _ in made] == [[]] * 10 + [[503]] * 20
+    assert state.held == 10 * size
+    assert held < 13 * size
+    for transport, connection in made[:5]:
+        connection.data_received(b"x" + GET)
+        assert transport.statuses() == [200, 200]
+    assert state.held == 5 * size
+    for _, connection in made:
+        connection.connection_lost(None)
+    assert state.held == 0
+
+
+def test_a_body_that_comes_in_pieces_is_refused_when_it_passes_the_cap() -> None:
+    state, [(transport, connection)], refused = sharing(50_000, 1)
+    connection.data_received(unfinished(100_000, 0))
+    for _ in range(10):
+        connection.data_received(b"x" * 10_000)
+    assert (transport.statuses(), refused, state.held) == ([503], ["overload"], 0)
+
+
+def test_heads_that_have_not_come_whole_count_too() -> None:
+    state, made, refused = sharing(100_000, 20)
+    for _, connection in made:
+        connection.data_received(b"GET /c/demo?" + b"a" * 10_000)
+    assert len(refused) == 11
+    assert state.held <= 100_000
+
+
+def test_a_request_that_comes_whole_is_never_held() -> None:
+    state, [(transport, connection)], _ = sharing(100, 1)
+    connection.data_received(unfinished(50_000, 50_000) + GET * 100)
+    assert (set(transport.statuses()), state.held) == ({200}, 0)

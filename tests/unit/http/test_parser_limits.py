@@ -184,3 +184,12 @@ def test_white_space_and_repetition_are_bounded_where_they_come_in_pieces(head: 
     assert parse(head, limits=LIMITS).refused is None
     assert parse(head, CUTS[2], LIMITS).refused == "headers_too_large"
     assert parse(head, CUTS[2], WIDE).refused is None
+
+
+@pytest.mark.parametrize("line", [b"A: " + b"a" * 60 + b"\r\n", b"A:" + b" " * 60 + b"\r\n"])
+def test_headers_of_equal_names_do_not_pass_the_cap_in_one_piece(line: bytes) -> None:
+    """A dictionary holds one of them; the bytes count as they came."""
+    limits = Limits()
+    allowed = limits.headers + limits.target + 2 * 16 * 1024
+    outcome = parse(GET + b"GET / HTTP/1.1\r\n" + line * (allowed // len(line) + 1) + b"\r\n" + GET)
+    assert (len(outcome.requests), outcome.refused) == (1, "headers_too_large")

@@ -83,5 +83,6 @@ def test_only_a_reason_of_ours_is_a_5xx() -> None:
         "stalled",
         "clock",
         "max_rate",
+        "verification",
         "version",
     }
