@@ -82,7 +82,7 @@ class App:
     def _build(self, config: Config) -> None:
         ingest, flush = config.ingest, config.flush
         stored = ingest.ack == "stored"
-        policy = FlushPolicy(flush.interval, flush.max_events, flush.max_bytes, stored, flush.stall_timeout)
+        policy = FlushPolicy(flush.interval, stored, flush.stall_timeout)
         self._tracing = _tracing(config, self._node)
         self._sink = build(config, self._counters, self._node, self._tracing)
         self._buffer = Buffer(config.buffer.max_bytes, flush.max_events, flush.max_bytes)

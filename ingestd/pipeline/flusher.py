@@ -33,7 +33,7 @@ PROBE_PERIOD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class FlushPolicy:
-    """When a batch is due: after `interval` s, at `max_events`, or at `max_bytes`.
+    """When a batch is due by time: after `interval` s. By size the buffer says so.
 
     `acks`: responses wait for the commit (stored mode), so a batch is due at once, and one that cannot be
     stored is refused. Without it, a batch has been answered already and is retried until it is stored.
@@ -41,8 +41,6 @@ class FlushPolicy:
     """
 
     interval: float
-    max_events: int
-    max_bytes: int
     acks: bool
     stall: float
 

@@ -19,13 +19,14 @@ from ingestd.http.request import Exchange, Request
 from ingestd.http.responses import Replies
 from ingestd.pipeline.counters import SourceCounters
 from ingestd.sources import body as bodies
-from ingestd.sources import encoder, macros, null_values, query, responses
+from ingestd.sources import encoder, macros, null_values, query
 from ingestd.sources.budget import FIXED, Budget, check, text_size
 from ingestd.sources.dedup_window import DuplicateWindow
 from ingestd.sources.event_time import EventClock
 from ingestd.sources.privacy import Privacy
 from ingestd.sources.query import Params, scan
 from ingestd.sources.rate_limit import RateLimit
+from ingestd.sources.reply import Redirect, echo, refusals, success
 from ingestd.sources.signatures import Result, Verifier
 from ingestd.sources.tokens import Token
 
@@ -83,11 +84,11 @@ class Source:
         self.name = settings.name
         self.methods = frozenset(method.encode() for method in settings.methods)
         # responses
-        stored = responses.success(settings.reply)
-        self.replies = Replies(stored, responses.refusals(settings.on_overload))
+        stored = success(settings.reply)
+        self.replies = Replies(stored, refusals(settings.on_overload))
         redirect = settings.reply.redirect
-        self._redirect = responses.Redirect(redirect, stored) if redirect else None
-        self._echo = responses.echo(settings.reply)
+        self._redirect = Redirect(redirect, stored) if redirect else None
+        self._echo = echo(settings.reply)
         # admission
         self.verifier = verifier
         self.public_key = public_key
@@ -332,13 +333,13 @@ class Source:
         if draft.keys:
             exchange.keys = tuple(draft.keys)
         if self._redirect is not None or self._echo is not None or draft.remembered:
-            stored, refusals = self.replies.stored, self.replies.refusals
+            stored, refused = self.replies.stored, self.replies.refusals
             if self._redirect is not None:
                 stored = self._redirect.reply(draft.params)
             elif self._echo is not None:
                 stored = self._echo.reply([_value(name, draft.params, keys) for name in self._echo.names])
             undo = partial(self.window.forget, draft.remembered) if self.window is not None else None
-            exchange.replies = Replies(stored, refusals, undo)
+            exchange.replies = Replies(stored, refused, undo)
 
 
 def _value(name: str, params: Params, keys: dict[str, Any]) -> Any:

@@ -319,7 +319,7 @@ class Pump:
         self.metrics = BatchMetrics()
         self.counters = Counters()
         self.buffer = Buffer(buffer_bytes, max_events, max_bytes)
-        policy = FlushPolicy(interval, max_events, max_bytes, acks, stall)
+        policy = FlushPolicy(interval, acks, stall)
         self.subscribers = Subscribers()
         self.flusher = Flusher(
             self.buffer,

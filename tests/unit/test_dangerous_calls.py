@@ -23,8 +23,12 @@ ATTRIBUTES_NOT_WANTED = {
     ("asyncio", "create_subprocess_shell"), ("asyncio", "create_subprocess_exec"),
 }  # fmt: skip
 # A command's module is loaded by its name in the table of commands, never by a name from outside.
-# And `check --unit` asks systemctl, by a fixed command.
-KNOWN = {"cli/__init__.py": ["import_module"], "cli/check_unit.py": ["subprocess"]}
+# `check --unit` and `doctor` run a few fixed commands, such as systemctl, without a shell.
+KNOWN = {
+    "cli/__init__.py": ["import_module"],
+    "cli/check_unit.py": ["subprocess"],
+    "cli/doctor_report.py": ["subprocess"],
+}
 
 
 def found(tree: ast.AST) -> Iterator[str]:

@@ -28,7 +28,7 @@ from ingestd.pipeline.counters import MAX_MACRO_NAME, MAX_MACRO_PARAMS
 from ingestd.pipeline.subscribers import MAX_SUBSCRIBERS
 from ingestd.sources.body import MAX_MEMBERS
 from ingestd.sources.event_schema import JSON_SCHEMA
-from ingestd.sources.responses import MAX_ECHO
+from ingestd.sources.reply import MAX_ECHO
 from ingestd.sources.verification import MAX_OF_SOURCE, MAX_WAITING
 from ingestd.system.log import MAX_UNREAD, REPEATS_PER_MINUTE
 from tests.support import commands, documents
