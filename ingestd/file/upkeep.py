@@ -265,15 +265,14 @@ class Upkeep:
     async def _complete(self, one: _Finished, *, fresh: bool = False) -> None:
         """The manifest, then compression."""
         path, small = one.path, one.size <= SMALL
-        if self._settings.manifest:
-            done = False
+        if self._settings.manifest and names.stem_of(names.plain_name(path.name)) is not None:
+            manifest = None
             with self._doing("write a manifest", path, must=fresh or small):
                 manifest = await self._off(self._describe, one)
-                if manifest is not None and path in self._written:
-                    self._check(path, manifest)
-                done = True
-            if not done:
+            if manifest is None:
                 return
+            if path in self._written:
+                self._check(path, manifest)
         if self._settings.compress != "none" and path.suffix == names.NDJSON:
             with self._doing("compress", path, must=fresh and small):
                 await self._off(compression.compress, path, self._settings.compress, self._pause)
@@ -281,7 +280,7 @@ class Upkeep:
     def _describe(self, one: _Finished) -> Manifest | None:
         """The manifest of a file, whoever wrote it; None while another is at it. In the thread."""
         made = self._manifests.write(one.path, self._pause, one.found)
-        if made is None and one.path in self._written:
+        if made is None:
             with contextlib.suppress(FileNotFoundError):
                 return Manifest.read(names.manifest_path(one.path))
         return made

@@ -237,7 +237,7 @@ async def test_a_manifest_that_cannot_be_written_is_written_later(
         await sink.rotate()
         await sink.commit(batch_of(2))  # the commit path does not notice
         await sink._upkeep.idle()
-    assert sink.snapshot().metrics["file_errors"] >= 1
+    assert sink.snapshot().metrics["file_errors"] in (1, 2)
     assert list(tmp_path.glob("*.zst")) == [], "not compressed before it has its manifest"
     await sink.tick()
     await sink.close()

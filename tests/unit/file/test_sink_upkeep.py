@@ -23,6 +23,7 @@ from ingestd.file.manifests import Manifests
 from ingestd.file.ndjson import NdjsonFile
 from ingestd.file.sink import FileSink
 from ingestd.file.upkeep import BREATH
+from ingestd.system import durable
 from tests.support.aged_files import NOT_OURS, finished
 from tests.support.fakes import event_line
 from tests.support.filing import Files, failing, synced
@@ -386,10 +387,7 @@ async def test_what_takes_long_is_left_to_the_next_start_and_what_is_short_is_no
     sink = await files.opened(compress="zstd", rotate_bytes="10MiB")
     await until(begun.is_set)
     await sink.commit(batch_of(*range(100)))
-    ending = asyncio.create_task(sink.close())
-    await until(lambda: sink._upkeep._leaving)
-    going.set()
-    await ending
+    await close_while(sink, begun, going)
     assert left.exists(), "the recovery was given up"
     assert files.names(".zst") == [f"{small.name}.zst"]
     own = [name for name in files.names(".ndjson") if name.startswith("clicks-one")]
@@ -402,35 +400,74 @@ async def test_what_takes_long_is_left_to_the_next_start_and_what_is_short_is_no
     await again.close()
 
 
+async def close_while(sink: FileSink, begun: threading.Event, going: threading.Event) -> None:
+    """Close the sink while a piece of upkeep, which `begun` and waits to be `going`, is under way."""
+    await until(begun.is_set)
+    ending = asyncio.create_task(sink.close())
+    await until(lambda: sink._upkeep._leaving)
+    going.set()
+    await ending
+
+
 async def test_the_end_does_not_wait_for_many_files_that_were_left(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "FEW", 3)
+    begun, going = threading.Event(), threading.Event()
+
+    def held(manifests: Manifests) -> None:
+        begun.set()
+        assert going.wait(FAR)
+
+    monkeypatch.setattr(Manifests, "settle", held)
     files.directory.mkdir()
-    for number in range(200):
+    for number in range(10):
         (files.directory / f"clicks-zzz-20240101T000000.{number:03d}Z.ndjson").write_bytes(event_line(number))
-    sink = await files.opened()
-    await sink.close()
-    assert 3 <= len(list(files.directory.glob("*.manifest"))) < 150
+    await close_while(await files.opened(), begun, going)
+    assert len(list(files.directory.glob("*.manifest"))) == 3
 
 
 async def test_retention_ends_with_the_file_it_is_at(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop in the middle of 20,000 removals does not wait for them."""
     files.directory.mkdir()
-    for number in range(200):
+    for number in range(10):
         (files.directory / f"clicks-zzz-20240101T000000.{number:03d}Z.ndjson").write_bytes(event_line(number))
-    removing = threading.Event()
-    real = Manifests.mark_removed
+    begun, going = threading.Event(), threading.Event()
 
-    def noted(manifests: Manifests, path: Path, now: float) -> None:
-        removing.set()
-        real(manifests, path, now)
+    def held(manifests: Manifests, path: Path, now: float) -> None:
+        begun.set()
+        assert going.wait(FAR)
 
-    monkeypatch.setattr(Manifests, "mark_removed", noted)
-    sink = await files.opened(keep_bytes="1B", manifest=False)
-    await until(removing.is_set)
+    monkeypatch.setattr(Manifests, "mark_removed", held)
+    await close_while(await files.opened(keep_bytes="1B", manifest=False), begun, going)
+    assert len(files.names(".ndjson")) == 9
+
+
+async def test_a_file_is_not_compressed_while_another_is_at_its_manifest(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is, holds its lock. Compressed first, it would not be compared with what was written."""
+    sink = await files.opened(compress="zstd")
+    await upkeep_idle(sink)
+    path = files.directory / "clicks-zzz-20240101T000000.000Z.ndjson"
+    path.write_bytes(event_line(1))
+    real = Manifests.write
+
+    def held(manifests: Manifests, one: Path, *rest: Any) -> Manifest | None:
+        with one.open("rb") as theirs:
+            assert durable.try_lock(theirs.fileno())
+            return real(manifests, one, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifests, "write", held)
+        sink._upkeep.look()
+        await upkeep_idle(sink)
+    assert files.names(".zst") == []
+    sink._upkeep.look()
+    await upkeep_idle(sink)
+    assert files.names(".zst") == [f"{path.name}.zst"]
+    assert path.with_name(f"{path.name}.manifest").exists()
     await sink.close()
-    assert len(files.names(".ndjson")) > 100
 
 
 # retention
