@@ -32,7 +32,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         f"ingestd/spool/{name}.py": (
             "spool/spool", "spool/checkpoint", "spool/damage", "spool/envelope", "spool/format", "spool/fs",
             "spool/full", "spool/inspect", "spool/missing", "spool/model", "spool/real", "spool/recovery",
-            "spool/scan", "cli/spool_command",
+            "spool/scan", "spool/trend", "cli/spool_command",
         )
         for name in (
             "spool", "checkpoint", "directory", "envelope", "format", "fs", "inspect", "recovery", "scan",

@@ -10,6 +10,7 @@ import pytest
 
 from ingestd.file import names
 from ingestd.file.names import claim, ours
+from ingestd.system import durable
 
 
 def test_a_prefix_is_noted_once_and_for_whoever_may_see_the_files(tmp_path: Path) -> None:
@@ -20,6 +21,27 @@ def test_a_prefix_is_noted_once_and_for_whoever_may_see_the_files(tmp_path: Path
     claim(tmp_path, "clicks")
     assert mark.stat().st_mtime == 1
     claim(tmp_path / "missing", "clicks")  # the next one notes it
+
+
+def test_a_note_is_on_disk_before_any_file_that_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[list[str]] = []
+    monkeypatch.setattr(
+        durable, "fsync_directory", lambda path: synced.append([one.name for one in path.iterdir()])
+    )
+    claim(tmp_path, "clicks")
+    claim(tmp_path, "clicks")
+    assert synced == [[".clicks.prefix"]]
+
+
+def test_suffixes_are_those_that_readers_and_earlier_versions_know() -> None:
+    """Who takes finished files away goes by them: another suffix is another contract."""
+    assert (names.NDJSON, names.OPEN, names.MANIFEST, names.CHAIN, names.BAD, names.TEMPORARY) == (
+        ".ndjson", ".open", ".manifest", ".chain", ".bad", ".tmp",
+    )  # fmt: skip
+    assert names.COMPRESSED == {"gzip": ".gz", "zstd": ".zst"}
+    assert names.manifest_path(Path("a.ndjson.gz")) == Path("a.ndjson.manifest")
 
 
 def test_a_name_of_a_longer_prefix_that_was_noted_is_not_ours(tmp_path: Path) -> None:

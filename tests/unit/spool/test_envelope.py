@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
+from ingestd.event import Entry
 from ingestd.spool.envelope import (
     PAYLOAD_BYTES,
     SpooledEvent,
@@ -47,6 +48,21 @@ def test_payloads_are_bounded_and_never_split_an_entry() -> None:
     assert len(made) > 5
     assert all(one.endswith(b"\n") for one in made)
     assert max(map(len, made)) < PAYLOAD_BYTES + 4000
+
+
+def test_a_payload_is_full_at_64_kib_and_not_a_byte_before() -> None:
+    def sizes(*of_entries: int) -> list[int]:
+        made = [Entry() for _ in of_entries]
+        for one, size in zip(made, of_entries, strict=True):
+            one.data, one.keys, one.trace = b"x" * size, None, None
+        return [len(payload) for payload in payloads(made)]
+
+    assert sizes(65_535, 1, 65_535, 1, 5) == [65_536, 65_536, 5]
+    assert sizes(65_534, 1, 70_000, 65_535, 1) == [135_535, 65_536]
+
+
+def test_behind_the_last_event_there_is_none() -> None:
+    assert event_at(line(1), len(line(1))) == (None, len(line(1)))
 
 
 def test_an_event_is_read_from_where_its_envelope_begins() -> None:
