@@ -23,7 +23,7 @@ from ingestd.sources import encoder, macros, null_values, query
 from ingestd.sources.budget import FIXED, Budget, check, text_size
 from ingestd.sources.dedup_window import DuplicateWindow
 from ingestd.sources.event_time import EventClock
-from ingestd.sources.privacy import Privacy
+from ingestd.sources.privacy import VALUES_SHARE, Privacy
 from ingestd.sources.query import Params, scan
 from ingestd.sources.rate_limit import RateLimit
 from ingestd.sources.reply import Redirect, echo, refusals, success
@@ -171,11 +171,7 @@ class Source:
             allowed = self._budget.allowance(len(request.target) + len(body))
             about_body, media_type, odd = encoder.content_type(request.headers.find(b"Content-Type") or b"")
             flags += odd
-            encoding = request.headers.find(b"Content-Encoding")
-            if encoding:
-                body = request.body = self._inflated(body, encoding, allowed)
-            check(text_size(body, allowed), allowed)
-            bodies.limit_values(body, media_type, self._budget.values)
+            body = request.body = self._opened(request, media_type, allowed)
         if self._privacy is not None:
             self._privacy.apply(request, media_type, flags)
             body = request.body
@@ -249,15 +245,21 @@ class Source:
         both = query.merged(params, form.params)
         return both, dumps(both), [part]
 
-    def _inflated(self, body: bytes, encoding: bytes, allowed: int) -> bytes:
-        """Raises RequestRefusedError as `bodies.inflate`, and for more than `allowed` bytes."""
-        limit = self._budget.inflated
-        try:
-            return bodies.inflate(body, encoding, min(limit, allowed), limit)
-        except RequestRefusedError as error:
-            if error.reason == "inflated_too_large" and allowed < limit:
-                raise RequestRefusedError("expands_too_much") from None
-            raise
+    def _opened(self, request: Request, media_type: str, allowed: int) -> bytes:
+        """The body without its Content-Encoding. Raises RequestRefusedError if it would become too much."""
+        body, limit = request.body, self._budget.inflated
+        encoding = request.headers.find(b"Content-Encoding")
+        if encoding:
+            try:
+                body = bodies.inflate(body, encoding, min(limit, allowed), limit)
+            except RequestRefusedError as error:
+                if error.reason == "inflated_too_large" and allowed < limit:
+                    raise RequestRefusedError("expands_too_much") from None
+                raise
+        check(text_size(body, allowed), allowed)
+        share = VALUES_SHARE if self._privacy is not None else 1
+        bodies.limit_values(body, media_type, self._budget.values // share)
+        return body
 
     def _check_size(
         self, draft: LineDraft, parts: list[bodies.BodyPart], flags: list[str], allowed: int
