@@ -19,6 +19,8 @@ FORM = "application/x-www-form-urlencoded"
 
 # Members or frames of a compressed body. More of them would only be an attack: each costs a new decompressor.
 MAX_MEMBERS = 100
+# So many percent escapes of a form take as long to read as a value.
+ESCAPES_OF_A_VALUE = 8
 
 # Used to find where values end: numbers are not converted, however long they are.
 _scan_json = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
@@ -111,8 +113,12 @@ def limit_values(body: bytes, media_type: str, most: int) -> None:
     """
     if len(body) <= most:
         return
-    before = (b"&",) if media_type == FORM else (b",", b"[", b"{", b"\n")
-    if media_type != FORM and not (is_json(media_type) or is_json_lines(media_type)):
+    if media_type == FORM:
+        if body.count(b"&") + body.count(b"%") // ESCAPES_OF_A_VALUE > most:
+            raise RequestRefusedError("too_many_values")
+        return
+    before = (b",", b"[", b"{", b"\n")
+    if not (is_json(media_type) or is_json_lines(media_type)):
         return
     if sum(map(body.count, before)) > most:
         raise RequestRefusedError("too_many_values")

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import re
+from binascii import a2b_qp
+from typing import Final
 
-_ESCAPE = re.compile(rb"%(?=[0-9A-Fa-f]{2})")
+_SWAPPED: Final = bytes.maketrans(b"%=", b"=%")
 
 
 def unquote(text: bytes) -> bytes:
     """The same as `urllib.parse.unquote_to_bytes`, whose cost grows with each percent sign by a microsecond.
 
-    A percent sign that does not begin an escape stays. Python's own `\\x` escapes stand in for the others: a
-    codec in C.
+    A percent sign that does not begin an escape stays. Quoted-printable (RFC 2045, 6.7) differs from percent
+    escapes by its sign, `=`, and by its reading of a sign before the end of a line or another sign: both
+    are escaped beforehand. Its decoder is in C.
     """
     if b"%" not in text:
         return text
-    doubled = text.replace(b"\\", b"\\\\")
-    try:
-        return doubled.replace(b"%", b"\\x").decode("unicode_escape").encode("latin-1")
-    except UnicodeDecodeError:  # some percent sign does not begin an escape
-        return _ESCAPE.sub(rb"\\x", doubled).decode("unicode_escape").encode("latin-1")
+    quoted = text.translate(_SWAPPED)
+    # Twice: of a row of signs, the first pass leaves pairs.
+    quoted = quoted.replace(b"==", b"=25=").replace(b"==", b"=25=")
+    quoted = quoted.replace(b"=\n", b"=25\n").replace(b"=\r", b"=25\r")
+    if quoted.endswith(b"="):
+        quoted += b"25"
+    # Swapped back below: what is to become `=` is `%` until then, and `%` is `=`, for which `==` stands.
+    quoted = quoted.replace(b"=3D", b"%").replace(b"=3d", b"%").replace(b"=25", b"==")
+    return a2b_qp(quoted).translate(_SWAPPED)

@@ -32,6 +32,9 @@ WITHHELD = "body_withheld"
 _SHORTEST = 6
 # So many values are looked for one after the other, which costs less than an automaton for all of them.
 _FEW = 16
+# A longer value, in bytes, is not an identifier, and an automaton for it would be large: they are looked for one
+# after the other, unescaped. Beyond so many of them a body is withheld.
+_LONG, _MANY_LONG = 512, 64
 # The share of `ingest.max_values` that a body may have: each name is looked at here, in Python.
 VALUES_SHARE: Final = 8
 _V4 = re.compile(rb"(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}(?::\d+)?")
@@ -78,10 +81,12 @@ def action(name: str, key: bytes) -> Action:
 class _Sweep:
     """Replaces values wherever else they occur, plain or escaped, in time linear in all their bytes."""
 
-    __slots__ = ("_finder", "_pairs")
+    __slots__ = ("_finder", "_long", "_pairs", "too_many")
 
     def __init__(self, taken: dict[bytes, bytes]) -> None:
-        pairs = {old: new or HIDDEN for old, new in taken.items() if len(old) >= _SHORTEST}
+        pairs = {old: new or HIDDEN for old, new in taken.items() if _SHORTEST <= len(old) <= _LONG}
+        self._long = [(old, new or HIDDEN) for old, new in taken.items() if len(old) > _LONG]
+        self.too_many = len(self._long) > _MANY_LONG
         for old, new in tuple(pairs.items()):
             if not old.isalnum():
                 pairs.setdefault(_escaped(old), _escaped(new))
@@ -92,6 +97,9 @@ class _Sweep:
             self._finder = BytesAhoCorasick(values, matchkind=MatchKind.LeftmostLongest)
 
     def clean(self, part: bytes) -> bytes:
+        for old, new in self._long:
+            if old in part:
+                part = part.replace(old, new)
         if self._finder is not None:
             return self._clean_of_many(self._finder, part)
         for old, new in self._pairs:
@@ -157,6 +165,9 @@ class Privacy:
             chain = [_take(self._address, part.strip(), taken) for part in forwarded.split(b",")]
             forwarded = b", ".join(part or b"unknown" for part in chain) if any(chain) else b""
         sweep = _Sweep(taken)
+        if body and sweep.too_many:
+            body = None
+            flags.append(WITHHELD)
         request.path = sweep.clean_text(request.path)
         request.route = sweep.clean_text(request.route)
         request.query = sweep.clean(raw)
