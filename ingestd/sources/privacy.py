@@ -32,8 +32,8 @@ WITHHELD = "body_withheld"
 _SHORTEST = 6
 # So many values are looked for one after the other, which costs less than an automaton for all of them.
 _FEW = 16
-# A longer value, in bytes, is not an identifier, and an automaton for it would be large: they are looked for one
-# after the other, unescaped. Beyond so many of them a body is withheld.
+# A longer value, in bytes, is not an identifier, and an automaton for it would be large: they are looked for
+# one after the other, unescaped. Beyond so many of them a body is withheld.
 _LONG, _MANY_LONG = 512, 64
 # The share of `ingest.max_values` that a body may have: each name is looked at here, in Python.
 VALUES_SHARE: Final = 8
