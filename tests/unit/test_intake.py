@@ -118,7 +118,7 @@ async def test_the_clients_address_is_nginx_word_over_its_socket_and_nobodys_els
     peer: object, headers: tuple[bytes, ...], client_ip: str
 ) -> None:
     async with MemoryDaemon() as daemon:
-        await daemon.ask(get(b"/c/demo", *headers), peer=peer)
+        await daemon.ask(get(b"/c/demo", b"Host: x", *headers), peer=peer)
         [event] = daemon.events()
         assert event["client_ip"] == client_ip
 

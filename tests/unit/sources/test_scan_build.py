@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+import ingestd
 from ingestd.sources import query
 from tests.commands import fuzz_scan
 from tests.commands.fuzz_scan import Scan
 from tests.support import compiled
 
-ROOT = Path(query.__file__).parents[2]
+ROOT = Path(ingestd.__file__).parents[1]
 UA = b"Mozilla%2F5.0%20%28Linux%3B%20Android%2013%29+%22wv%22"
 QUERY = b"ip=10.0.0.1&ua=" + UA + b"&imei=__IMEI__&%E5%90%8D=%5B%22%E5%80%BC%22%5D&q%22=1"
 # An allocation is tried with each number until all of a call have failed once.
