@@ -47,31 +47,37 @@ def roles(source: SourceConfig, name: str) -> list[str]:
     return [role for role, applies in found if applies]
 
 
-def judged(source: SourceConfig, event: Mapping[str, Any]) -> dict[str, Any]:
-    """An event with its credentials masked, each field's state, and the needed ones that did not come."""
-    hidden = redaction.names(source)
-    masked = redaction.mask_event(event, hidden)
-    came, shown = _values(event), _values(masked)
-    dropped = {name for name, action in source.privacy.items() if action == "drop"}
-    fields = []
-    for field in expected(source):
+class Arrivals:
+    """Judges the clicks of one source, as it is configured."""
+
+    def __init__(self, source: SourceConfig) -> None:
+        self._source = source
+        self._hidden = redaction.names(source)
+        self._expected = expected(source)
+        self._named = {field["name"] for field in self._expected}
+        self._dropped = {name for name, action in source.privacy.items() if action == "drop"}
+
+    def judged(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """An event with its credentials masked, each field's state, and the needed ones that are lacking."""
+        masked = redaction.mask_event(event, self._hidden)
+        came, shown = _values(event), _values(masked)
+        fields = [{**field, **self._arrival(field, came, shown)} for field in self._expected]
+        fields += [
+            {"name": name, "macro": "", "needed": False, "roles": roles(self._source, name),
+             "state": MACRO if _state(came, name) == MACRO else EXTRA, "value": value}
+            for name, value in shown.items()
+            if name not in self._named
+        ]  # fmt: skip
+        lacking = [field["name"] for field in fields if field["needed"] and field["state"] not in (OK, EXTRA)]
+        good = not lacking and event["signature"] in ("ok", "none")
+        return {"event": masked, "fields": fields, "lacking": lacking, "good": good}
+
+    def _arrival(
+        self, field: Mapping[str, Any], came: Mapping[str, Any], shown: Mapping[str, Any]
+    ) -> dict[str, Any]:
         name = field["name"]
-        state = OK if name in dropped else _state(came, name, needed=field["needed"])
-        fields.append({**field, "state": state, "value": shown.get(name)})
-    named = {field["name"] for field in fields}
-    fields += [
-        {"name": name, "macro": "", "needed": False, "roles": roles(source, name),
-         "state": MACRO if _state(came, name) == MACRO else EXTRA, "value": value}
-        for name, value in shown.items()
-        if name not in named
-    ]  # fmt: skip
-    lacking = [field["name"] for field in fields if field["needed"] and field["state"] not in (OK, EXTRA)]
-    return {
-        "event": masked,
-        "fields": fields,
-        "lacking": lacking,
-        "good": not lacking and event["signature"] in ("ok", "none"),
-    }
+        state = OK if name in self._dropped else _state(came, name, needed=field["needed"])
+        return {"state": state, "value": shown.get(name)}
 
 
 def _values(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from ingestd.admin import arrivals, evidence, redaction, static_files
+from ingestd.admin.arrivals import Arrivals
 from ingestd.admin.counter_totals import COLUMNS
 from ingestd.admin.endpoints import DaemonParts, Endpoints
 from ingestd.admin.pasted import explain_pasted
@@ -36,6 +37,8 @@ from ingestd.sources import advice, factory, links
 NOW_SECONDS = 0.8
 # A page asks again after so many seconds; the more of them ask, the later.
 AGAIN_SECONDS, ASKED_A_SECOND = 2.0, 5.0
+# A page that waits for clicks takes a 400th of the loop's time at the most, a few clicks at a time.
+CLICKS_SLICE, CLICKS_REST = 10, 399
 SHOWN_NUMBERS = (
     "unstored_events", "buffer_bytes", "buffer_max_bytes", "connections", "kafka_connected",
     "kafka_waiting_seconds", "spool_bytes", "spool_disk_bytes", "spool_max_bytes", "spool_oldest_age_seconds",
@@ -173,11 +176,17 @@ class StatusPage:
         if self._parts.subscribers.full:
             return problem(503, "as many as are allowed are watching events already")
 
-        def shown(line: bytes) -> bytes:
-            judged = arrivals.judged(config, orjson.loads(line))
-            return orjson.dumps(judged, option=orjson.OPT_APPEND_NEWLINE)
+        expected = Arrivals(config)
 
-        return Stream("application/x-ndjson", paced(self._parts.subscribers, name, (), shown))
+        def shown(line: bytes) -> bytes:
+            return orjson.dumps(expected.judged(orjson.loads(line)), option=orjson.OPT_APPEND_NEWLINE)
+
+        return Stream(
+            "application/x-ndjson",
+            paced(
+                self._parts.subscribers, name, (), shown, lines_a_slice=CLICKS_SLICE, rest_times=CLICKS_REST
+            ),
+        )
 
     # the rest
 

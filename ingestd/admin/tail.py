@@ -58,6 +58,7 @@ class Tail:
 async def paced(
     subscribers: Subscribers, source: str | None, needles: Sequence[bytes], shown: Callable[[bytes], bytes],
     now: Callable[[], float] = time.perf_counter, rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    lines_a_slice: int = SLICE, rest_times: int = REST,
 ) -> AsyncGenerator[bytes, None]:  # fmt: skip
     """Yield stored events in slices, each line as `shown` returns it, until the caller closes the generator.
 
@@ -68,9 +69,9 @@ async def paced(
             if missed:
                 yield b'{"missed":%d}\n' % missed
             lines = data.splitlines()
-            for start in range(0, len(lines), SLICE):
+            for start in range(0, len(lines), lines_a_slice):
                 began = now()
-                piece = b"".join(map(shown, lines[start : start + SLICE]))
+                piece = b"".join(map(shown, lines[start : start + lines_a_slice]))
                 spent = now() - began
                 yield piece
-                await rest(spent * REST)
+                await rest(spent * rest_times)

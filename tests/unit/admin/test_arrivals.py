@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from ingestd.admin import arrivals
+from ingestd.admin.arrivals import Arrivals
 from ingestd.config.source import SourceConfig
 from tests.support.fakes import headers, make_source, request_for, taken
 
@@ -17,7 +18,7 @@ def source(**keys: Any) -> SourceConfig:
 
 def judged(query: bytes, **keys: Any) -> dict[str, Any]:
     made = make_source(**{"name": "demo", "path": "/c/demo", **keys})
-    return arrivals.judged(made.config, orjson.loads(taken(made, request_for(query)).data))
+    return Arrivals(made.config).judged(orjson.loads(taken(made, request_for(query)).data))
 
 
 def states(found: dict[str, Any]) -> dict[str, str]:
@@ -62,14 +63,14 @@ def test_a_parameter_that_privacy_drops_is_not_called_missing() -> None:
 def test_a_body_s_keys_are_fields_too() -> None:
     made = make_source(name="demo", path="/c/demo", dedup=["id"])
     request = request_for(b"", headers(Content_Type="application/json"), b'{"id":"7","n":3}')
-    found = arrivals.judged(made.config, orjson.loads(taken(made, request).data))
+    found = Arrivals(made.config).judged(orjson.loads(taken(made, request).data))
     assert states(found) == {"id": "extra", "n": "extra"}, "of such a source nothing is known"
     assert [field["roles"] for field in found["fields"]] == [["click_id"], []]
 
 
 def test_a_bad_signature_is_not_good() -> None:
     event = {"params": {"a": "1"}, "flags": [], "signature": "bad", "source": "demo"}
-    assert not arrivals.judged(source(), event)["good"]
+    assert not Arrivals(source()).judged(event)["good"]
 
 
 def test_the_expected_fields_have_their_parts() -> None:
