@@ -13,26 +13,16 @@ from ingestd.system import durable
 
 
 class FinishedFile(NamedTuple):
-    """A finished file with its time of writing (seconds since the epoch) and its bytes on disk."""
+    """A finished file with its time of writing (ns since the epoch) and its bytes on disk."""
 
-    path: Path
-    written: float
+    written_ns: int
+    name: str
     size: int
 
 
 def finished(directory: Path, prefix: str) -> list[FinishedFile]:
     """Finished files of all instances, oldest first. Raises OSError."""
-    found = []
-    ours = names.ours(directory, prefix)
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if not (names.is_finished(entry.name) and ours(entry.name)):
-                continue
-            with contextlib.suppress(FileNotFoundError):  # another instance compresses and removes, too
-                if stat.S_ISREG((state := entry.stat()).st_mode):
-                    file = FinishedFile(directory / entry.name, state.st_mtime, state.st_size)
-                    found.append((state.st_mtime_ns, file))
-    return [file for _, file in sorted(found)]
+    return _with_state(directory, _finished(directory, prefix)[0])
 
 
 def unfinished(directory: Path, prefix: str, *, manifests: bool, compressed: bool) -> list[FinishedFile]:
@@ -40,24 +30,54 @@ def unfinished(directory: Path, prefix: str, *, manifests: bool, compressed: boo
 
     Notes as well that there are files of the prefix, see `names.ours`. Raises OSError.
     """
-    files = finished(directory, prefix)
-    if files:
+    found, there = _finished(directory, prefix)
+    if found:
         names.claim(directory, prefix)
+    return _with_state(
+        directory,
+        [
+            name
+            for name in found
+            if (manifests and names.plain_name(name) + names.MANIFEST not in there)
+            or (compressed and name.endswith(names.NDJSON))
+        ],
+    )
+
+
+def _finished(directory: Path, prefix: str) -> tuple[list[str], set[str]]:
+    """The names of finished files, and all names."""
     with os.scandir(directory) as entries:
-        described = {entry.name for entry in entries if entry.name.endswith(names.MANIFEST)}
-    return [
-        file
-        for file in files
-        if (manifests and names.manifest_path(file.path).name not in described)
-        or (compressed and file.path.suffix == names.NDJSON)
-    ]
+        there = {entry.name for entry in entries}
+    ours = names.ours(directory, prefix)
+    return [name for name in there if names.is_finished(name) and ours(name)], there
+
+
+def _with_state(directory: Path, found: list[str]) -> list[FinishedFile]:
+    files = []
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in found:
+            with contextlib.suppress(FileNotFoundError):  # another instance compresses and removes, too
+                state = os.stat(name, dir_fd=fd)
+                if stat.S_ISREG(state.st_mode):
+                    files.append(FinishedFile(state.st_mtime_ns, name, state.st_size))
+    finally:
+        os.close(fd)
+    return sorted(files)
 
 
 def orphans(directory: Path, prefix: str) -> list[Path]:
     """`.open` files of any instance, some of which a living process may hold. Links are left alone."""
     ours = names.ours(directory, prefix)
-    found = directory.glob(f"*{names.NDJSON}{names.OPEN}")
-    return sorted(path for path in found if ours(path.name) and path.is_file() and not path.is_symlink())
+    with os.scandir(directory) as entries:
+        found = [
+            entry.name
+            for entry in entries
+            if entry.name.endswith(names.NDJSON + names.OPEN)
+            and ours(entry.name)
+            and entry.is_file(follow_symlinks=False)
+        ]
+    return [directory / name for name in sorted(found)]
 
 
 def left_open(directory: Path, prefix: str) -> list[tuple[Path, int]]:

@@ -12,6 +12,7 @@ clicks-1-20260131T235900.000Z.ndjson.bad       bytes of a recovered file that ar
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -29,6 +30,8 @@ TEMPORARY = durable.TEMPORARY
 COMPRESSED = {"gzip": ".gz", "zstd": ".zst"}
 
 _MARK = ".prefix"
+_COMPRESSED_ENDINGS = tuple(NDJSON + suffix for suffix in COMPRESSED.values())
+_FINISHED_ENDINGS = (NDJSON, *_COMPRESSED_ENDINGS)
 _FINISHED = re.compile(r"(?P<stem>.+)-\d{8}T\d{6}\.\d{3}Z(?:-\d+)*\.ndjson")
 
 
@@ -55,15 +58,12 @@ def stem_of(plain: str) -> str | None:
 
 def is_finished(name: str) -> bool:
     """Whether it is the name of a finished file, of ingestd or another."""
-    return plain_name(name).endswith(NDJSON)
+    return name.endswith(_FINISHED_ENDINGS)
 
 
 def plain_name(name: str) -> str:
     """A finished file's name without what compression adds."""
-    for suffix in COMPRESSED.values():
-        if name.endswith(NDJSON + suffix):
-            return name.removesuffix(suffix)
-    return name
+    return name[: name.rindex(".")] if name.endswith(_COMPRESSED_ENDINGS) else name
 
 
 def forms(path: Path) -> list[Path]:
@@ -95,6 +95,8 @@ def ours(directory: Path, prefix: str) -> Callable[[str], bool]:
 
     `clicks-ios-1-...` alone does not tell whether `ios-1` is an instance or `clicks-ios` the prefix.
     """
-    marks = (path.name[1 : -len(_MARK)] for path in directory.glob(f".{prefix}-*{_MARK}"))
-    longer = tuple(f"{other}-" for other in marks)
+    start = f".{prefix}-"
+    with os.scandir(directory) as entries:
+        marks = [entry.name for entry in entries if entry.name.startswith(start)]
+    longer = tuple(f"{mark[1 : -len(_MARK)]}-" for mark in marks if mark.endswith(_MARK))
     return lambda name: name.startswith(f"{prefix}-") and not name.startswith(longer)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from math import inf
-from pathlib import Path
 
 from ingestd import config
 from ingestd.file.listing import FinishedFile
@@ -40,13 +39,13 @@ class Retention:
         """To be called about once a second, so that a step of the clock is seen."""
         self._steady.look()
 
-    def due(self, files: list[FinishedFile]) -> list[Path]:
-        """The files to remove now, of `files`, oldest first."""
+    def due(self, files: list[FinishedFile]) -> list[str]:
+        """The names of the files to remove now, of `files`, oldest first."""
         keep_days, keep_bytes = self._settings.keep_days, self._settings.keep_bytes
         excess = past_bytes(files, keep_bytes) if keep_bytes else []
         now = self._wall()
-        limit = now - keep_days * 86400 if keep_days else -inf
-        old = [file.path for file in files[len(excess) :] if file.written < limit]
+        limit = (now - keep_days * 86400) * 1e9 if keep_days else -inf
+        old = [file.name for file in files[len(excess) :] if file.written_ns < limit]
         if not old or not self._may_go_by_age(files, now, len(old)):
             return excess
         if len(old) > MAX_BY_AGE:
@@ -68,15 +67,15 @@ class Retention:
         return not doubt
 
 
-def past_bytes(files: list[FinishedFile], keep_bytes: int) -> list[Path]:
-    """The oldest of `files`, oldest first, beyond so many bytes in all."""
+def past_bytes(files: list[FinishedFile], keep_bytes: int) -> list[str]:
+    """The names of the oldest of `files`, oldest first, beyond so many bytes in all."""
     total = sum(file.size for file in files)
     found = []
     for file in files:
         if total <= keep_bytes:
             break
         total -= file.size
-        found.append(file.path)
+        found.append(file.name)
     return found
 
 
@@ -87,4 +86,4 @@ def confirmed_by(files: Iterable[FinishedFile], now: float) -> bool:
     for a day, and that one is confirmed by time.
     """
     nearest, farthest = _CONFIRMS
-    return any(nearest <= now - file.written <= farthest for file in files)
+    return any(nearest <= now - file.written_ns / 1e9 <= farthest for file in files)

@@ -170,7 +170,7 @@ class Upkeep:
         with self._failing("look after files", self._directory):
             for file in await self._unfinished():
                 await self._see_to_finished()
-                await self._complete(_Finished(file.path, file.size))
+                await self._complete(_Finished(self._directory / file.name, file.size))
             await self._remove_due()
 
     async def _finish_what_is_short(self) -> None:
@@ -182,7 +182,7 @@ class Upkeep:
             for file in await self._unfinished():
                 if file.size <= room and number < FEW:
                     room, number = room - file.size, number + 1
-                    await self._complete(_Finished(file.path, file.size), fresh=True)
+                    await self._complete(_Finished(self._directory / file.name, file.size), fresh=True)
 
     async def _unfinished(self) -> list[FinishedFile]:
         settings = self._settings
@@ -296,8 +296,10 @@ class Upkeep:
 
     async def _remove_due(self) -> None:
         """Remove the files that retention names. Raises _LeaveError."""
+        if not self._settings.keep_days and not self._settings.keep_bytes:
+            return
         files = await self._off(listing.finished, self._directory, self._settings.prefix)
-        removed = [path for path in self._retention.due(files) if await self._remove(path)]
+        removed = [name for name in self._retention.due(files) if await self._remove(self._directory / name)]
         if removed and self._settings.manifest:
             with self._failing("prune manifests", self._directory):
                 await self._off(self._manifests.prune, self._wall())

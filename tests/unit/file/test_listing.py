@@ -15,7 +15,7 @@ from tests.support.aged_files import DATA, NOT_OURS, finished, names
 
 
 def found(directory: Path, prefix: str = "clicks") -> list[str]:
-    return [file.path.name for file in listing.finished(directory, prefix)]
+    return [file.name for file in listing.finished(directory, prefix)]
 
 
 def test_files_are_listed_oldest_first_whatever_their_names(tmp_path: Path) -> None:
@@ -25,8 +25,8 @@ def test_files_are_listed_oldest_first_whatever_their_names(tmp_path: Path) -> N
         finished(tmp_path, name)
     (tmp_path / "clicks-directory.ndjson").mkdir()
     assert found(tmp_path) == ["clicks-a-2.ndjson.gz", "clicks-b-1.ndjson", "clicks-a-3.ndjson.zst"]
-    assert [(file.written, file.size) for file in listing.finished(tmp_path, "clicks")] == [
-        (1_000_000 - 50, len(DATA)), (1_000_000 - 5, len(DATA)), (1_000_000 - 0.5, len(DATA)),
+    assert [(file.written_ns, file.size) for file in listing.finished(tmp_path, "clicks")] == [
+        (999_950 * 10**9, len(DATA)), (999_995 * 10**9, len(DATA)), (999_999_500 * 10**6, len(DATA)),
     ]  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def test_files_that_lack_what_they_should_have_are_not_done_with(tmp_path: Path)
 
     def left(*, manifests: bool, compressed: bool) -> list[str]:
         files = listing.unfinished(tmp_path, "clicks", manifests=manifests, compressed=compressed)
-        return [file.path.name[9:10] for file in files]
+        return [file.name[9:10] for file in files]
 
     assert left(manifests=True, compressed=False) == ["1", "2"]
     assert left(manifests=False, compressed=True) == ["1", "3"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,11 +29,11 @@ class Days:
         )  # fmt: skip
 
     def file(self, age: float) -> FinishedFile:
-        return FinishedFile(Path(f"{age:g}"), (1000 - age) * DAY, 100)
+        return FinishedFile(int((1000 - age) * DAY * 1e9), f"{age:g}", 100)
 
     def due(self) -> list[float]:
         """The ages of those that are to be removed now."""
-        return [float(path.name) for path in self.retention.due(self.files)]
+        return list(map(float, self.retention.due(self.files)))
 
     def after(self, seconds: int) -> list[float]:
         """As seconds pass, each with its look at the clock: what would have been removed, all in all."""
@@ -130,7 +129,7 @@ def test_the_steps_of_ntp_do_not_matter(step: float) -> None:
 def test_only_some_files_go_by_age_in_one_round(caplog: pytest.LogCaptureFixture) -> None:
     """A clock may be wrong all the same, and somebody may read what the log says."""
     days = Days([RECENT, *(10 + number / 1000 for number in range(MAX_BY_AGE + 7))], keep_days=7)
-    assert days.due() == [float(file.path.name) for file in days.files[:MAX_BY_AGE]]
+    assert days.due() == [float(file.name) for file in days.files[:MAX_BY_AGE]]
     assert vars(caplog.records[0])["left"] == 7
     del days.files[:MAX_BY_AGE]
     assert len(days.due()) == 7
