@@ -187,7 +187,7 @@ def test_a_follower_too_many_is_turned_away(place: Path) -> None:
     with Daemon(place) as daemon, contextlib.ExitStack() as held:
         for number in range(MAX_SUBSCRIBERS + 1):
             wire = held.enter_context(Wire(daemon.admin))
-            wire.send(request("/tail"))
+            wire.send(request("/tail", host="localhost"))
             assert wire.receive().status == (200 if number < MAX_SUBSCRIBERS else 503)
 
 
