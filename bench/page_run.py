@@ -191,7 +191,7 @@ class Turns:
             if turns.counted and (spent := time.thread_time() - began) > 0.0005:
                 turns.longest.append((spent, repr(handle)))
 
-        asyncio.events.Handle._run = timed  # type: ignore[method-assign]
+        asyncio.events.Handle._run = timed  # type: ignore[assignment]
 
 
 def turns(options: argparse.Namespace, place: Path, port: int) -> float:
