@@ -139,11 +139,13 @@ def _event(
     settings = source.config
     body = event.get("body")
     keys = body if isinstance(body, dict) else {}
+    params = event["params"]
     if source.public_key is not None:
-        keys = keys | source.public_key.claims(keys)
+        keys = source.public_key.signed(keys)
+        params = source.public_key.beside(params, keys)
 
     def value_of(name: str) -> Any:
-        return event["params"].get(name, keys.get(name))
+        return params.get(name, keys.get(name))
 
     click_id = next((one for one in settings.dedup if null_values.real(value_of(one.split("+")[0]))), None)
     key: dict[str, Any] = {"value": event["dup_key"], "from": "dup_key"}
@@ -152,7 +154,7 @@ def _event(
         name = next((one for one in settings.key if null_values.real(value_of(one))), None)
         shown = None if chosen is None else redaction.MASK if str(name).lower() in hidden else chosen.decode()
         key = {"value": shown, "from": name or "no real value: no key, any partition"}
-    everything = {**keys, **event["params"]}
+    everything = {**keys, **params}
     return {
         "parameters": {
             name: {"value": value, "notes": _notes(source, name, everything[name])}

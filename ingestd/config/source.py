@@ -93,10 +93,11 @@ class SignatureConfig(Section):
                        after the source's path
     `apple_aak`, `apple_skan`  Apple's postbacks, by Apple's keys; `test_keys`: those of development too
     `rsa_pss`          RSA-PSS over the JSON body's `params` that are there, in its `param`
-    `ecdsa_query`      ECDSA over the query before its last two parameters, `param` and `key_id`
+    `ecdsa_query`      ECDSA over the query before its last two parameters, `param` and `key_id`; `params`:
+                       all names that it may have
 
-    The last four need no secret (sources/public_key.py): `public_keys` are keys by their ids, in base64 or
-    PEM, and a `key_file` holds more, in PEM or as AdMob's JSON.
+    The last four need no secret (sources/public_key_kinds.py): `public_keys` are keys by their ids, in base64
+    or PEM, and a `key_file` holds more, in PEM or as AdMob's JSON.
 
     Where what is signed holds a time: `expires_param` names the parameter with the time it ends at,
     `time_param` the one it began at, and `max_age` how long it lasts; seconds or milliseconds.

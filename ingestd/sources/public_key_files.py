@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from ingestd.config.source import APPLE_KINDS, SignatureConfig
 from ingestd.errors import IngestdError
-from ingestd.sources.public_key import KINDS, Keys, PublicKeyVerifier
+from ingestd.sources.public_key import Keys, PublicKeyVerifier
+from ingestd.sources.public_key_kinds import KINDS
 
 # P-256, as on developer.apple.com/documentation/adattributionkit/verifying-a-postback; the first also signs
 # SKAdNetwork's postbacks from version 2.1 on.

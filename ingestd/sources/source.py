@@ -234,8 +234,8 @@ class Source:
         if media_type != bodies.FORM:
             parts = bodies.split(body, media_type, self._budget.events)
             if self.public_key is not None:
-                for part in parts:
-                    part.keys.update(self.public_key.claims(part.keys))
+                parts = [part._replace(keys=self.public_key.signed(part.keys)) for part in parts]
+                params = self.public_key.beside(params, {name for part in parts for name in part.keys})
             return params, encoded, parts
         form = query.decode(body)
         flags += [flag for flag in form.flags if flag not in flags]

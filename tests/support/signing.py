@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ingestd.sources.public_key import SEPARATOR, SKAN_FIELDS
+from ingestd.sources.public_key import SEPARATOR
+from ingestd.sources.public_key_kinds import SKAN_FIELDS
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 CURVE = ec.generate_private_key(ec.SECP256R1())

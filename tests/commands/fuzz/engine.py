@@ -22,7 +22,10 @@ from pathlib import Path
 from typing import Protocol, cast
 
 CORPUS = Path(__file__).with_name("corpus")
-TARGETS = ("protocol", "query", "bodies", "events", "signatures", "configuration", "spool", "spill_log")
+TARGETS = (
+    "protocol", "query", "bodies", "events", "signatures", "public_keys", "configuration", "spool",
+    "spill_log",
+)  # fmt: skip
 
 _NUMBERS = (b"0", b"-1", b"1", b"00", b"9" * 20, b"18446744073709551616", b"2147483648", b"7fffffffffffffff")
 _BYTES = [bytes((byte,)) for byte in range(256)]

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
@@ -22,7 +23,8 @@ from ingestd.config.source import SignatureConfig
 from ingestd.errors import ConfigError
 from ingestd.http.request import Headers, Request
 from ingestd.sources import public_key_files
-from ingestd.sources.public_key import SEPARATOR, SKAN_FIELDS, PublicKeyVerifier
+from ingestd.sources.public_key import SEPARATOR, PublicKeyVerifier
+from ingestd.sources.public_key_kinds import SKAN_FIELDS
 from tests.support.desk import NOW_MS, Desk, one
 from tests.support.platforms.cases import EXAMPLES
 from tests.support.signing import CURVE, RSA, jws, key_file, pem, public, with_ecdsa, with_pss
@@ -73,6 +75,7 @@ def verifier(kind: str, **settings: Any) -> PublicKeyVerifier:
 
 def posted(body: Json | bytes, **headers: str) -> Request:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Content_Type": "application/json; charset=utf-8"} | headers
     fields = Headers({name.replace("_", "-").encode(): value.encode() for name, value in headers.items()})
     request = Request(b"POST", b"/x", fields, content)
     request.received_ns = NOW_MS * 1_000_000
@@ -209,9 +212,10 @@ def test_the_payload_identifies_the_event_and_outweighs_what_is_not_signed() -> 
     assert again["body"] == body, "the body stays as it came"
 
 
-def test_claims_of_what_is_no_jws_are_none() -> None:
+def test_what_is_no_jws_has_no_payload() -> None:
     for value in ("a.b.c", "a..c", "..", "a", 7, None, "a.W10.c", "a.bnVsbA.c", "é.é.é"):
-        assert verifier("apple_aak").claims({"jws-string": value}) == {}
+        keys = {"jws-string": value}
+        assert verifier("apple_aak").signed(keys | {"did-win": True}) == keys
 
 
 # RSASSA-PSS
@@ -294,14 +298,48 @@ def test_a_query_with_escapes_may_be_signed_decoded_or_as_it_came(tmp_path: Path
     assert check(got(with_ecdsa(query))) == "ok"
 
 
-def test_a_value_is_not_taken_for_a_parameter_of_its_own(tmp_path: Path) -> None:
-    """Decoded, both queries are one text. Only the first has each name once, in the platform's order."""
+@pytest.mark.parametrize("smuggled", [
+    b"custom_data=a&reward_amount=1000&reward_amount=5&user_id=u x",
+    b"custom_data=a&reward_amount=1000&reward_amount=5&user_id=u%20x",
+    b"custom_data=a&reward_amoun%74=1000&reward_amount=5&user_id=u%20x",
+    b"custom_data=a&reward_amount%3d1000&reward_amount=5&user_id=u%20x",
+])  # fmt: skip
+def test_a_value_is_not_taken_for_a_parameter_of_its_own(tmp_path: Path, smuggled: bytes) -> None:
+    """Decoded, all are one text. Only the first has each name once, in the platform's order."""
     check = verifier("ecdsa_query", param="signature", key_file=key_file(tmp_path, (7, CURVE))).check
     genuine = b"custom_data=a%26reward_amount%3D1000&reward_amount=5&user_id=u%20x"
     signed = with_ecdsa(genuine, signed=b"custom_data=a&reward_amount=1000&reward_amount=5&user_id=u x")
     assert check(got(signed)) == "ok"
-    smuggled = signed.replace(b"a%26reward_amount%3D1000", b"a&reward_amount=1000")
-    assert check(got(smuggled)) == "bad"
+    assert check(got(signed.replace(genuine, smuggled))) == "bad"
+
+
+PARAMS_OF_ADMOB = ["custom_data", "reward_amount", "transaction_id", "user_id"]
+
+
+@pytest.mark.parametrize(("query", "params", "result"), [
+    (b"custom_data=a%26b=1&transaction_id=18fa", PARAMS_OF_ADMOB, "ok"),
+    (b"custom_data=a%26mode%3D1&transaction_id=18fa", PARAMS_OF_ADMOB, "ok"),
+    (b"custom_data=a%26mode%3D1&transaction_id=18fa", [], "bad"),
+    (b"custom_data=a%26reward_amount%3D9&reward_amount=5&transaction_id=18fa", PARAMS_OF_ADMOB, "ok"),
+    (b"custom_data=a&reward_amount=5&transaction_id=18fa%26user_id%3Du", PARAMS_OF_ADMOB, "bad"),
+    (b"custom_data=a%26reward_amount=5%26transaction_id=18fb&user_id=u", PARAMS_OF_ADMOB, "bad"),
+    (b"transaction_id=18fa%26user_id&user_id=u", PARAMS_OF_ADMOB, "ok"),
+])  # fmt: skip
+def test_a_parameter_is_not_taken_for_a_part_of_the_value_before(
+    tmp_path: Path, query: bytes, params: list[str], result: str
+) -> None:
+    """Another transaction_id would make a second reward of one: user_id is the next in order, so a name."""
+    path = key_file(tmp_path, (7, CURVE))
+    check = verifier("ecdsa_query", param="signature", params=params, key_file=path).check
+    assert check(got(with_ecdsa(query, signed=unquote_to_bytes(query)))) == result
+
+
+def test_a_body_with_a_signed_query_is_not_signed(tmp_path: Path) -> None:
+    check = verifier("ecdsa_query", param="signature", key_file=key_file(tmp_path, (7, CURVE))).check
+    request = got(with_ecdsa(b"reward_amount=5"))
+    assert check(request) == "ok"
+    request.body = b"reward_amount=1000"
+    assert check(request) == "bad"
 
 
 def test_a_reload_reads_the_keys_again(tmp_path: Path) -> None:
@@ -312,6 +350,58 @@ def test_a_reload_reads_the_keys_again(tmp_path: Path) -> None:
     key_file(tmp_path, (7, other), (9, CURVE))
     assert one("admob", settings).take(url).event["signature"] == "bad"
     assert one("admob", settings).take(url.replace(b"key_id=7", b"key_id=9")).event["signature"] == "ok"
+
+
+# what is unsigned, beside what is signed
+
+GENUINE = {
+    "apple_skan": ("transaction-id", json.dumps(SKAN["3 won"])),
+    "apple_aak": ("postback-identifier", json.dumps(AAK)),
+}
+MORE: dict[str, Json] = {
+    "apple_skan": {"postback-sequence-index": 7},
+    "apple_aak": {"postback-identifier": "another", "postback-sequence-index": 7},
+}
+
+
+@pytest.mark.parametrize("profile", GENUINE)
+def test_an_unsigned_value_makes_no_other_event_of_a_postback(profile: str) -> None:
+    """A genuine postback that is sent again is a duplicate, whatever is sent along."""
+    name, body = GENUINE[profile]
+    desk = one(profile, "signature.test_keys = true\ndedup_window = 100")
+    json_type = {"Content-Type": "application/json"}
+    first = desk.take(b"/c/x", body.encode(), json_type).event
+    assert (first["signature"], first["flags"]) == ("ok", [])
+    further = json.dumps({**MORE[profile], **json.loads(body)}).encode()
+    for target, content in (
+        (b"/c/x?%b=another&postback-sequence-index=7&jws-string=z" % name.encode(), body.encode()),
+        (b"/c/x", further),
+    ):
+        again = desk.take(target, content, json_type).event
+        assert (again["signature"], again["flags"], again["dup_key"]) == (
+            "ok", ["duplicate"], first["dup_key"],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("media_type", "result"), [
+    ("application/json", "ok"), ("Application/JSON;charset=UTF-8", "ok"), ("application/vnd.x+json", "ok"),
+    ("", "missing"), ("text/plain", "missing"), ("application/x-www-form-urlencoded", "missing"),
+    ("application/x-ndjson", "missing"), ("application/json-seq", "missing"),
+    ("application/jsonl", "missing"),
+])  # fmt: skip
+def test_only_a_body_that_is_one_event_of_json_is_signed(media_type: str, result: str) -> None:
+    """NDJSON would make events of the lines of a signed object; a form or a text has no keys."""
+    inside = json.dumps({"x": ["\n", 1]} | SKAN["3 won"]).replace('"\\n"', '\n{"transaction-id":"forged"}\n')
+    taken = one("apple_skan").take(b"/c/x", inside.encode(), {"Content-Type": media_type})
+    assert {event["signature"] for event in taken.events} == {result}
+
+
+def test_a_link_s_own_parameters_stay() -> None:
+    taken = one("apple_skan", 'key = ["app"]').take(
+        b"/c/x?app=demo", json.dumps(SKAN["3 won"]).encode(), {"Content-Type": "application/json"}
+    )
+    assert (taken.event["signature"], taken.event["params"]) == ("ok", {"app": "demo"})
+    assert taken.keys == (b"demo",)
 
 
 # keys
