@@ -14,9 +14,9 @@ OK, MACRO, EMPTY, MISSING, EXTRA = "ok", "macro", "empty", "missing", "extra"
 
 
 def expected(source: SourceConfig) -> list[dict[str, Any]]:
-    """The fields of the source's link in its order, then those that are needed besides."""
+    """The fields that are needed, then the others of the source's link in its order."""
     wanted = links.needed(source)
-    names = dict.fromkeys([*source.link, *sorted(wanted)])
+    names = dict.fromkeys([*wanted, *source.link])
     if not source.signature.verifies:  # its macro is not in the link then
         names.pop(source.signature.param, None)
     return [

@@ -146,9 +146,9 @@ def test_a_test_click_is_seen_arriving_field_by_field(page: Page, stage: Stage) 
     expect(field(click, "oaid")).to_contain_text("missing")
     assert stage.get("/c/ocean/second?ts=__TS__&os=0") == 200
     newest = click.first
-    expect(newest).to_contain_text("Missing for this platform: ts, callback_param")
+    expect(newest).to_contain_text("Missing for this platform: callback_param, ts")
     expect(newest).to_have_class("click bad")
-    expect(page.locator(".waiting")).to_contain_text("2 clicks")
+    expect(page.locator(".waiting")).to_contain_text("Clicks: 2")
 
 
 def watching(page: Page) -> None:

@@ -116,7 +116,12 @@ def test_what_an_operator_searches_for_is_found(term: str) -> None:
 
 def written() -> dict[str, str]:
     """What is shipped beside the package and read by people: documents, and files with comments in them."""
-    shipped = [path for folder in ("conf", "nginx", "systemd") for path in (ROOT / folder).rglob("*.*")]
+    shipped = [
+        path
+        for folder in ("conf", "nginx", "systemd")
+        for path in (ROOT / folder).rglob("*.*")
+        if path.suffix != ".png"
+    ]
     paths = [*documents.documents(), *(path for path in shipped if path.suffix not in (".md", ".pyc"))]
     return {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in paths if path.is_file()}
 

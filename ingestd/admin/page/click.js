@@ -86,7 +86,7 @@ export function click(name) {
     }
     const time = duration((performance.now() - started) / 1000);
     waiting.className = came ? "waiting came" : "waiting";
-    write(waiting, came ? `${t("{count} clicks", { count: count(came) })} · ${t("waiting for {time}", { time })}`
+    write(waiting, came ? `${t("Clicks: {count}", { count: count(came) })} · ${t("waiting for {time}", { time })}`
       : `${t("Waiting for a click of {source} …", { source: name })} ${time}`);
     show(hints, problem ? h("p", { class: "warn" }, problem) : null,
       came ? null : h("p", null, t("Press the test button in the platform's console, or open the link. Each click appears here as it is stored.")),

@@ -51,7 +51,7 @@ const zh = {
   "Meanwhile {count} requests came for a path that no source takes: look at the path in the link.": "期间有 {count} 个请求的路径不属于任何来源：请检查链接中的路径。",
   "Meanwhile {count} requests to this source were refused: {reasons}.": "期间该来源有 {count} 个请求被拒绝：{reasons}。",
   "{count} more clicks were not shown: more came than one reader is given.": "另有 {count} 次点击未显示：到来的多于单个读者的限额。",
-  "The stream ended; starting again.": "连接已断开，正在重连。", "{count} clicks": "{count} 次点击",
+  "The stream ended; starting again.": "连接已断开，正在重连。", "Clicks: {count}": "点击：{count}",
   "As many pages as are allowed are waiting for clicks already; close one.": "等待点击的页面已达上限，请关闭一个。",
   // roles
   "event_time": "事件时间", "click_id": "点击 ID", "kafka_key": "Kafka key", "address": "用户地址", "user_agent": "User-Agent",

@@ -46,7 +46,7 @@ def test_credentials_are_masked_wherever_they_stand() -> None:
 
 def test_what_is_needed_and_did_not_come_is_named() -> None:
     found = judged(b"ts=__TS__&callback_param=", profile="ocean")
-    assert (found["lacking"], found["good"]) == (["ts", "callback_param"], False)
+    assert (found["lacking"], found["good"]) == (["callback_param", "ts"], False)
 
 
 def test_a_filler_that_came_for_the_click_id_is_lacking() -> None:
@@ -78,7 +78,7 @@ def test_the_expected_fields_have_their_parts() -> None:
     assert fields["ts"]["roles"] == ["event_time"]
     assert fields["callback_param"]["roles"] == ["click_id", "credential"]
     assert fields["oaid"]["roles"] == ["kafka_key"]
-    assert list(fields)[:2] == ["advertiser_id", "project_id"]
+    assert list(fields)[:4] == ["callback_param", "ts", "advertiser_id", "project_id"]
     assert fields["advertiser_id"]["macro"] == "__ADVERTISER_ID__"
 
 
