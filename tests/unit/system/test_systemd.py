@@ -62,7 +62,7 @@ def test_a_supervisor_that_reads_nothing_holds_nobody_up(
 
 HANDED_OVER = """
 import os, socket
-from ingestd import systemd
+from ingestd.system import systemd
 sockets = systemd.listen_fds()
 print([sock.getsockname()[1] for sock in sockets], [sock.gettimeout() for sock in sockets])
 print([os.get_inheritable(sock.fileno()) for sock in sockets], [k for k in os.environ if k[:6] == "LISTEN"])
